@@ -1,0 +1,175 @@
+//! Instants, durations and calendar days.
+//!
+//! An instant is microseconds since 1970-01-01T00:00:00Z, UTC. A calendar day exists only where a
+//! time zone is named beside it. Not for reading the clock: that is done once, in `cli`.
+
+use chrono::{DateTime, Datelike, Duration, NaiveDate, NaiveDateTime, NaiveTime, TimeZone};
+use chrono_tz::Tz;
+
+/// Microseconds in a second.
+pub const SECOND: i64 = 1_000_000;
+/// Microseconds in a day of 24 hours.
+pub const DAY: i64 = 86_400 * SECOND;
+
+/// The first instant that is accepted: the year 1.
+pub const EARLIEST: i64 = -62_135_596_800 * SECOND;
+/// The last instant that is accepted: the end of the year 9999.
+pub const LATEST: i64 = 253_402_300_800 * SECOND - 1;
+
+/// Reads RFC 3339 text, with a space for the `T` and without a zone (then UTC) too.
+///
+/// # Example
+///
+/// ```
+/// use apportion::calendar::parse_instant;
+/// assert_eq!(parse_instant("1970-01-01T01:00:01+01:00"), Some(1_000_000));
+/// assert_eq!(parse_instant("1970-01-01 00:00:01.5"), Some(1_500_000));
+/// assert_eq!(parse_instant("1970-13-01"), None);
+/// ```
+pub fn parse_instant(text: &str) -> Option<i64> {
+    let text = text.trim();
+    DateTime::parse_from_rfc3339(text)
+        .or_else(|_| DateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f%#z"))
+        .map(|at| at.timestamp_micros())
+        .or_else(|_| {
+            NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f")
+                .or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f"))
+                .map(|at| at.and_utc().timestamp_micros())
+        })
+        .ok()
+        .or_else(|| Some(parse_day(text)?.and_time(NaiveTime::MIN).and_utc().timestamp_micros()))
+}
+
+/// Reads a calendar day, `2024-03-31`.
+pub fn parse_day(text: &str) -> Option<NaiveDate> {
+    NaiveDate::parse_from_str(text.trim(), "%Y-%m-%d").ok()
+}
+
+/// Reads a duration in microseconds: a whole number or decimal and one of `s m h d w`.
+///
+/// # Example
+///
+/// ```
+/// use apportion::calendar::parse_duration;
+/// assert_eq!(parse_duration("90s"), Some(90_000_000));
+/// assert_eq!(parse_duration("1.5h"), Some(5_400_000_000));
+/// assert_eq!(parse_duration("-1d"), None);
+/// assert_eq!(parse_duration("3 months"), None);
+/// ```
+pub fn parse_duration(text: &str) -> Option<i64> {
+    let text = text.trim();
+    let (number, unit) =
+        text.split_at(text.len().checked_sub(1).filter(|at| text.is_char_boundary(*at))?);
+    let seconds = match unit {
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3_600.0,
+        "d" => 86_400.0,
+        "w" => 604_800.0,
+        _ => return None,
+    };
+    if !number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+        return None;
+    }
+    let micros = number.parse::<f64>().ok()? * seconds * 1e6;
+    #[expect(clippy::cast_possible_truncation, reason = "checked to be below 2^53")]
+    (micros <= 9e15).then_some(micros.round() as i64)
+}
+
+/// Reads an IANA time zone such as `Europe/Paris`.
+pub fn parse_zone(text: &str) -> Option<Tz> {
+    text.trim().parse().ok()
+}
+
+/// The calendar day of an instant in a zone.
+pub fn day_of(instant: i64, zone: Tz) -> NaiveDate {
+    utc(instant).with_timezone(&zone).date_naive()
+}
+
+/// The first instant of a calendar day in a zone, also where midnight does not exist.
+pub fn start_of_day(day: NaiveDate, zone: Tz) -> i64 {
+    let midnight = day.and_time(NaiveTime::MIN);
+    // A zone that skips midnight goes on at most a few hours later; one that skips a whole day
+    // (Samoa, 2011-12-30) goes on with the next.
+    (0..=48)
+        .map(|half_hours| midnight + Duration::minutes(30 * half_hours))
+        .find_map(|local| zone.from_local_datetime(&local).earliest())
+        .map_or_else(|| midnight.and_utc().timestamp_micros(), |at| at.timestamp_micros())
+}
+
+/// The span of calendar time that a report is dated by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Span {
+    /// `2024-03-31`.
+    Day,
+    /// The ISO week, `2024-W13`.
+    Week,
+    /// `2024-03`.
+    Month,
+}
+
+impl Span {
+    /// The label of the span that a day falls into; labels sort as their spans do.
+    pub fn label(self, day: NaiveDate) -> String {
+        match self {
+            Self::Day => day.format("%Y-%m-%d").to_string(),
+            Self::Week => {
+                let week = day.iso_week();
+                format!("{:04}-W{:02}", week.year(), week.week())
+            }
+            Self::Month => day.format("%Y-%m").to_string(),
+        }
+    }
+}
+
+/// An instant as RFC 3339 text in UTC, with a fraction only where there is one.
+pub fn format_instant(instant: i64) -> String {
+    let at = utc(instant);
+    let pattern =
+        if instant % SECOND == 0 { "%Y-%m-%dT%H:%M:%SZ" } else { "%Y-%m-%dT%H:%M:%S%.6fZ" };
+    at.format(pattern).to_string()
+}
+
+fn utc(instant: i64) -> DateTime<chrono::Utc> {
+    DateTime::from_timestamp_micros(instant).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_accepted_range_is_the_years_1_to_9999() {
+        assert_eq!(parse_instant("0001-01-01T00:00:00Z"), Some(EARLIEST));
+        assert_eq!(parse_instant("9999-12-31T23:59:59.999999Z"), Some(LATEST));
+    }
+
+    #[test]
+    fn days_follow_the_zone_through_a_dst_change() {
+        let paris = parse_zone("Europe/Paris").unwrap();
+        let day = |text| day_of(parse_instant(text).unwrap(), paris).to_string();
+        assert_eq!(day("2024-03-30T22:59:59Z"), "2024-03-30");
+        assert_eq!(day("2024-03-30T23:00:00Z"), "2024-03-31");
+        assert_eq!(day("2024-03-31T21:59:59Z"), "2024-03-31");
+        assert_eq!(day("2024-03-31T22:00:00Z"), "2024-04-01");
+    }
+
+    #[test]
+    fn a_day_without_midnight_starts_when_it_starts() {
+        let sao_paulo = parse_zone("America/Sao_Paulo").unwrap();
+        let start = start_of_day(parse_day("2018-11-04").unwrap(), sao_paulo);
+        assert_eq!(format_instant(start), "2018-11-04T03:00:00Z");
+    }
+
+    #[test]
+    fn text_without_a_zone_is_utc_and_nonsense_is_nothing() {
+        assert_eq!(parse_instant("2024-01-01T00:00:00"), parse_instant("2024-01-01 00:00:00Z"));
+        assert_eq!(parse_instant("2024-01-01"), parse_instant("2024-01-01 00:00:00+00:00"));
+        for text in ["", "yesterday", "2024-02-30", "2024-01-01T25:00:00Z", "1704067200"] {
+            assert_eq!(parse_instant(text), None, "{text}");
+        }
+        for text in ["", "d", "5", "1e9d", "5é", "d5"] {
+            assert_eq!(parse_duration(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! The shell: reads arguments and the clock, calls the library, prints, and names an exit code.
+//!
+//! One file a command. Nothing else of the crate knows that there is a terminal. Data goes to
+//! standard output, everything else to standard error.
+
+mod check;
+mod init;
+mod models;
+mod progress;
+mod run;
+mod summary;
+
+use std::error::Error as _;
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, Settings};
+use crate::error::{Error, Result};
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Status {
+    /// It did what it was asked.
+    Done,
+    /// It did, and found something that needs a look.
+    Findings,
+    /// It could not.
+    Failed,
+}
+
+impl From<Status> for ExitCode {
+    fn from(status: Status) -> Self {
+        match status {
+            Status::Done => Self::SUCCESS,
+            Status::Findings => Self::from(1),
+            Status::Failed => Self::from(2),
+        }
+    }
+}
+
+#[derive(Parser)]
+#[command(
+    name = "apportion",
+    version,
+    about = "Multi-touch attribution whose totals add up to the last cent",
+    arg_required_else_help = true,
+    max_term_width = 100,
+    after_help = "Examples:
+  apportion run --sessions sessions.parquet --orders orders.parquet
+  apportion run --sessions 'export/sessions/*.parquet' --orders export/orders \\
+      --aliases user_aliases.parquet --model last_click,time_decay:half_life=3d \\
+      --by utm_source,month --lookback 30d --credits credits.parquet
+  apportion check --sessions sessions.parquet --orders orders.parquet
+  apportion models time_decay
+
+Exit codes: 0 done, 1 done with findings, 2 could not run."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Divide the credit of orders among the touches that led to them
+    #[command(after_help = "Examples:
+  apportion run --sessions sessions.parquet --orders orders.parquet
+  apportion run --config shop/apportion.toml --from 2025-01-01 --to 2025-03-31
+  apportion run --sessions s.parquet --orders o.parquet --by month --format csv -o report.csv
+  apportion run --sessions s.parquet --orders o.parquet \\
+      --column sessions.user_external_id=user_id orders.user_external_id=user_id")]
+    Run(RunArgs),
+    /// Read the inputs, say how they are understood, and run nothing
+    #[command(after_help = "Examples:
+  apportion check --sessions sessions.parquet --orders orders.parquet
+  apportion check --config shop/apportion.toml")]
+    Check(RunArgs),
+    /// Write a commented apportion.toml
+    #[command(after_help = "Examples:
+  apportion init
+  apportion init shop/apportion.toml")]
+    Init {
+        /// Where to write it
+        #[arg(default_value = "apportion.toml")]
+        path: PathBuf,
+    },
+    /// List the models, or explain one
+    #[command(after_help = "Examples:
+  apportion models
+  apportion models time_decay")]
+    Models {
+        /// The model to explain
+        name: Option<String>,
+    },
+}
+
+/// The settings of a run, and what is about the command itself.
+#[derive(Args)]
+struct RunArgs {
+    #[command(flatten)]
+    settings: Settings,
+    /// The workspace file [default: apportion.toml, where there is one]
+    #[arg(long, value_name = "FILE", help_heading = "Running")]
+    config: Option<PathBuf>,
+    /// Say nothing but errors
+    #[arg(short, long, help_heading = "Running")]
+    quiet: bool,
+}
+
+/// Runs the command line.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command {
+        Command::Run(args) => run::run(args),
+        Command::Check(args) => check::run(args, &mut io::stdout().lock()),
+        Command::Init { path } => init::run(&path),
+        Command::Models { name } => models::run(name.as_deref(), &mut io::stdout().lock()),
+    };
+    let status = done.unwrap_or_else(|error| {
+        if is_broken_pipe(&error) {
+            return Status::Done;
+        }
+        print_error(&error);
+        if matches!(error, Error::TooManyRejects { .. }) {
+            Status::Findings
+        } else {
+            Status::Failed
+        }
+    });
+    status.into()
+}
+
+/// Whoever read our output has seen enough: that is no failure.
+fn is_broken_pipe(error: &Error) -> bool {
+    let broken = |source: &io::Error| source.kind() == ErrorKind::BrokenPipe;
+    match error {
+        Error::Io { source, .. } => broken(source),
+        Error::Output { why, .. } => why.contains("Broken pipe"),
+        _ => false,
+    }
+}
+
+/// Prints a headline, one line a cause, and what would be right.
+fn print_error(error: &Error) {
+    let mut text = format!("error: {error}\n");
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        for line in source.to_string().trim_end().lines() {
+            text.push_str(&format!("  caused by: {line}\n"));
+        }
+        cause = source.source();
+    }
+    if let Some(hint) = error.hint() {
+        text.push_str(&format!("\nhint: {hint}\n"));
+    }
+    say(&text);
+}
+
+/// Writes to standard error, where nobody may be listening.
+fn say(text: &str) {
+    let mut stderr = io::stderr().lock();
+    // There is nowhere left to complain to.
+    drop(stderr.write_all(text.as_bytes()));
+}
+
+/// Reads settings and the clock, once.
+fn configure(args: &RunArgs) -> Result<Config> {
+    let mut settings = args.settings.clone();
+    let found = Path::new("apportion.toml");
+    let file = args.config.as_deref().or_else(|| found.exists().then_some(found));
+    if let Some(file) = file {
+        settings = settings.over(Settings::read(file)?);
+    }
+    Config::new(settings, now())
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
+fn now() -> i64 {
+    chrono::Utc::now().timestamp_micros()
+}
+
+/// Makes the pool that all parallel work happens in.
+fn in_pool<T: Send>(threads: Option<usize>, work: impl FnOnce() -> T + Send) -> Result<T> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0)).build();
+    let pool =
+        pool.map_err(|error| Error::Contradiction(format!("no threads to work on: {error}")))?;
+    Ok(pool.install(work))
+}
+
+fn stderr_is_terminal() -> bool {
+    io::stderr().is_terminal()
+}

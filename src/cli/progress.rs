@@ -1,0 +1,38 @@
+//! Progress on standard error, while somebody looks.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::pipeline::Progress;
+
+/// A spinner with the stage and the rows read; gone when it is dropped.
+pub(super) struct Bar(ProgressBar);
+
+impl Bar {
+    pub(super) fn new() -> Self {
+        let bar = ProgressBar::new_spinner();
+        let style = ProgressStyle::with_template("{spinner} {msg}  {human_pos} rows  {elapsed}");
+        if let Ok(style) = style {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(Duration::from_millis(100));
+        Self(bar)
+    }
+}
+
+impl Progress for Bar {
+    fn stage(&self, name: &str) {
+        self.0.set_message(name.to_owned());
+    }
+
+    fn rows(&self, rows: u64) {
+        self.0.inc(rows);
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}

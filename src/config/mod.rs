@@ -1,0 +1,439 @@
+//! What a run is to do, with every question answered.
+//!
+//! [`Settings`] is what was typed, in flags and in `apportion.toml`; [`Config`] is what it means,
+//! checked, with defaults filled in. Nothing after this asks about a flag again.
+
+mod settings;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use chrono_tz::Tz;
+
+pub use settings::{Cancelled, Normalize, Settings};
+
+use crate::calendar::{DAY, parse_day, parse_duration, parse_instant, parse_zone, start_of_day};
+use crate::error::{Error, Result};
+use crate::journeys::{Dimension, MissingRate, Window};
+use crate::models::{self, Asked};
+use crate::money::{Currency, Units};
+use crate::output::{self, Format};
+use crate::schema::{Mapping, Table};
+use crate::validate::MaxRejects;
+
+/// The commented workspace file that `apportion init` writes.
+pub const TEMPLATE: &str = include_str!("apportion.toml");
+
+/// What credits are dated by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum DateBy {
+    /// The order: the report adds up to the orders of the period.
+    #[default]
+    Order,
+    /// The touch: the report shows what a period's traffic earned, whenever.
+    Touch,
+}
+
+/// A file to write, in a format.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// Where.
+    pub path: PathBuf,
+    /// How.
+    pub format: &'static Format,
+}
+
+/// What a run writes.
+#[derive(Debug, Clone)]
+pub struct Outputs {
+    /// The report's format.
+    pub format: &'static Format,
+    /// The report's file; none is standard output.
+    pub report: Option<PathBuf>,
+    /// Credits.
+    pub credits: Option<Output>,
+    /// Journeys.
+    pub journeys: Option<Output>,
+    /// Persons.
+    pub persons: Option<Output>,
+    /// The audit of identity.
+    pub identity: Option<Output>,
+    /// Rejected rows.
+    pub rejects: Option<Output>,
+    /// The summary, as JSON.
+    pub summary: Option<PathBuf>,
+}
+
+/// When a session counts as bounced.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Bounce {
+    /// It did not if it lasted so many seconds.
+    pub seconds: f64,
+    /// It did not if it had more interactions than this.
+    pub interactions: f64,
+}
+
+/// What a run is to do.
+pub struct Config {
+    /// The paths of each table that is given.
+    pub inputs: BTreeMap<Table, Vec<String>>,
+    /// How the workspace names columns.
+    pub mappings: BTreeMap<Table, Mapping>,
+    /// What amount columns hold, where that is said.
+    pub units: Option<Units>,
+    /// Whether utm fields are folded to lower case.
+    pub lower: bool,
+    /// How many rows may be rejected.
+    pub max_rejects: MaxRejects,
+    /// The run's clock.
+    pub as_of: i64,
+    /// The models, in the order asked for.
+    pub models: Vec<Asked>,
+    /// The rules of a journey's window.
+    pub window: Window,
+    /// Whether cancelled orders count.
+    pub cancelled: Cancelled,
+    /// The orders' column that holds the amount, where one is named.
+    pub amount: Option<String>,
+    /// The workspace's currency.
+    pub currency: Currency,
+    /// What becomes of orders without a rate.
+    pub missing_rate: MissingRate,
+    /// Whether aliases join two authenticated users.
+    pub merge_authenticated: bool,
+    /// The report's dimensions.
+    pub by: Vec<Dimension>,
+    /// The instants that are reported: from the first, before the second.
+    pub period: (i64, i64),
+    /// What credits are dated by.
+    pub date_by: DateBy,
+    /// The zone that days are counted in.
+    pub zone: Tz,
+    /// When a session counts as bounced.
+    pub bounce: Bounce,
+    /// Whether the models stand side by side.
+    pub wide: bool,
+    /// What is written.
+    pub outputs: Outputs,
+    /// Threads to work on; none is all cores.
+    pub threads: Option<usize>,
+}
+
+impl Config {
+    /// Makes sense of settings; `now` is the clock of a run that names none.
+    pub fn new(settings: Settings, now: i64) -> Result<Self> {
+        let zone_text = settings.timezone.as_deref().unwrap_or("UTC");
+        let zone = parse_zone(zone_text).ok_or_else(|| {
+            Error::setting("--timezone", zone_text, "write an IANA zone such as `Europe/Paris`")
+        })?;
+        let currency = match &settings.currency {
+            Some(code) => {
+                code.parse().map_err(|why: String| Error::setting("--currency", code, why))?
+            }
+            None => Currency::NONE,
+        };
+        let inputs = inputs(&settings);
+        if inputs.contains_key(&Table::ExchangeRates) && currency == Currency::NONE {
+            return Err(Error::Contradiction(
+                "`--exchange-rates` needs `--currency`, the one that the rates lead to".to_owned(),
+            ));
+        }
+        if settings.missing_rate.is_some() && !inputs.contains_key(&Table::ExchangeRates) {
+            return Err(Error::Contradiction(
+                "`--missing-rate` says nothing without `--exchange-rates`".to_owned(),
+            ));
+        }
+        let as_of = match &settings.as_of {
+            Some(text) => parse_instant(text).ok_or_else(|| {
+                Error::setting("--as-of", text, "write a time such as `2024-03-31T00:00:00Z`")
+            })?,
+            None => now,
+        };
+        let max_rejects = match &settings.max_rejects {
+            Some(text) => {
+                text.parse().map_err(|why: String| Error::setting("--max-rejects", text, why))?
+            }
+            None => MaxRejects::Percent(1.0),
+        };
+        if settings.threads == Some(0) {
+            return Err(Error::setting("--threads", "0", "write 1 or more"));
+        }
+        Ok(Self {
+            mappings: mappings(&settings)?,
+            inputs,
+            units: settings.units,
+            lower: settings.normalize == Some(Normalize::Lower),
+            max_rejects,
+            as_of,
+            models: asked(&settings)?,
+            window: window(&settings)?,
+            cancelled: settings.cancelled.unwrap_or_default(),
+            currency,
+            missing_rate: settings.missing_rate.unwrap_or_default(),
+            merge_authenticated: settings.merge_authenticated.unwrap_or(false),
+            by: dimensions(&settings)?,
+            period: period(&settings, zone)?,
+            date_by: settings.date_by.unwrap_or_default(),
+            zone,
+            bounce: bounce(&settings)?,
+            wide: settings.wide.unwrap_or(false),
+            outputs: outputs(&settings)?,
+            threads: settings.threads,
+            amount: settings.amount,
+        })
+    }
+
+    /// The mapping of a table.
+    pub fn mapping(&self, table: Table) -> &Mapping {
+        const NONE: &Mapping = &Mapping { columns: BTreeMap::new(), constants: BTreeMap::new() };
+        self.mappings.get(&table).unwrap_or(NONE)
+    }
+}
+
+fn inputs(settings: &Settings) -> BTreeMap<Table, Vec<String>> {
+    [
+        (Table::Sessions, &settings.sessions),
+        (Table::Orders, &settings.orders),
+        (Table::Users, &settings.users),
+        (Table::UserAliases, &settings.aliases),
+        (Table::Postviews, &settings.postviews),
+        (Table::Devices, &settings.devices),
+        (Table::Spend, &settings.spend),
+        (Table::ExchangeRates, &settings.exchange_rates),
+    ]
+    .into_iter()
+    .filter(|(_, paths)| !paths.is_empty())
+    .map(|(table, paths)| (table, paths.clone()))
+    .collect()
+}
+
+fn mappings(settings: &Settings) -> Result<BTreeMap<Table, Mapping>> {
+    let mut mappings: BTreeMap<Table, Mapping> = BTreeMap::new();
+    for (flag, texts) in [("--column", &settings.column), ("--set", &settings.set)] {
+        for text in texts {
+            let wrong = || {
+                Error::setting(
+                    flag,
+                    text,
+                    "write `TABLE.COLUMN=...`, for example `sessions.utm_medium=cpc`",
+                )
+            };
+            let (target, value) = text.split_once('=').ok_or_else(wrong)?;
+            let (table, column) = target.split_once('.').ok_or_else(wrong)?;
+            let mapping = mappings.entry(Table::from_name(table.trim())?).or_default();
+            let (column, value) = (column.trim().to_owned(), value.trim().to_owned());
+            let of_flag =
+                if flag == "--set" { &mut mapping.constants } else { &mut mapping.columns };
+            of_flag.insert(column, value);
+        }
+    }
+    for (table, mapping) in &mappings {
+        if let Some(column) =
+            mapping.columns.keys().find(|column| mapping.constants.contains_key(*column))
+        {
+            return Err(Error::Contradiction(format!(
+                "`--column` and `--set` both name `{table}.{column}`; a column has one origin"
+            )));
+        }
+    }
+    Ok(mappings)
+}
+
+fn asked(settings: &Settings) -> Result<Vec<Asked>> {
+    let texts: Vec<&str> = if settings.model.is_empty() {
+        models::DEFAULT.to_vec()
+    } else {
+        settings.model.iter().map(String::as_str).collect()
+    };
+    let mut seen = BTreeSet::new();
+    let mut asked = Vec::new();
+    for text in texts {
+        let one = models::ask(text, &settings.models)?;
+        if !seen.insert(one.name.clone()) {
+            return Err(Error::Contradiction(format!("`--model` names `{}` twice", one.name)));
+        }
+        asked.push(one);
+    }
+    Ok(asked)
+}
+
+fn window(settings: &Settings) -> Result<Window> {
+    Ok(Window {
+        lookback: lookback("--lookback", settings.lookback.as_deref(), 90 * DAY)?,
+        view_lookback: lookback("--view-lookback", settings.view_lookback.as_deref(), DAY)?,
+        views: settings.views.unwrap_or_default(),
+        direct: settings.direct.unwrap_or_default(),
+        overlap: settings.overlap.unwrap_or(false),
+    })
+}
+
+fn lookback(flag: &str, text: Option<&str>, default: i64) -> Result<Option<i64>> {
+    match text.map(str::trim) {
+        None => Ok(Some(default)),
+        Some("none") => Ok(None),
+        Some(text) => match parse_duration(text) {
+            Some(duration) => Ok(Some(duration)),
+            None => Err(Error::setting(
+                flag,
+                text,
+                "write a duration such as `30d` or `12h`, or `none`",
+            )),
+        },
+    }
+}
+
+fn dimensions(settings: &Settings) -> Result<Vec<Dimension>> {
+    let texts: Vec<&str> = match &settings.by[..] {
+        [] => vec!["utm_source", "utm_medium"],
+        [none] if none.trim() == "none" => Vec::new(),
+        texts => texts.iter().map(|text| text.trim()).collect(),
+    };
+    for (at, text) in texts.iter().enumerate() {
+        if texts[..at].contains(text) {
+            return Err(Error::Contradiction(format!("`--by` names `{text}` twice")));
+        }
+        if *text == "none" {
+            return Err(Error::Contradiction("`--by none` stands alone".to_owned()));
+        }
+    }
+    Ok(texts.into_iter().map(Dimension::parse).collect())
+}
+
+fn period(settings: &Settings, zone: Tz) -> Result<(i64, i64)> {
+    let day = |flag: &str, text: &Option<String>| match text {
+        None => Ok(None),
+        Some(text) => parse_day(text)
+            .map(Some)
+            .ok_or_else(|| Error::setting(flag, text, "write a day such as `2024-03-31`")),
+    };
+    let (from, to) = (day("--from", &settings.from)?, day("--to", &settings.to)?);
+    if let (Some(from), Some(to)) = (from, to)
+        && to < from
+    {
+        return Err(Error::Contradiction(format!("`--to {to}` is before `--from {from}`")));
+    }
+    let start = from.map_or(i64::MIN, |day| start_of_day(day, zone));
+    let end = to.and_then(|day| day.succ_opt()).map_or(i64::MAX, |day| start_of_day(day, zone));
+    Ok((start, end))
+}
+
+fn bounce(settings: &Settings) -> Result<Bounce> {
+    let text = settings.bounce_duration.as_deref().unwrap_or("15s");
+    let duration = parse_duration(text).ok_or_else(|| {
+        Error::setting("--bounce-duration", text, "write a duration such as `15s`")
+    })?;
+    Ok(Bounce {
+        seconds: duration as f64 / 1e6,
+        interactions: settings.bounce_interactions.unwrap_or(1.0),
+    })
+}
+
+fn outputs(settings: &Settings) -> Result<Outputs> {
+    let by_name = |path: &Option<PathBuf>| -> Result<Option<Output>> {
+        let Some(path) = path else { return Ok(None) };
+        Ok(Some(Output { path: path.clone(), format: output::by_extension(path)? }))
+    };
+    let format = match (&settings.format, &settings.output) {
+        (Some(name), _) => output::format(name)?,
+        (None, Some(path)) => output::by_extension(path)?,
+        (None, None) => output::format("table")?,
+    };
+    let outputs = Outputs {
+        format,
+        report: settings.output.clone(),
+        credits: by_name(&settings.credits)?,
+        journeys: by_name(&settings.journeys)?,
+        persons: by_name(&settings.persons)?,
+        identity: by_name(&settings.identity)?,
+        rejects: by_name(&settings.rejects)?,
+        summary: settings.summary.clone(),
+    };
+    let mut paths: Vec<&Path> = outputs.files().map(|output| output.path.as_path()).collect();
+    paths.extend(outputs.report.as_deref());
+    paths.extend(outputs.summary.as_deref());
+    paths.sort_unstable();
+    if let Some(twice) = paths.windows(2).find(|pair| pair[0] == pair[1]) {
+        let path = twice[0].display();
+        return Err(Error::Contradiction(format!("two outputs would be written to `{path}`")));
+    }
+    Ok(outputs)
+}
+
+impl Outputs {
+    /// The tables that are written beside the report.
+    pub fn files(&self) -> impl Iterator<Item = &Output> {
+        [&self.credits, &self.journeys, &self.persons, &self.identity, &self.rejects]
+            .into_iter()
+            .flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(text: &str) -> Result<Config> {
+        Config::new(toml::from_str(text).unwrap(), 0)
+    }
+
+    #[test]
+    fn the_template_is_a_workspace_and_says_the_defaults() {
+        let settings: Settings = toml::from_str(TEMPLATE).unwrap();
+        let config = Config::new(settings, 0).unwrap();
+        assert_eq!(config.inputs.len(), 2);
+        let uncommented: String = TEMPLATE
+            .lines()
+            .map(|line| line.strip_prefix("#: ").unwrap_or(line))
+            .flat_map(|line| [line, "\n"])
+            .collect();
+        let all: Settings = toml::from_str(&uncommented).unwrap();
+        Config::new(all, 0).unwrap();
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_file_and_mappings_add_up() {
+        let file: Settings =
+            toml::from_str("lookback = '7d'\nwide = true\n[column.sessions]\nexternal_id = 'a'\n")
+                .unwrap();
+        let flags = Settings {
+            lookback: Some("none".into()),
+            column: vec!["sessions.external_id=b".into()],
+            ..Settings::default()
+        };
+        let config = Config::new(flags.over(file), 0).unwrap();
+        assert_eq!((config.window.lookback, config.wide), (None, true));
+        assert_eq!(config.mapping(Table::Sessions).columns["external_id"], "b");
+    }
+
+    #[test]
+    fn contradictions_are_named() {
+        for (text, message) in [
+            (
+                "from = '2024-02-01'\nto = '2024-01-31'",
+                "`--to 2024-01-31` is before `--from 2024-02-01`",
+            ),
+            ("model = ['linear', 'linear']", "`--model` names `linear` twice"),
+            ("by = ['none', 'day']", "`--by none` stands alone"),
+            (
+                "exchange_rates = 'r'",
+                "`--exchange-rates` needs `--currency`, the one that the rates lead to",
+            ),
+            ("credits = 'a.csv'\njourneys = 'a.csv'", "two outputs would be written to `a.csv`"),
+            (
+                "[column.orders]\ncurrency = 'c'\n[set.orders]\ncurrency = 'EUR'",
+                "`--column` and `--set` both name `orders.currency`; a column has one origin",
+            ),
+        ] {
+            assert_eq!(config(text).err().unwrap().to_string(), message);
+        }
+    }
+
+    #[test]
+    fn days_end_where_the_zone_says() {
+        let config =
+            config("from = '2024-03-31'\nto = '2024-03-31'\ntimezone = 'Europe/Paris'").unwrap();
+        let hours = (config.period.1 - config.period.0) / 3_600_000_000;
+        assert_eq!(hours, 23);
+    }
+}

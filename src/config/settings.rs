@@ -1,0 +1,407 @@
+//! What a user can say of a run: the same words as flags and in `apportion.toml`.
+//!
+//! Nothing is checked here beyond its shape; [`Config`](crate::config::Config) makes sense of it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Deserializer};
+
+use crate::config::DateBy;
+use crate::error::{Error, Result};
+use crate::journeys::{DirectPolicy, MissingRate, ViewPolicy};
+use crate::money::Units;
+
+/// What is done with cancelled orders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Cancelled {
+    /// They do not count, and do not end a window.
+    #[default]
+    Exclude,
+    /// They count like others.
+    Include,
+}
+
+/// What is done to the letters of utm fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Normalize {
+    /// They are folded to lower case.
+    Lower,
+}
+
+/// The settings of a run as typed; a flag and a key of `apportion.toml` have the same name.
+#[derive(Debug, Clone, Default, clap::Args, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[command(next_help_heading = "Inputs (files, folders or quoted globs; hive folders too)")]
+pub struct Settings {
+    /// Sessions: one row a visit
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    #[serde(deserialize_with = "one_or_many")]
+    pub sessions: Vec<String>,
+    /// Orders, or any other conversions
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    #[serde(deserialize_with = "one_or_many")]
+    pub orders: Vec<String>,
+    /// User profiles
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    #[serde(deserialize_with = "one_or_many")]
+    pub users: Vec<String>,
+    /// User aliases: which user id is another one
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    #[serde(deserialize_with = "one_or_many")]
+    pub aliases: Vec<String>,
+    /// Ads that were seen and not clicked
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    #[serde(deserialize_with = "one_or_many")]
+    pub postviews: Vec<String>,
+    /// Devices: type, browser and system
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    #[serde(deserialize_with = "one_or_many")]
+    pub devices: Vec<String>,
+    /// What was paid for a source and medium on a day
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    #[serde(deserialize_with = "one_or_many")]
+    pub spend: Vec<String>,
+    /// Daily exchange rates: units of a currency for one of the workspace's
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    #[serde(deserialize_with = "one_or_many")]
+    pub exchange_rates: Vec<String>,
+    /// Take a column from one with another name; dots reach into structs
+    #[arg(long, value_name = "TABLE.COLUMN=NAME", num_args = 1..)]
+    #[serde(deserialize_with = "by_table")]
+    pub column: Vec<String>,
+    /// Set a column to one value in every row
+    #[arg(long, value_name = "TABLE.COLUMN=VALUE", num_args = 1..)]
+    #[serde(deserialize_with = "by_table")]
+    pub set: Vec<String>,
+    /// What integer, decimal and float amounts hold [default: integers minor, others major]
+    #[arg(long, value_enum, value_name = "minor|major", hide_possible_values = true)]
+    pub units: Option<Units>,
+    /// Fold the letters of utm fields
+    #[arg(long, value_enum, value_name = "lower", hide_possible_values = true)]
+    pub normalize: Option<Normalize>,
+    /// How many rows may be rejected before the run fails: a share or a number [default: 1%]
+    #[arg(long, value_name = "SHARE|ROWS")]
+    #[serde(deserialize_with = "number_or_text")]
+    pub max_rejects: Option<String>,
+    /// The run's clock; rows created later are rejected [default: now]
+    #[arg(long, value_name = "TIME")]
+    pub as_of: Option<String>,
+
+    /// Models, with parameters: last_click,time_decay:half_life=3d [default: last_click,linear,time_decay]
+    #[arg(long, value_name = "MODEL", value_delimiter = ',', num_args = 1.., help_heading = "Attribution")]
+    #[serde(deserialize_with = "one_or_many")]
+    pub model: Vec<String>,
+    /// How long before an order a session counts, or `none` for ever [default: 90d]
+    #[arg(long, value_name = "DURATION|none", help_heading = "Attribution")]
+    pub lookback: Option<String>,
+    /// How long before an order a view counts, or `none` for ever [default: 1d]
+    #[arg(long, value_name = "DURATION|none", help_heading = "Attribution")]
+    pub view_lookback: Option<String>,
+    /// Which views count [default: first]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "none|first|last|all",
+        hide_possible_values = true,
+        help_heading = "Attribution"
+    )]
+    pub views: Option<ViewPolicy>,
+    /// Let a touch serve several orders: the previous order does not end the window
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Attribution")]
+    pub overlap: Option<bool>,
+    /// Whether direct touches count beside others [default: include]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "include|skip",
+        hide_possible_values = true,
+        help_heading = "Attribution"
+    )]
+    pub direct: Option<DirectPolicy>,
+    /// Whether cancelled orders count [default: exclude]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "exclude|include",
+        hide_possible_values = true,
+        help_heading = "Attribution"
+    )]
+    pub cancelled: Option<Cancelled>,
+    /// The orders' column that holds the amount [default: subtotal_price]
+    #[arg(long, value_name = "COLUMN", help_heading = "Attribution")]
+    pub amount: Option<String>,
+    /// The workspace's currency: of rows that name none, and the one that rates lead to
+    #[arg(long, value_name = "CODE", help_heading = "Attribution")]
+    pub currency: Option<String>,
+    /// What becomes of an order in a currency without a rate [default: fail]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "fail|reject|keep",
+        hide_possible_values = true,
+        help_heading = "Attribution"
+    )]
+    pub missing_rate: Option<MissingRate>,
+    /// Let aliases join two authenticated users
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Attribution")]
+    pub merge_authenticated: Option<bool>,
+
+    /// Dimensions of the report: session columns, order.COLUMN, day, week, month, or none
+    /// [default: utm_source,utm_medium]
+    #[arg(long, value_name = "DIMENSION", value_delimiter = ',', num_args = 1.., help_heading = "Report")]
+    #[serde(deserialize_with = "one_or_many")]
+    pub by: Vec<String>,
+    /// The first day that is reported
+    #[arg(long, value_name = "DATE", help_heading = "Report")]
+    pub from: Option<String>,
+    /// The last day that is reported
+    #[arg(long, value_name = "DATE", help_heading = "Report")]
+    pub to: Option<String>,
+    /// Date credits by the order, or by the touch [default: order]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "order|touch",
+        hide_possible_values = true,
+        help_heading = "Report"
+    )]
+    pub date_by: Option<DateBy>,
+    /// The IANA zone that days are counted in [default: UTC]
+    #[arg(long, value_name = "ZONE", help_heading = "Report")]
+    pub timezone: Option<String>,
+    /// A session bounced unless it lasted so long [default: 15s]
+    #[arg(long, value_name = "DURATION", help_heading = "Report")]
+    pub bounce_duration: Option<String>,
+    /// A session bounced unless it had more interactions than this [default: 1]
+    #[arg(long, value_name = "COUNT", help_heading = "Report")]
+    pub bounce_interactions: Option<f64>,
+    /// Put the models side by side
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Report")]
+    pub wide: Option<bool>,
+
+    /// The report's format [default: table, or what the name of the output says]
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        help_heading = "Outputs (other formats by the file's name: .parquet .csv .ndjson .json .arrow .md)"
+    )]
+    pub format: Option<String>,
+    /// Write the report here [default: standard output]
+    #[arg(
+        short,
+        long,
+        value_name = "PATH",
+        help_heading = "Outputs (other formats by the file's name: .parquet .csv .ndjson .json .arrow .md)"
+    )]
+    pub output: Option<PathBuf>,
+    /// Write every touch's credit under every model
+    #[arg(
+        long,
+        value_name = "PATH",
+        help_heading = "Outputs (other formats by the file's name: .parquet .csv .ndjson .json .arrow .md)"
+    )]
+    pub credits: Option<PathBuf>,
+    /// Write every order's journey
+    #[arg(
+        long,
+        value_name = "PATH",
+        help_heading = "Outputs (other formats by the file's name: .parquet .csv .ndjson .json .arrow .md)"
+    )]
+    pub journeys: Option<PathBuf>,
+    /// Write every person
+    #[arg(
+        long,
+        value_name = "PATH",
+        help_heading = "Outputs (other formats by the file's name: .parquet .csv .ndjson .json .arrow .md)"
+    )]
+    pub persons: Option<PathBuf>,
+    /// Write how every user id came to its person
+    #[arg(
+        long,
+        value_name = "PATH",
+        help_heading = "Outputs (other formats by the file's name: .parquet .csv .ndjson .json .arrow .md)"
+    )]
+    pub identity: Option<PathBuf>,
+    /// Write every rejected row
+    #[arg(
+        long,
+        value_name = "PATH",
+        help_heading = "Outputs (other formats by the file's name: .parquet .csv .ndjson .json .arrow .md)"
+    )]
+    pub rejects: Option<PathBuf>,
+    /// Write the run's summary with its proof sheet, as JSON
+    #[arg(
+        long,
+        value_name = "PATH",
+        help_heading = "Outputs (other formats by the file's name: .parquet .csv .ndjson .json .arrow .md)"
+    )]
+    pub summary: Option<PathBuf>,
+
+    /// Threads to work on [default: all cores]
+    #[arg(long, value_name = "N", help_heading = "Running")]
+    pub threads: Option<usize>,
+
+    /// The workspace's own models: a set of parameters under a name of its own.
+    #[arg(skip)]
+    #[serde(deserialize_with = "named_models")]
+    pub models: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+impl Settings {
+    /// Reads a workspace file; paths in it are relative to its folder.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = fs::read_to_string(path).map_err(Error::io("read", path))?;
+        let mut settings: Self = toml::from_str(&text).map_err(|source| Error::Workspace {
+            path: path.to_path_buf(),
+            source: Box::new(source),
+        })?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        for paths in settings.inputs_mut() {
+            for input in paths {
+                *input = folder.join(&*input).to_string_lossy().into_owned();
+            }
+        }
+        for output in settings.outputs_mut().into_iter().flatten() {
+            *output = folder.join(&*output);
+        }
+        Ok(settings)
+    }
+
+    /// These settings, with what they leave open taken from `file`.
+    ///
+    /// Mappings add up: those that come last win, which are these.
+    #[must_use]
+    pub fn over(mut self, file: Self) -> Self {
+        fn many<T>(flag: Vec<T>, file: Vec<T>) -> Vec<T> {
+            if flag.is_empty() { file } else { flag }
+        }
+        let mut column = file.column;
+        column.append(&mut self.column);
+        let mut set = file.set;
+        set.append(&mut self.set);
+        Self {
+            sessions: many(self.sessions, file.sessions),
+            orders: many(self.orders, file.orders),
+            users: many(self.users, file.users),
+            aliases: many(self.aliases, file.aliases),
+            postviews: many(self.postviews, file.postviews),
+            devices: many(self.devices, file.devices),
+            spend: many(self.spend, file.spend),
+            exchange_rates: many(self.exchange_rates, file.exchange_rates),
+            column,
+            set,
+            units: self.units.or(file.units),
+            normalize: self.normalize.or(file.normalize),
+            max_rejects: self.max_rejects.or(file.max_rejects),
+            as_of: self.as_of.or(file.as_of),
+            model: many(self.model, file.model),
+            lookback: self.lookback.or(file.lookback),
+            view_lookback: self.view_lookback.or(file.view_lookback),
+            views: self.views.or(file.views),
+            overlap: self.overlap.or(file.overlap),
+            direct: self.direct.or(file.direct),
+            cancelled: self.cancelled.or(file.cancelled),
+            amount: self.amount.or(file.amount),
+            currency: self.currency.or(file.currency),
+            missing_rate: self.missing_rate.or(file.missing_rate),
+            merge_authenticated: self.merge_authenticated.or(file.merge_authenticated),
+            by: many(self.by, file.by),
+            from: self.from.or(file.from),
+            to: self.to.or(file.to),
+            date_by: self.date_by.or(file.date_by),
+            timezone: self.timezone.or(file.timezone),
+            bounce_duration: self.bounce_duration.or(file.bounce_duration),
+            bounce_interactions: self.bounce_interactions.or(file.bounce_interactions),
+            wide: self.wide.or(file.wide),
+            format: self.format.or(file.format),
+            output: self.output.or(file.output),
+            credits: self.credits.or(file.credits),
+            journeys: self.journeys.or(file.journeys),
+            persons: self.persons.or(file.persons),
+            identity: self.identity.or(file.identity),
+            rejects: self.rejects.or(file.rejects),
+            summary: self.summary.or(file.summary),
+            threads: self.threads.or(file.threads),
+            models: file.models,
+        }
+    }
+
+    fn inputs_mut(&mut self) -> [&mut Vec<String>; 8] {
+        [
+            &mut self.sessions,
+            &mut self.orders,
+            &mut self.users,
+            &mut self.aliases,
+            &mut self.postviews,
+            &mut self.devices,
+            &mut self.spend,
+            &mut self.exchange_rates,
+        ]
+    }
+
+    fn outputs_mut(&mut self) -> [Option<&mut PathBuf>; 7] {
+        [
+            self.output.as_mut(),
+            self.credits.as_mut(),
+            self.journeys.as_mut(),
+            self.persons.as_mut(),
+            self.identity.as_mut(),
+            self.rejects.as_mut(),
+            self.summary.as_mut(),
+        ]
+    }
+}
+
+/// A list, or one value that stands for a list of one.
+fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum OneOrMany {
+        One(String),
+        Many(Vec<String>),
+    }
+    Ok(match OneOrMany::deserialize(deserializer)? {
+        OneOrMany::One(one) => one.split(',').map(|part| part.trim().to_owned()).collect(),
+        OneOrMany::Many(many) => many,
+    })
+}
+
+/// A number, or text that says one.
+fn number_or_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(Some(text_of(&toml::Value::deserialize(deserializer)?)))
+}
+
+/// `[column.sessions]` with `user_external_id = "user_id"`, as a flag would say it.
+fn by_table<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let tables = BTreeMap::<String, BTreeMap<String, toml::Value>>::deserialize(deserializer)?;
+    let of_table = |(table, columns): (String, BTreeMap<String, toml::Value>)| {
+        columns
+            .into_iter()
+            .map(|(column, value)| format!("{table}.{column}={}", text_of(&value)))
+            .collect::<Vec<_>>()
+    };
+    Ok(tables.into_iter().flat_map(of_table).collect())
+}
+
+/// `[models.NAME]` with parameters; lists of weights become what a flag would say.
+fn named_models<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<String, BTreeMap<String, String>>, D::Error> {
+    let models = BTreeMap::<String, BTreeMap<String, toml::Value>>::deserialize(deserializer)?;
+    let texts = |parameters: BTreeMap<String, toml::Value>| {
+        parameters.into_iter().map(|(name, value)| (name, text_of(&value))).collect()
+    };
+    Ok(models.into_iter().map(|(name, parameters)| (name, texts(parameters))).collect())
+}
+
+fn text_of(value: &toml::Value) -> String {
+    match value {
+        toml::Value::String(text) => text.clone(),
+        toml::Value::Array(values) => values.iter().map(text_of).collect::<Vec<_>>().join("/"),
+        other => other.to_string(),
+    }
+}

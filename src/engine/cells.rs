@@ -1,0 +1,161 @@
+//! The sums of a report, one cell per combination of dimension values: exact, and mergeable in
+//! any order.
+
+use std::hash::BuildHasher;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+use crate::journeys::Role;
+
+/// The touch combination of orders that had no touch.
+pub const UNATTRIBUTED_CELL: u32 = u32::MAX;
+
+/// What one model credits to a cell.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Credited {
+    /// Conversions, in units of [`WHOLE`](crate::credits::WHOLE).
+    pub conversions: i128,
+    /// Minor units.
+    pub amount: i128,
+    /// The part of the conversions that are their person's first.
+    pub first_conversions: i128,
+    /// The part of the amount that is of those.
+    pub first_amount: i128,
+    /// Seconds from touch to order, times conversions.
+    pub seconds: i128,
+}
+
+impl Credited {
+    /// Adds what is credited elsewhere.
+    pub fn add(&mut self, other: &Self) {
+        self.conversions += other.conversions;
+        self.amount += other.amount;
+        self.first_conversions += other.first_conversions;
+        self.first_amount += other.first_amount;
+        self.seconds += other.seconds;
+    }
+}
+
+/// What is counted in a cell, whatever the model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cell {
+    /// The combination of touch dimensions.
+    pub touch: u32,
+    /// The combination of order dimensions.
+    pub order: u32,
+    /// Distinct orders with a touch here.
+    pub orders: u64,
+    /// Distinct persons with such an order.
+    pub persons: u64,
+    /// Touches by role: alone, initiator, assisting, closer.
+    pub roles: [u64; 4],
+    last_order: u32,
+    last_person: u32,
+}
+
+/// All cells of a part of a run.
+#[derive(Default)]
+pub struct Cells {
+    models: usize,
+    hasher: DefaultHashBuilder,
+    index: HashTable<u32>,
+    cells: Vec<Cell>,
+    credited: Vec<Credited>,
+}
+
+impl Cells {
+    /// No cells yet, for so many models.
+    pub fn new(models: usize) -> Self {
+        Self { models, ..Self::default() }
+    }
+
+    /// The cell of a combination, as a position; made if it is new.
+    pub fn find(&mut self, touch: u32, order: u32) -> usize {
+        let hash = self.hasher.hash_one((touch, order));
+        let (cells, hasher) = (&self.cells, &self.hasher);
+        let entry = self.index.entry(
+            hash,
+            |at| (cells[*at as usize].touch, cells[*at as usize].order) == (touch, order),
+            |at| hasher.hash_one((cells[*at as usize].touch, cells[*at as usize].order)),
+        );
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "no more cells than touches and orders"
+        )]
+        let found = *entry.or_insert(cells.len() as u32).get() as usize;
+        if found == self.cells.len() {
+            self.cells.push(Cell {
+                touch,
+                order,
+                orders: 0,
+                persons: 0,
+                roles: [0; 4],
+                last_order: u32::MAX,
+                last_person: u32::MAX,
+            });
+            self.credited.resize(self.cells.len() * self.models, Credited::default());
+        }
+        found
+    }
+
+    /// Counts an order of a person once, however many touches it has here.
+    ///
+    /// Orders must come person by person.
+    pub fn meet(&mut self, cell: usize, order: u32, person: u32, role: Option<Role>) {
+        let cell = &mut self.cells[cell];
+        if cell.last_order != order {
+            cell.last_order = order;
+            cell.orders += 1;
+        }
+        if cell.last_person != person {
+            cell.last_person = person;
+            cell.persons += 1;
+        }
+        if let Some(role) = role {
+            cell.roles[role as usize] += 1;
+        }
+    }
+
+    /// Adds what a model credits.
+    pub fn credit(
+        &mut self,
+        cell: usize,
+        model: usize,
+        share: i64,
+        amount: i64,
+        first: bool,
+        seconds: i64,
+    ) {
+        let credited = &mut self.credited[cell * self.models + model];
+        let (share, amount) = (i128::from(share), i128::from(amount));
+        credited.conversions += share;
+        credited.amount += amount;
+        credited.seconds += share * i128::from(seconds);
+        if first {
+            credited.first_conversions += share;
+            credited.first_amount += amount;
+        }
+    }
+
+    /// Adds the cells of other persons.
+    pub fn merge(&mut self, other: &Self) {
+        for (at, cell) in other.cells.iter().enumerate() {
+            let mine = self.find(cell.touch, cell.order);
+            let sum = &mut self.cells[mine];
+            sum.orders += cell.orders;
+            sum.persons += cell.persons;
+            for (role, count) in sum.roles.iter_mut().zip(cell.roles) {
+                *role += count;
+            }
+            for model in 0..self.models {
+                let theirs = &other.credited[at * self.models + model];
+                self.credited[mine * self.models + model].add(theirs);
+            }
+        }
+    }
+
+    /// Every cell with what each model credits to it, in no order that means anything.
+    pub fn iter(&self) -> impl Iterator<Item = (&Cell, &[Credited])> {
+        self.cells.iter().zip(self.credited.chunks(self.models.max(1)))
+    }
+}

@@ -1,0 +1,55 @@
+//! Where the persons of a run are worked on: partitions in, exact partial results out.
+//!
+//! A [`Partition`] is some whole persons; [`attribute`] does all models over its orders in one
+//! pass. Partial results are integers and add up in any order, so the number of threads or
+//! partitions changes nothing. Not for what comes before (ordered columns) or after (reports).
+
+mod cells;
+mod partition;
+
+use rayon::prelude::*;
+
+pub use cells::{Cell, Cells, Credited, UNATTRIBUTED_CELL};
+pub use partition::{CreditRows, JourneyRows, Partial, Partition, Tally, Work, attribute};
+
+use crate::error::Result;
+
+/// Touches and orders that a partition has at least, unless it is the last.
+const PARTITION_ROWS: usize = 50_000;
+
+/// Cuts persons into partitions of about the same number of rows, in their given order.
+pub fn partitions<'a>(work: &Work<'_>, persons: &'a [u32]) -> Vec<Partition<'a>> {
+    let mut partitions = Vec::new();
+    let (mut start, mut rows) = (0, 0);
+    for (at, person) in persons.iter().enumerate() {
+        rows += work.touches.of(*person).len() + work.orders.of(*person).len();
+        if rows >= PARTITION_ROWS {
+            partitions.push(Partition { persons: &persons[start..=at] });
+            (start, rows) = (at + 1, 0);
+        }
+    }
+    if start < persons.len() {
+        partitions.push(Partition { persons: &persons[start..] });
+    }
+    partitions
+}
+
+/// Works on every partition in parallel and hands over each partial result in the order of the
+/// partitions, so that what is written from them is in order.
+///
+/// `wave` partitions are held in memory at a time.
+pub fn run(
+    work: &Work<'_>,
+    partitions: &[Partition<'_>],
+    wave: usize,
+    mut take: impl FnMut(Partial) -> Result<()>,
+) -> Result<()> {
+    for some in partitions.chunks(wave.max(1)) {
+        let partials: Vec<Result<Partial>> =
+            some.par_iter().map(|partition| attribute(work, *partition)).collect();
+        for partial in partials {
+            take(partial?)?;
+        }
+    }
+    Ok(())
+}

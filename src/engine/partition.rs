@@ -1,0 +1,320 @@
+//! One partition: all models over the orders of some whole persons, in one pass.
+
+use crate::config::DateBy;
+use crate::credits::{Divider, WHOLE};
+use crate::engine::Cells;
+#[cfg(doc)]
+use crate::engine::UNATTRIBUTED_CELL;
+use crate::error::{Error, Result};
+use crate::journeys::{Orders, Role, Selected, Touches, Window, previous_orders};
+use crate::models::Asked;
+
+/// What is the same for every partition of a run.
+#[derive(Clone, Copy)]
+pub struct Work<'a> {
+    /// The touches of all persons.
+    pub touches: &'a Touches,
+    /// Their orders.
+    pub orders: &'a Orders,
+    /// The combination of dimensions of each touch.
+    pub touch_cells: &'a [u32],
+    /// The combination that orders without touches have: [`UNATTRIBUTED_CELL`] where there are
+    /// touch dimensions, else that of all touches.
+    pub unattributed: u32,
+    /// The combination of dimensions of each order.
+    pub order_cells: &'a [u32],
+    /// The rules of a journey's window.
+    pub window: Window,
+    /// The models.
+    pub models: &'a [Asked],
+    /// What credits are dated by.
+    pub date_by: DateBy,
+    /// The instants that are reported: from the first, before the second.
+    pub period: (i64, i64),
+    /// How many currencies orders are in.
+    pub currencies: usize,
+    /// Whether each touch's credits are wanted.
+    pub credits: bool,
+    /// Whether each order's journey is wanted.
+    pub journeys: bool,
+}
+
+/// Some whole persons.
+#[derive(Debug, Clone, Copy)]
+pub struct Partition<'a> {
+    /// Their numbers, in the order of their ids.
+    pub persons: &'a [u32],
+}
+
+/// The credits of a partition as columns: one row per order and touch, or one for an order
+/// without touches.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct CreditRows {
+    /// The order, as a position in [`Orders`].
+    pub order: Vec<u32>,
+    /// The touch, as a position in [`Touches`]; none for an order without.
+    pub touch: Vec<Option<u32>>,
+    /// The touch's position in its journey, from zero.
+    pub position: Vec<u32>,
+    /// How many touches the journey has.
+    pub touches: Vec<u32>,
+    /// Whether the order is its person's first.
+    pub first: Vec<bool>,
+    /// The share of each model, in units of [`WHOLE`]: rows times models.
+    pub shares: Vec<i64>,
+    /// The amount of each model, in minor units: rows times models.
+    pub amounts: Vec<i64>,
+}
+
+/// The journeys of a partition as columns, one row per order.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct JourneyRows {
+    /// The order, as a position in [`Orders`].
+    pub order: Vec<u32>,
+    /// Whether it is its person's first.
+    pub first: Vec<bool>,
+    /// Where the journey's touches begin in `touches`; one more entry than there are orders.
+    pub starts: Vec<usize>,
+    /// The touches, as positions in [`Touches`], oldest first.
+    pub touches: Vec<u32>,
+}
+
+/// What a partition counted, for the summary and the proof sheet.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Tally {
+    /// Orders that count and are reported.
+    pub counted: u64,
+    /// Those of them with touches.
+    pub attributed: u64,
+    /// What counted orders are worth, by currency, in minor units.
+    pub owed: Vec<i128>,
+    /// Counted orders, by currency.
+    pub conversions: Vec<u64>,
+    /// Touches that earned credit: once for each order.
+    pub touches: u64,
+    /// Orders whose shares or amounts did not add up under some model; always none.
+    pub broken: u64,
+}
+
+impl Tally {
+    /// Nothing counted yet.
+    pub fn new(currencies: usize) -> Self {
+        Self { owed: vec![0; currencies], conversions: vec![0; currencies], ..Self::default() }
+    }
+
+    /// Adds what other persons counted.
+    pub fn merge(&mut self, other: &Self) {
+        self.counted += other.counted;
+        self.attributed += other.attributed;
+        self.touches += other.touches;
+        self.broken += other.broken;
+        for (sum, more) in self.owed.iter_mut().zip(&other.owed) {
+            *sum += more;
+        }
+        for (sum, more) in self.conversions.iter_mut().zip(&other.conversions) {
+            *sum += more;
+        }
+    }
+}
+
+/// The result of one partition.
+pub struct Partial {
+    /// The report's sums.
+    pub cells: Cells,
+    /// What was counted.
+    pub tally: Tally,
+    /// Credits, if they are wanted.
+    pub credits: CreditRows,
+    /// Journeys, if they are wanted.
+    pub journeys: JourneyRows,
+}
+
+/// Space that is used again for every order.
+#[derive(Default)]
+struct Scratch {
+    previous: Vec<Option<i64>>,
+    selected: Selected,
+    weights: Vec<f64>,
+    divider: Divider,
+    shares: Vec<i64>,
+    amounts: Vec<i64>,
+    cells: Vec<usize>,
+}
+
+/// Divides the credit of every order of a partition's persons, under every model.
+///
+/// # Errors
+///
+/// A model that gives a weight that is negative or not finite.
+pub fn attribute(work: &Work<'_>, partition: Partition<'_>) -> Result<Partial> {
+    let mut partial = Partial {
+        cells: Cells::new(work.models.len()),
+        tally: Tally::new(work.currencies),
+        credits: CreditRows::default(),
+        journeys: JourneyRows::default(),
+    };
+    let mut scratch = Scratch::default();
+    for person in partition.persons {
+        attribute_person(work, *person, &mut partial, &mut scratch)?;
+    }
+    if work.journeys {
+        partial.journeys.starts.push(partial.journeys.touches.len());
+    }
+    Ok(partial)
+}
+
+fn attribute_person(
+    work: &Work<'_>,
+    person: u32,
+    partial: &mut Partial,
+    scratch: &mut Scratch,
+) -> Result<()> {
+    let orders = work.orders.of(person);
+    let touches = work.touches.of(person);
+    previous_orders(work.orders, orders.clone(), &mut scratch.previous);
+    let mut first = true;
+    for (at, order) in orders.enumerate() {
+        if !work.orders.counted[order] {
+            continue;
+        }
+        let is_first = std::mem::take(&mut first);
+        if work.date_by == DateBy::Order && !work.orders.reported[order] {
+            continue;
+        }
+        let (order_at, previous) = (work.orders.at[order], scratch.previous[at]);
+        scratch.selected.select(&work.window, work.touches, touches.clone(), order_at, previous);
+        attribute_order(work, person, order, is_first, partial, scratch)?;
+    }
+    Ok(())
+}
+
+fn attribute_order(
+    work: &Work<'_>,
+    person: u32,
+    order: usize,
+    first: bool,
+    partial: &mut Partial,
+    scratch: &mut Scratch,
+) -> Result<()> {
+    let Scratch { selected, weights, divider, shares, amounts, cells, .. } = scratch;
+    let (order_at, amount) = (work.orders.at[order], work.orders.amount[order]);
+    #[expect(clippy::cast_possible_truncation, reason = "orders are numbered in 32 bits")]
+    let order_number = order as u32;
+    let journey = selected.journey(order_at);
+    let tally = &mut partial.tally;
+    let currency = work.orders.currency[order] as usize;
+    tally.counted += 1;
+    tally.owed[currency] += i128::from(amount);
+    tally.conversions[currency] += 1;
+    if work.journeys {
+        partial.journeys.order.push(order_number);
+        partial.journeys.first.push(first);
+        partial.journeys.starts.push(partial.journeys.touches.len());
+        partial.journeys.touches.extend(&selected.touches);
+    }
+    let count = journey.touches();
+    if count == 0 {
+        if work.orders.reported[order] {
+            let cell = partial.cells.find(work.unattributed, work.order_cells[order]);
+            partial.cells.meet(cell, order_number, person, None);
+            for model in 0..work.models.len() {
+                partial.cells.credit(cell, model, WHOLE, amount, first, 0);
+            }
+            if work.credits {
+                partial.credits.push(order_number, None, 0, 0, first);
+                partial.credits.shares.extend(work.models.iter().map(|_| WHOLE));
+                partial.credits.amounts.extend(work.models.iter().map(|_| amount));
+            }
+        }
+        return Ok(());
+    }
+    tally.attributed += 1;
+    tally.touches += count as u64;
+    let (from, until) = work.period;
+    // By order, every touch of a reported order earns; by touch, those of the period do.
+    let earns =
+        |touched_at: i64| work.date_by == DateBy::Order || (from..until).contains(&touched_at);
+    cells.clear();
+    let first_credit = partial.credits.order.len();
+    for (position, touch) in selected.touches.iter().enumerate() {
+        if !earns(journey.touched_at[position]) {
+            cells.push(usize::MAX);
+            continue;
+        }
+        let cell = partial.cells.find(work.touch_cells[*touch as usize], work.order_cells[order]);
+        partial.cells.meet(cell, order_number, person, Some(Role::of(position, count)));
+        cells.push(cell);
+        if work.credits {
+            partial.credits.push(order_number, Some(*touch), position, count, first);
+        }
+    }
+    let models = work.models.len();
+    if work.credits {
+        let rows = partial.credits.order.len();
+        partial.credits.shares.resize(rows * models, 0);
+        partial.credits.amounts.resize(rows * models, 0);
+    }
+    for (number, asked) in work.models.iter().enumerate() {
+        weights.clear();
+        weights.resize(count, 0.0);
+        asked.model.weigh(journey, weights);
+        if weights.iter().any(|weight| !weight.is_finite() || *weight < 0.0) {
+            return Err(Error::Broken(format!(
+                "`{}` weighs a touch below zero or without end",
+                asked.name
+            )));
+        }
+        shares.resize(count, 0);
+        amounts.resize(count, 0);
+        divider.weigh(weights);
+        divider.divide(WHOLE, shares);
+        divider.divide(amount, amounts);
+        if sum(shares) != i128::from(WHOLE) || sum(amounts) != i128::from(amount) {
+            partial.tally.broken += 1;
+        }
+        let mut row = first_credit;
+        for (position, cell) in cells.iter().enumerate() {
+            if *cell == usize::MAX {
+                continue;
+            }
+            let seconds = (order_at - journey.touched_at[position]).div_euclid(1_000_000);
+            partial.cells.credit(
+                *cell,
+                number,
+                shares[position],
+                amounts[position],
+                first,
+                seconds,
+            );
+            if work.credits {
+                partial.credits.shares[row * models + number] = shares[position];
+                partial.credits.amounts[row * models + number] = amounts[position];
+                row += 1;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn sum(parts: &[i64]) -> i128 {
+    parts.iter().map(|part| i128::from(*part)).sum()
+}
+
+impl CreditRows {
+    fn push(
+        &mut self,
+        order: u32,
+        touch: Option<u32>,
+        position: usize,
+        touches: usize,
+        first: bool,
+    ) {
+        #[expect(clippy::cast_possible_truncation, reason = "touches are numbered in 32 bits")]
+        let (position, touches) = (position as u32, touches as u32);
+        self.order.push(order);
+        self.touch.push(touch);
+        self.position.push(position);
+        self.touches.push(touches);
+        self.first.push(first);
+    }
+}

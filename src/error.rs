@@ -1,0 +1,270 @@
+//! Everything that can stop a run, each with what, where, and what would be right.
+//!
+//! Not for rows that break a rule: those are rejects (`validate`), and a run goes on without them.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use arrow::error::ArrowError;
+use parquet::errors::ParquetError;
+
+/// The result of every fallible function of the library.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a run could not be done.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file system said no.
+    #[error("cannot {action} `{}`", path.display())]
+    Io {
+        /// What was tried: `read`, `write`.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system answered.
+        source: io::Error,
+    },
+
+    /// A path, folder or glob that holds no Parquet file.
+    #[error("no {table} file is found at `{pattern}`")]
+    NoFiles {
+        /// The table that the path was given for.
+        table: &'static str,
+        /// The path as given.
+        pattern: String,
+    },
+
+    /// A glob that cannot be understood.
+    #[error("`{pattern}` is not a glob")]
+    Glob {
+        /// The pattern as given.
+        pattern: String,
+        /// Where it goes wrong.
+        source: glob::PatternError,
+    },
+
+    /// A file that is empty, truncated or something else than Parquet.
+    #[error("the {table} file `{}` is not readable as Parquet: {why}", path.display())]
+    NotParquet {
+        /// The table that the file was given for.
+        table: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, in a few words.
+        why: String,
+        /// What the Parquet reader said.
+        source: Option<ParquetError>,
+    },
+
+    /// A required column that a file does not have.
+    #[error("the {table} file `{}` has no column `{column}`", path.display())]
+    MissingColumn {
+        /// The table.
+        table: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The name that was looked for.
+        column: String,
+        /// The columns there are.
+        columns: Vec<String>,
+        /// The canonical name, to show how it is mapped.
+        canonical: String,
+    },
+
+    /// A column whose physical type cannot carry its meaning.
+    #[error("column `{column}` of the {table} file `{}` is {found}, but {expected} is needed", path.display())]
+    WrongType {
+        /// The table.
+        table: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The column's name in the file.
+        column: String,
+        /// Its type there.
+        found: String,
+        /// What would be right.
+        expected: &'static str,
+    },
+
+    /// A name that is not in a registry.
+    #[error("no {kind} is named `{name}`")]
+    Unknown {
+        /// The registry: `model`, `dimension`, `format` and so on.
+        kind: &'static str,
+        /// The name that was asked for.
+        name: String,
+        /// The names there are.
+        known: Vec<String>,
+    },
+
+    /// A setting whose value cannot be understood.
+    #[error("`{setting}` cannot be `{value}`: {why}")]
+    Setting {
+        /// The setting's name, as a flag says it.
+        setting: String,
+        /// The value given.
+        value: String,
+        /// What is wrong with it and what would be right.
+        why: String,
+    },
+
+    /// Settings that exclude each other, or one that is missing.
+    #[error("{0}")]
+    Contradiction(String),
+
+    /// A workspace file that is not valid.
+    #[error("the workspace file `{}` cannot be understood", path.display())]
+    Workspace {
+        /// The file.
+        path: PathBuf,
+        /// Where it goes wrong.
+        source: Box<toml::de::Error>,
+    },
+
+    /// More rejected rows than the run allows.
+    #[error(
+        "{rejected} of {read} rows are rejected, more than the {limit} that `--max-rejects` allows"
+    )]
+    TooManyRejects {
+        /// Rows rejected.
+        rejected: u64,
+        /// Rows read.
+        read: u64,
+        /// The limit as it was given.
+        limit: String,
+        /// The rules and how many rows broke each.
+        by_rule: String,
+    },
+
+    /// A sum that leaves 64 bits.
+    #[error("{what} does not fit 64 bits of minor units")]
+    Overflow {
+        /// Which amount.
+        what: String,
+    },
+
+    /// An order in a currency that has no exchange rate on or before its day.
+    #[error("no exchange rate for {currency} on or before {day} (order `{order}`)")]
+    MissingRate {
+        /// The currency.
+        currency: String,
+        /// The order's day in the workspace's timezone.
+        day: String,
+        /// The order's id.
+        order: String,
+    },
+
+    /// An invariant of the proof sheet that does not hold: a bug of ours.
+    #[error("the proof sheet does not hold: {0}")]
+    Broken(String),
+
+    /// The columnar layer failed.
+    #[error("columns could not be worked on")]
+    Arrow(#[from] ArrowError),
+
+    /// A query over results failed.
+    #[error("the query `{name}` failed")]
+    Query {
+        /// The query's name.
+        name: String,
+        /// What the SQL layer said.
+        source: Box<polars::error::PolarsError>,
+    },
+
+    /// An output could not be written in its format.
+    #[error("cannot write {format}: {why}")]
+    Output {
+        /// The output format.
+        format: &'static str,
+        /// What went wrong.
+        why: String,
+    },
+}
+
+impl Error {
+    /// What would be right, where that is known.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Unknown { name, known, .. } => Some(match nearest(name, known) {
+                Some(near) => format!("did you mean `{near}`? choose one of: {}", known.join(", ")),
+                None => format!("choose one of: {}", known.join(", ")),
+            }),
+            Self::MissingColumn { table, column, columns, canonical, .. } => {
+                let near = nearest(column, columns)
+                    .map(|near| format!("; `{near}` is nearest: `--column {table}.{canonical}={near}` takes it"))
+                    .unwrap_or_else(|| {
+                        format!("; `--column {table}.{canonical}=NAME` takes another name")
+                    });
+                Some(format!("the file has: {}{near}", columns.join(", ")))
+            }
+            Self::TooManyRejects { by_rule, .. } => Some(format!(
+                "{by_rule}; `apportion check` shows them, `--rejects rejects.csv --max-rejects 100%` keeps them and goes on"
+            )),
+            Self::MissingRate { .. } => Some(
+                "`--missing-rate reject` leaves such orders out, `--missing-rate keep` reports them in their own currency"
+                    .to_owned(),
+            ),
+            Self::NoFiles { .. } => {
+                Some("give a Parquet file, a folder that holds some, or a quoted glob".to_owned())
+            }
+            Self::WrongType { expected: TIME, .. } => Some(
+                "integers have no unit: convert the column to a timestamp, or to RFC 3339 text"
+                    .to_owned(),
+            ),
+            Self::Workspace { .. } => {
+                Some("`apportion init` writes a commented workspace file".to_owned())
+            }
+            Self::Broken(_) => {
+                Some("this is a bug in apportion; please report it with the command".to_owned())
+            }
+            _ => None,
+        }
+    }
+
+    /// Wraps a failure of the file system with the path it is about.
+    pub fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_path_buf();
+        move |source| Self::Io { action, path, source }
+    }
+
+    /// A setting that cannot be understood.
+    pub fn setting(
+        name: impl Into<String>,
+        value: impl Into<String>,
+        why: impl Into<String>,
+    ) -> Self {
+        Self::Setting { setting: name.into(), value: value.into(), why: why.into() }
+    }
+}
+
+/// What a time column needs to be; named here because a hint depends on it.
+pub(crate) const TIME: &str = "a timestamp, a date or RFC 3339 text";
+
+/// The known name that is most like `name`, if one is like it at all.
+fn nearest<'a>(name: &str, known: &'a [String]) -> Option<&'a String> {
+    let score = |other: &str| {
+        let (name, other) = (name.to_lowercase(), other.to_lowercase());
+        let contained = (other.contains(&name) || name.contains(&other)) && other.len() > 2;
+        strsim::jaro_winkler(&name, &other) + if contained { 0.1 } else { 0.0 }
+    };
+    known
+        .iter()
+        .map(|other| (score(other), other))
+        .filter(|(score, _)| *score > 0.75)
+        .max_by(|a, b| a.0.total_cmp(&b.0).then_with(|| b.1.cmp(a.1)))
+        .map(|(_, other)| other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_is_found_or_none_is_offered() {
+        let columns = ["website_session_id", "created_at", "user_id"].map(str::to_owned);
+        assert_eq!(nearest("user_external_id", &columns).unwrap(), "user_id");
+        assert_eq!(nearest("createdat", &columns).unwrap(), "created_at");
+        assert_eq!(nearest("zzz", &columns), None);
+    }
+}

@@ -1,0 +1,195 @@
+//! Whose row is it: every user id, however it was met, resolves to a person.
+//!
+//! `aliases` follows alias rows to the end of their chains; this module collects what is known of
+//! each user from profiles, minimal users and aliases, and keeps the account of stubs; `tables`
+//! writes persons and the audit. Not for merging the rows themselves: that is `merge`.
+
+mod aliases;
+mod tables;
+mod versions;
+
+pub use aliases::{Alias, Outcome, Resolved, resolve_aliases};
+pub use tables::{audit_table, persons_table};
+pub use versions::{Merged, one_row_per_id};
+
+use arrow::array::{Array, AsArray, RecordBatch, StringViewArray, TimestampMicrosecondArray};
+use arrow::datatypes::TimestampMicrosecondType;
+use serde::Serialize;
+
+use crate::ids::Interner;
+
+/// What is known of one user id before users are merged.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct UserFacts {
+    /// Some row says that the user is authenticated.
+    pub authenticated: bool,
+    /// The earliest creation that any row names.
+    pub created_at: Option<i64>,
+    /// The earliest sign-up that any row names.
+    pub signed_up_at: Option<i64>,
+    /// The users table has a row for it.
+    pub profile: bool,
+    /// A session, postview, order or alias refers to it.
+    pub referred: bool,
+}
+
+/// Every user id that was met, what is known of it, and the person that it resolves to.
+pub struct Identity {
+    /// The user ids.
+    pub users: Interner,
+    /// What is known of each.
+    pub facts: Vec<UserFacts>,
+    /// The person of each user: the number of the surviving user id.
+    pub person: Vec<u32>,
+    /// The next user on the way from each user to its person; itself at the end.
+    pub next: Vec<u32>,
+    /// What became of each user's alias.
+    pub outcomes: Vec<Outcome>,
+    /// The counts of the summary.
+    pub account: Account,
+}
+
+/// What identity did, in numbers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Account {
+    /// Distinct user ids met anywhere.
+    pub users: u64,
+    /// Distinct persons among them.
+    pub persons: u64,
+    /// User ids that a session, postview, order or alias referred to.
+    pub stubs_seen: u64,
+    /// Those of them that have a profile.
+    pub stubs_healed: u64,
+    /// Those of them that have none.
+    pub stubs_left: u64,
+    /// Users that followed an alias to another person.
+    pub merged: u64,
+    /// Aliases that lost because another of the same user holds.
+    pub alias_conflicts: u64,
+    /// Aliases of a user to itself.
+    pub alias_self: u64,
+    /// Cycles of aliases.
+    pub alias_cycles: u64,
+    /// Aliases that were refused because both ends are authenticated.
+    pub authenticated_conflicts: u64,
+}
+
+/// Collects users and what is said of them, then resolves persons.
+#[derive(Default)]
+pub struct Gathering {
+    users: Interner,
+    facts: Vec<UserFacts>,
+    aliases: Vec<Alias>,
+}
+
+impl Gathering {
+    /// Takes in the rows that refer to users with a minimal user object: sessions, postviews and
+    /// orders. Returns the user of each row.
+    pub fn refer(&mut self, rows: &RecordBatch) -> Vec<u32> {
+        let codes = self.meet(rows, "user_external_id");
+        self.learn(rows, &codes, "user_");
+        for code in &codes {
+            self.facts[*code as usize].referred = true;
+        }
+        codes
+    }
+
+    /// Takes in the users table. Returns the user of each row.
+    pub fn profile(&mut self, rows: &RecordBatch) -> Vec<u32> {
+        let codes = self.meet(rows, "external_id");
+        self.learn(rows, &codes, "");
+        for code in &codes {
+            self.facts[*code as usize].profile = true;
+        }
+        codes
+    }
+
+    /// Takes in the user aliases table.
+    pub fn alias(&mut self, rows: &RecordBatch) {
+        let from = self.meet(rows, "from_user_external_id");
+        let to = self.meet(rows, "to_user_external_id");
+        self.learn(rows, &to, "to_user_");
+        let created = times(rows, "created_at");
+        for (row, (from, to)) in from.into_iter().zip(to).enumerate() {
+            self.facts[from as usize].referred = true;
+            self.facts[to as usize].referred = true;
+            self.aliases.push(Alias { from, to, created_at: value(created, row) });
+        }
+    }
+
+    /// Follows every alias; `merge_authenticated` allows two authenticated users to be one person.
+    pub fn resolve(self, merge_authenticated: bool) -> Identity {
+        let Self { users, facts, aliases } = self;
+        let resolved = resolve_aliases(&users, &facts, aliases, merge_authenticated);
+        let mut account = resolved.account;
+        account.users = users.len() as u64;
+        let count = |wanted: &dyn Fn(usize) -> bool| {
+            (0..facts.len()).filter(|user| wanted(*user)).count() as u64
+        };
+        account.persons = count(&|user| resolved.person[user] as usize == user);
+        account.merged = account.users - account.persons;
+        account.stubs_seen = count(&|user| facts[user].referred);
+        account.stubs_healed = count(&|user| facts[user].referred && facts[user].profile);
+        account.stubs_left = account.stubs_seen - account.stubs_healed;
+        Identity {
+            users,
+            facts,
+            person: resolved.person,
+            next: resolved.next,
+            outcomes: resolved.outcomes,
+            account,
+        }
+    }
+
+    fn meet(&mut self, rows: &RecordBatch, column: &str) -> Vec<u32> {
+        let codes = rows
+            .column_by_name(column)
+            .map(|ids| self.users.intern_column(ids.as_string_view(), ""))
+            .unwrap_or_default();
+        self.facts.resize(self.users.len(), UserFacts::default());
+        codes
+    }
+
+    fn learn(&mut self, rows: &RecordBatch, codes: &[u32], prefix: &str) {
+        let created = times(rows, &format!("{prefix}created_at"));
+        let signed_up = times(rows, &format!("{prefix}signed_up_at"));
+        let authenticated = rows
+            .column_by_name(&format!("{prefix}is_authenticated"))
+            .map(|flags| flags.as_boolean());
+        if created.is_none() && signed_up.is_none() && authenticated.is_none() {
+            return;
+        }
+        for (row, code) in codes.iter().enumerate() {
+            let facts = &mut self.facts[*code as usize];
+            facts.created_at = earliest(facts.created_at, value(created, row));
+            facts.signed_up_at = earliest(facts.signed_up_at, value(signed_up, row));
+            facts.authenticated |=
+                authenticated.is_some_and(|flags| flags.is_valid(row) && flags.value(row));
+        }
+    }
+}
+
+/// The ids of a table's rows, as text.
+///
+/// # Panics
+///
+/// If the table has no `external_id`; every table that is asked has one.
+pub fn external_ids(rows: &RecordBatch) -> &StringViewArray {
+    rows.column_by_name("external_id").expect("external_id is required").as_string_view()
+}
+
+/// The earlier of two instants, where one is known.
+pub(crate) fn earliest(left: Option<i64>, right: Option<i64>) -> Option<i64> {
+    match (left, right) {
+        (Some(left), Some(right)) => Some(left.min(right)),
+        (one, other) => one.or(other),
+    }
+}
+
+fn times<'a>(rows: &'a RecordBatch, column: &str) -> Option<&'a TimestampMicrosecondArray> {
+    rows.column_by_name(column).map(|times| times.as_primitive::<TimestampMicrosecondType>())
+}
+
+fn value(times: Option<&TimestampMicrosecondArray>, row: usize) -> Option<i64> {
+    times.filter(|times| times.is_valid(row)).map(|times| times.value(row))
+}

@@ -1,0 +1,79 @@
+//! One row per external id: versions are merged, and an id under two persons goes to one of them.
+
+use arrow::array::{AsArray, RecordBatch};
+
+use crate::error::Result;
+use crate::identity::{Identity, external_ids};
+use crate::ids::{Interner, group_rows};
+use crate::merge::{Versions, field_times, merge};
+
+/// A table with one row per external id.
+pub struct Merged {
+    /// The rows.
+    pub rows: RecordBatch,
+    /// The person of each row, as numbered by [`Identity`].
+    pub person: Vec<u32>,
+    /// The original user of each row, as numbered by [`Identity`].
+    pub user: Vec<u32>,
+    /// How many rows were versions of another one.
+    pub versions: u64,
+    /// How many ids occurred under two persons.
+    pub conflicts: u64,
+}
+
+/// Merges the versions of every row of a table of touches or orders.
+///
+/// `users` is the user of each row. Where an id occurs under several persons, the row with the
+/// latest field time holds, then the one of the smallest person id; rows of other persons are
+/// left out.
+pub fn one_row_per_id(identity: &Identity, rows: RecordBatch, users: &[u32]) -> Result<Merged> {
+    let of_row: Vec<u32> = users.iter().map(|user| identity.person[*user as usize]).collect();
+    let mut ids = Interner::default();
+    let keys = ids.intern_column(external_ids(&rows), "");
+    let things = ids.len();
+    if things == rows.num_rows() {
+        return Ok(Merged {
+            rows,
+            person: of_row,
+            user: users.to_vec(),
+            versions: 0,
+            conflicts: 0,
+        });
+    }
+    let versions = (rows.num_rows() - things) as u64;
+    let times = field_times(&rows);
+    let (order, starts) = group_rows(&keys, things);
+    let mut dropped = vec![false; rows.num_rows()];
+    let mut person = vec![0; things];
+    let mut conflicts = 0;
+    for thing in 0..things {
+        let of_thing = &order[starts[thing] as usize..starts[thing + 1] as usize];
+        let first = of_row[of_thing[0] as usize];
+        person[thing] = first;
+        if of_thing.iter().all(|row| of_row[*row as usize] == first) {
+            continue;
+        }
+        conflicts += 1;
+        let holder = of_thing.iter().max_by(|left, right| {
+            let (left, right) = (**left as usize, **right as usize);
+            let name = |row: usize| identity.users.name(of_row[row]);
+            times[left].cmp(&times[right]).then_with(|| name(right).cmp(name(left)))
+        });
+        if let Some(holder) = holder {
+            person[thing] = of_row[*holder as usize];
+        }
+        for row in of_thing {
+            dropped[*row as usize] = of_row[*row as usize] != person[thing];
+        }
+    }
+    let merged =
+        merge(&rows, &Versions { keys: &keys, things, own: None, dropped: Some(&dropped) })?;
+    let user = merged
+        .column_by_name("user_external_id")
+        .map(|names| {
+            let names = names.as_string_view().iter();
+            names.map(|name| name.and_then(|name| identity.users.get(name)).unwrap_or(0)).collect()
+        })
+        .unwrap_or_default();
+    Ok(Merged { rows: merged, person, user, versions, conflicts })
+}

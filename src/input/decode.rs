@@ -1,0 +1,420 @@
+//! Turns a column of whatever physical type into the one canonical type of its kind.
+//!
+//! | kind | canonical Arrow type |
+//! |---|---|
+//! | id, text, any | `Utf8View`; text is trimmed, and empty is null |
+//! | time | `Timestamp(Microsecond, UTC)` |
+//! | day | `Date32` |
+//! | flag | `Boolean` |
+//! | number | `Float64` |
+//! | money | `Int64` of minor units |
+//!
+//! A value that cannot be understood becomes null and is remembered with its row; a type that
+//! cannot carry the meaning is an error of the whole column.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Date32Array, Float64Array, Int64Array, StringViewArray,
+    StringViewBuilder, TimestampMicrosecondArray, new_null_array,
+};
+use arrow::compute::cast;
+use arrow::datatypes::{
+    DataType, Date32Type, Date64Type, Decimal128Type, Float64Type, Int64Type, TimeUnit,
+    TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
+    TimestampSecondType,
+};
+use chrono::Datelike;
+
+use crate::calendar::{DAY, SECOND, parse_day, parse_instant};
+use crate::money::{self, Currency, Units};
+use crate::schema::Kind;
+use crate::validate::Rule;
+
+/// A decoded column and the values that could not be understood.
+pub(super) struct Decoded {
+    /// The canonical array; null where a value was missing or could not be understood.
+    pub(super) array: ArrayRef,
+    /// Row, rule and message of each value that could not be understood.
+    pub(super) bad: Vec<(usize, Rule, String)>,
+}
+
+impl Decoded {
+    fn good(array: impl Array + 'static) -> Self {
+        Self { array: Arc::new(array), bad: Vec::new() }
+    }
+}
+
+/// How to read the amounts of a table.
+pub(super) struct Amounts<'a> {
+    /// The row's currency, where there is a column for it.
+    pub(super) currency: Option<&'a StringViewArray>,
+    /// The currency of rows that name none.
+    pub(super) default: Currency,
+    /// What the workspace says that the columns hold, if it says so.
+    pub(super) units: Option<Units>,
+}
+
+/// The canonical Arrow type of a kind.
+pub(super) fn canonical_type(kind: Kind) -> DataType {
+    match kind {
+        Kind::Id | Kind::Text | Kind::Any => DataType::Utf8View,
+        Kind::Time => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        Kind::Day => DataType::Date32,
+        Kind::Flag => DataType::Boolean,
+        Kind::Number => DataType::Float64,
+        Kind::Money => DataType::Int64,
+    }
+}
+
+/// Decodes a column; `None` where its type cannot carry the meaning.
+///
+/// `text_is_fine` is true for constants and folder names, which are always text.
+pub(super) fn decode(
+    array: &ArrayRef,
+    kind: Kind,
+    lower: bool,
+    text_is_fine: bool,
+    amounts: &Amounts<'_>,
+) -> Option<Decoded> {
+    let plain = match array.data_type() {
+        DataType::Null => {
+            let nulls = new_null_array(&canonical_type(kind), array.len());
+            return Some(Decoded { array: nulls, bad: Vec::new() });
+        }
+        DataType::Dictionary(_, values) if kind_of_text(values) => {
+            &cast(array, &DataType::Utf8View).ok()?
+        }
+        DataType::Dictionary(_, values) => &cast(array, values).ok()?,
+        _ => array,
+    };
+    match kind {
+        Kind::Id => ids(plain),
+        Kind::Text => kind_of_text(plain.data_type()).then(|| text(plain, lower)).flatten(),
+        Kind::Any => text(plain, lower),
+        Kind::Time => times(plain),
+        Kind::Day => days(plain),
+        Kind::Flag => flags(plain),
+        Kind::Number => numbers(plain, text_is_fine),
+        Kind::Money => moneys(plain, text_is_fine, amounts),
+    }
+}
+
+fn kind_of_text(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+}
+
+/// Any array as text views; columns written as bytes hold text too.
+fn views(array: &ArrayRef) -> Option<StringViewArray> {
+    let array = match array.data_type() {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => array,
+        _ => &cast(array, &DataType::Utf8).ok()?,
+    };
+    Some(cast(array, &DataType::Utf8View).ok()?.as_string_view().clone())
+}
+
+fn ids(array: &ArrayRef) -> Option<Decoded> {
+    let carries = kind_of_text(array.data_type())
+        || array.data_type().is_integer()
+        || matches!(
+            array.data_type(),
+            DataType::Binary | DataType::LargeBinary | DataType::BinaryView
+        )
+        || matches!(array.data_type(), DataType::Decimal128(_, 0));
+    let views = views(array).filter(|_| carries)?;
+    let blank = views.iter().any(|id| id.is_some_and(|id| id.trim().is_empty()));
+    if blank {
+        return Some(Decoded::good(
+            views
+                .iter()
+                .map(|id| id.filter(|id| !id.trim().is_empty()))
+                .collect::<StringViewArray>(),
+        ));
+    }
+    Some(Decoded::good(views))
+}
+
+fn text(array: &ArrayRef, lower: bool) -> Option<Decoded> {
+    let views = views(array)?;
+    let untidy = |value: &str| {
+        value.trim().len() != value.len()
+            || value.is_empty()
+            || (lower
+                && value.chars().any(|letter| !letter.is_lowercase() && letter.is_alphabetic()))
+    };
+    if !views.iter().flatten().any(untidy) {
+        return Some(Decoded::good(views));
+    }
+    let mut tidy = StringViewBuilder::with_capacity(views.len());
+    for value in &views {
+        match value.map(str::trim).filter(|value| !value.is_empty()) {
+            Some(value) if lower => tidy.append_value(value.to_lowercase()),
+            value => tidy.append_option(value),
+        }
+    }
+    Some(Decoded::good(tidy.finish()))
+}
+
+fn times(array: &ArrayRef) -> Option<Decoded> {
+    let mut bad = Vec::new();
+    let instants: TimestampMicrosecondArray = match array.data_type() {
+        DataType::Timestamp(TimeUnit::Second, _) => {
+            array.as_primitive::<TimestampSecondType>().unary_opt(|at| at.checked_mul(SECOND))
+        }
+        DataType::Timestamp(TimeUnit::Millisecond, _) => {
+            array.as_primitive::<TimestampMillisecondType>().unary_opt(|at| at.checked_mul(1_000))
+        }
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            array.as_primitive::<TimestampMicrosecondType>().clone()
+        }
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => {
+            array.as_primitive::<TimestampNanosecondType>().unary(|at| at.div_euclid(1_000))
+        }
+        DataType::Date32 => {
+            array.as_primitive::<Date32Type>().unary(|day| i64::from(day).saturating_mul(DAY))
+        }
+        DataType::Date64 => {
+            array.as_primitive::<Date64Type>().unary_opt(|at| at.checked_mul(1_000))
+        }
+        data_type if kind_of_text(data_type) => {
+            let texts = views(array)?;
+            let parsed: TimestampMicrosecondArray =
+                texts.iter().map(|text| parse_instant(text?)).collect();
+            note_bad(&texts, &parsed, Rule::BadTime, "is not a time", &mut bad);
+            parsed
+        }
+        _ => return None,
+    };
+    if bad.is_empty() {
+        for row in (0..array.len()).filter(|row| array.is_valid(*row) && instants.is_null(*row)) {
+            bad.push((
+                row,
+                Rule::BadTime,
+                "the time does not fit 64 bits of microseconds".to_owned(),
+            ));
+        }
+    }
+    Some(Decoded { array: Arc::new(instants.with_timezone("UTC")), bad })
+}
+
+fn days(array: &ArrayRef) -> Option<Decoded> {
+    if *array.data_type() == DataType::Date32 {
+        return Some(Decoded { array: Arc::clone(array), bad: Vec::new() });
+    }
+    if kind_of_text(array.data_type()) {
+        let texts = views(array)?;
+        let epoch = chrono::NaiveDate::default().num_days_from_ce();
+        let parsed: Date32Array = texts
+            .iter()
+            .map(|text| Some(parse_day(text?.get(..10)?)?.num_days_from_ce() - epoch))
+            .collect();
+        let mut bad = Vec::new();
+        note_bad(&texts, &parsed, Rule::BadTime, "is not a day", &mut bad);
+        return Some(Decoded { array: Arc::new(parsed), bad });
+    }
+    let Decoded { array, bad } = times(array)?;
+    let days: Date32Array = array
+        .as_primitive::<TimestampMicrosecondType>()
+        .unary_opt(|at| i32::try_from(at.div_euclid(DAY)).ok());
+    Some(Decoded { array: Arc::new(days), bad })
+}
+
+fn flags(array: &ArrayRef) -> Option<Decoded> {
+    if *array.data_type() == DataType::Boolean {
+        return Some(Decoded { array: Arc::clone(array), bad: Vec::new() });
+    }
+    if !array.data_type().is_integer() && !kind_of_text(array.data_type()) {
+        return None;
+    }
+    let texts = views(array)?;
+    let parsed: BooleanArray = texts
+        .iter()
+        .map(|text| match text?.trim() {
+            "true" | "TRUE" | "True" | "1" => Some(true),
+            "false" | "FALSE" | "False" | "0" => Some(false),
+            _ => None,
+        })
+        .collect();
+    let mut bad = Vec::new();
+    note_bad(&texts, &parsed, Rule::BadFlag, "is neither true nor false", &mut bad);
+    Some(Decoded { array: Arc::new(parsed), bad })
+}
+
+fn numbers(array: &ArrayRef, text_is_fine: bool) -> Option<Decoded> {
+    if array.data_type().is_numeric() {
+        let numbers = cast(array, &DataType::Float64).ok()?;
+        let mut bad = Vec::new();
+        for (row, number) in numbers.as_primitive::<Float64Type>().iter().enumerate() {
+            if number.is_some_and(|number| !number.is_finite()) {
+                bad.push((row, Rule::BadNumber, "a number is not finite".to_owned()));
+            }
+        }
+        return Some(Decoded { array: numbers, bad });
+    }
+    if !text_is_fine {
+        return None;
+    }
+    let texts = views(array)?;
+    let parsed: Float64Array = texts.iter().map(|text| text?.trim().parse().ok()).collect();
+    let mut bad = Vec::new();
+    note_bad(&texts, &parsed, Rule::BadNumber, "is not a number", &mut bad);
+    Some(Decoded { array: Arc::new(parsed), bad })
+}
+
+fn moneys(array: &ArrayRef, text_is_fine: bool, amounts: &Amounts<'_>) -> Option<Decoded> {
+    let rows = array.len();
+    let mut bad = Vec::new();
+    let mut column = |minor: &dyn Fn(usize, u32) -> Option<i64>| {
+        let mut last: (Option<&str>, u32) = (None, amounts.default.exponent());
+        let mut values = Vec::with_capacity(rows);
+        for row in 0..rows {
+            if array.is_null(row) {
+                values.push(None);
+                continue;
+            }
+            let code =
+                amounts.currency.filter(|codes| codes.is_valid(row)).map(|codes| codes.value(row));
+            if code != last.0 {
+                // A code that is not one is rejected by its own rule.
+                let currency =
+                    code.map_or(amounts.default, |code| code.parse().unwrap_or(Currency::NONE));
+                last = (code, currency.exponent());
+            }
+            let value = minor(row, last.1);
+            if value.is_none() {
+                bad.push((
+                    row,
+                    Rule::BadAmount,
+                    "an amount is not finite or does not fit 64 bits".to_owned(),
+                ));
+            }
+            values.push(value);
+        }
+        Int64Array::from(values)
+    };
+    let minor = match array.data_type() {
+        data_type if data_type.is_integer() => {
+            let integers = cast(array, &DataType::Int64).ok()?;
+            let integers = integers.as_primitive::<Int64Type>();
+            let major = amounts.units == Some(Units::Major);
+            column(&|row, exponent| {
+                let value = integers.is_valid(row).then(|| integers.value(row))?;
+                if major { value.checked_mul(10_i64.checked_pow(exponent)?) } else { Some(value) }
+            })
+        }
+        DataType::Decimal32(..)
+        | DataType::Decimal64(..)
+        | DataType::Decimal128(..)
+        | DataType::Decimal256(..) => {
+            let scale = match array.data_type() {
+                DataType::Decimal32(_, scale)
+                | DataType::Decimal64(_, scale)
+                | DataType::Decimal128(_, scale)
+                | DataType::Decimal256(_, scale) => *scale,
+                _ => 0,
+            };
+            let decimals = cast(array, &DataType::Decimal128(38, scale)).ok()?;
+            let decimals = decimals.as_primitive::<Decimal128Type>();
+            let minor = amounts.units == Some(Units::Minor);
+            column(&|row, exponent| {
+                let value = decimals.is_valid(row).then(|| decimals.value(row))?;
+                money::minor_from_scaled(value, scale, if minor { 0 } else { exponent })
+            })
+        }
+        data_type if data_type.is_floating() => {
+            let floats = cast(array, &DataType::Float64).ok()?;
+            let floats = floats.as_primitive::<Float64Type>();
+            let minor = amounts.units == Some(Units::Minor);
+            column(&|row, exponent| {
+                money::minor_from_f64(floats.value(row), if minor { 0 } else { exponent })
+            })
+        }
+        data_type if text_is_fine && kind_of_text(data_type) => {
+            let texts = views(array)?;
+            column(&|row, exponent| {
+                money::minor_from_decimal(texts.value(row).trim().parse().ok()?, exponent)
+            })
+        }
+        _ => return None,
+    };
+    Some(Decoded { array: Arc::new(minor), bad })
+}
+
+/// Remembers the rows that had text and have no value; blank text is missing, not bad.
+fn note_bad(
+    texts: &StringViewArray,
+    parsed: &dyn Array,
+    rule: Rule,
+    complaint: &str,
+    bad: &mut Vec<(usize, Rule, String)>,
+) {
+    for (row, text) in texts.iter().enumerate() {
+        if let Some(text) = text.filter(|text| !text.trim().is_empty() && parsed.is_null(row)) {
+            let shown: String = text.chars().take(60).collect();
+            bad.push((row, rule, format!("`{shown}` {complaint}")));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{
+        Decimal128Array, DictionaryArray, Int32Array, StringArray, TimestampNanosecondArray,
+    };
+    use arrow::datatypes::Int8Type;
+
+    use super::*;
+
+    fn decoded(array: impl Array + 'static, kind: Kind) -> Option<Decoded> {
+        let amounts = Amounts { currency: None, default: Currency::NONE, units: None };
+        decode(&(Arc::new(array) as ArrayRef), kind, false, false, &amounts)
+    }
+
+    #[test]
+    fn ids_may_be_text_dictionaries_or_integers_but_not_floats() {
+        let dictionary: DictionaryArray<Int8Type> = vec!["a", "b", "a"].into_iter().collect();
+        let ids = decoded(dictionary, Kind::Id).unwrap().array;
+        assert_eq!(ids.as_string_view().value(2), "a");
+        let ids = decoded(Int32Array::from(vec![7]), Kind::Id).unwrap().array;
+        assert_eq!(ids.as_string_view().value(0), "7");
+        assert!(decoded(Float64Array::from(vec![7.0]), Kind::Id).is_none());
+    }
+
+    #[test]
+    fn text_is_trimmed_and_empty_text_is_missing() {
+        let texts = decoded(StringArray::from(vec![" a ", " ", "b"]), Kind::Text).unwrap().array;
+        let texts: Vec<_> = texts.as_string_view().iter().collect();
+        assert_eq!(texts, [Some("a"), None, Some("b")]);
+    }
+
+    #[test]
+    fn times_of_every_unit_are_floored_to_microseconds() {
+        let at = decoded(TimestampNanosecondArray::from(vec![-1]), Kind::Time).unwrap().array;
+        assert_eq!(at.as_primitive::<TimestampMicrosecondType>().value(0), -1);
+        let Decoded { array, bad } = decoded(
+            StringArray::from(vec![Some("1970-01-01T00:00:01Z"), Some("soon"), None]),
+            Kind::Time,
+        )
+        .unwrap();
+        assert_eq!(array.as_primitive::<TimestampMicrosecondType>().value(0), SECOND);
+        assert_eq!(bad, [(1, Rule::BadTime, "`soon` is not a time".to_owned())]);
+    }
+
+    #[test]
+    fn integers_are_minor_units_and_decimals_major_ones() {
+        let minor = |array: ArrayRef, units| {
+            let amounts = Amounts { currency: None, default: "EUR".parse().unwrap(), units };
+            let decoded = decode(&array, Kind::Money, false, false, &amounts).unwrap();
+            decoded.array.as_primitive::<Int64Type>().value(0)
+        };
+        let integer: ArrayRef = Arc::new(Int32Array::from(vec![1234]));
+        let decimal: ArrayRef =
+            Arc::new(Decimal128Array::from(vec![1234]).with_precision_and_scale(9, 1).unwrap());
+        let float: ArrayRef = Arc::new(Float64Array::from(vec![12.34]));
+        assert_eq!(minor(Arc::clone(&integer), None), 1234);
+        assert_eq!(minor(integer, Some(Units::Major)), 123_400);
+        assert_eq!(minor(decimal, None), 12_340);
+        assert_eq!(minor(Arc::clone(&float), None), 1234);
+        assert_eq!(minor(float, Some(Units::Minor)), 12);
+    }
+}

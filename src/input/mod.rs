@@ -1,0 +1,12 @@
+//! Reads exports: finds the files of a table, decodes the needed columns, judges every row.
+//!
+//! What comes out is one Arrow batch of accepted rows a table, with canonical names and types, and
+//! the rows that were rejected. Not for what rows mean together: duplicates are merged in `merge`,
+//! persons resolved in `identity`.
+
+mod decode;
+mod files;
+mod reader;
+
+pub use files::{Source, find};
+pub use reader::{FileRead, Loaded, Needs, Reading, describe, read};

@@ -1,0 +1,397 @@
+//! Reads the row groups of a table's files in parallel, in order, and judges every row.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, RecordBatch, StringViewArray, new_null_array};
+use arrow::compute::{concat_batches, filter_record_batch};
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+};
+use rayon::prelude::*;
+
+use super::decode::{Amounts, Decoded, canonical_type, decode};
+use super::files::Source;
+use crate::error::{Error, Result};
+use crate::money::{Currency, Units};
+use crate::schema::{Found, Kind, Mapping, Origin, Table, resolve};
+use crate::validate::{self, Judge, Reject, Rule};
+
+/// Rows that are decoded at a time.
+const BATCH_ROWS: usize = 64 * 1024;
+
+/// Which columns of a table are wanted beyond the required ones.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Needs {
+    /// Every column of the files.
+    All,
+    /// These, where the files have them.
+    Named(BTreeSet<String>),
+}
+
+/// How a table is to be read.
+#[derive(Debug, Clone)]
+pub struct Reading<'a> {
+    /// The table.
+    pub table: Table,
+    /// The columns wanted.
+    pub needs: Needs,
+    /// How the workspace names its columns.
+    pub mapping: &'a Mapping,
+    /// A column that is an amount although apportion does not know it.
+    pub money: Option<&'a str>,
+    /// The currency of rows that name none.
+    pub currency: Currency,
+    /// What amount columns hold, where the workspace says so.
+    pub units: Option<Units>,
+    /// Whether utm fields are folded to lower case.
+    pub lower: bool,
+    /// The run's clock: later rows are rejected.
+    pub as_of: i64,
+}
+
+/// A file that was read.
+#[derive(Debug, Clone)]
+pub struct FileRead {
+    /// The file.
+    pub path: PathBuf,
+    /// Its rows.
+    pub rows: u64,
+    /// Its columns, as understood.
+    pub columns: Vec<Found>,
+}
+
+/// A table as accepted.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The accepted rows, in the order of the files, with canonical names and types.
+    pub rows: RecordBatch,
+    /// The rows that were rejected, in the order of the files.
+    pub rejects: Vec<Reject>,
+    /// How many accepted rows were repaired.
+    pub repaired: u64,
+    /// How many rows the files hold.
+    pub read: u64,
+    /// The files.
+    pub files: Vec<FileRead>,
+}
+
+struct Opened {
+    path: Arc<Path>,
+    metadata: ArrowReaderMetadata,
+    columns: Vec<Found>,
+}
+
+/// A file's columns as understood, and its number of rows; nothing else is read.
+pub fn describe(table: Table, source: &Source, mapping: &Mapping) -> Result<FileRead> {
+    let opened = open(table, source, mapping)?;
+    Ok(opened.read())
+}
+
+/// Reads every row of a table.
+///
+/// `progress` is told how many rows have been read since it was last told, from any thread.
+///
+/// # Errors
+///
+/// An unreadable file, a missing required column, a column of a wrong type: the run cannot go on.
+pub fn read(
+    reading: &Reading<'_>,
+    sources: &[Source],
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<Loaded> {
+    let files: Vec<Opened> = sources
+        .par_iter()
+        .map(|source| {
+            let mut opened = open(reading.table, source, reading.mapping)?;
+            for column in &mut opened.columns {
+                if reading.money == Some(column.name.as_str()) {
+                    column.kind = Kind::Money;
+                }
+            }
+            Ok(opened)
+        })
+        .collect::<Result<_>>()?;
+    let schema = canonical_schema(reading, &files);
+    let tasks: Vec<(&Opened, usize, u64)> = files
+        .iter()
+        .flat_map(|file| {
+            let groups = file.metadata.metadata().row_groups();
+            let mut first = 0;
+            groups.iter().enumerate().map(move |(group, metadata)| {
+                let start = first;
+                first += metadata.num_rows().unsigned_abs();
+                (file, group, start)
+            })
+        })
+        .collect();
+    let parts: Vec<Vec<Part>> = tasks
+        .par_iter()
+        .map(|(file, group, first)| read_group(reading, file, *group, *first, &schema, progress))
+        .collect::<Result<_>>()?;
+    let mut loaded = Loaded {
+        rows: RecordBatch::new_empty(Arc::clone(&schema)),
+        rejects: Vec::new(),
+        repaired: 0,
+        read: files.iter().map(|file| file.read().rows).sum(),
+        files: files.iter().map(Opened::read).collect(),
+    };
+    let mut batches = Vec::new();
+    for part in parts.into_iter().flatten() {
+        batches.push(part.accepted);
+        loaded.rejects.extend(part.rejects);
+        loaded.repaired += part.repaired;
+    }
+    loaded.rows = concat_batches(&schema, &batches)?;
+    Ok(loaded)
+}
+
+impl Opened {
+    fn read(&self) -> FileRead {
+        FileRead {
+            path: self.path.to_path_buf(),
+            rows: self.metadata.metadata().file_metadata().num_rows().unsigned_abs(),
+            columns: self.columns.clone(),
+        }
+    }
+}
+
+fn open(table: Table, source: &Source, mapping: &Mapping) -> Result<Opened> {
+    let path = &source.path;
+    let file = File::open(path).map_err(Error::io("read", path))?;
+    let length = file.metadata().map_err(Error::io("read", path))?.len();
+    if length == 0 {
+        return Err(not_parquet(table, path, "it is empty", None));
+    }
+    let metadata =
+        ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(|source| {
+            not_parquet(table, path, "it is something else, or was cut off", Some(source))
+        })?;
+    let columns = resolve(table, path, metadata.schema(), &source.hive, mapping)?;
+    Ok(Opened { path: Arc::from(path.as_path()), metadata, columns })
+}
+
+fn not_parquet(
+    table: Table,
+    path: &Path,
+    why: &str,
+    source: Option<parquet::errors::ParquetError>,
+) -> Error {
+    Error::NotParquet { table: table.name(), path: path.to_path_buf(), why: why.to_owned(), source }
+}
+
+/// The columns of the whole table: what any file has of what is needed, canonical ones first.
+fn canonical_schema(reading: &Reading<'_>, files: &[Opened]) -> SchemaRef {
+    let table = reading.table;
+    let found: BTreeMap<&str, Kind> = files
+        .iter()
+        .flat_map(|file| file.columns.iter().map(|column| (column.name.as_str(), column.kind)))
+        .collect();
+    let wanted = |name: &str| match &reading.needs {
+        Needs::All => true,
+        Needs::Named(names) => names.contains(name),
+    };
+    let money = reading.money.is_some()
+        || table
+            .columns()
+            .iter()
+            .any(|column| column.kind == Kind::Money && (column.required || wanted(column.name)));
+    let canonical = table.columns().iter().filter(|column| {
+        // Money is read in its currency; who is authenticated signed up, known or not.
+        let implied = money && column.name == "currency";
+        let signed_up = column
+            .name
+            .strip_suffix("signed_up_at")
+            .is_some_and(|prefix| found.contains_key(format!("{prefix}is_authenticated").as_str()));
+        (found.contains_key(column.name) || signed_up)
+            && (column.required || implied || wanted(column.name))
+    });
+    let others = found.iter().filter(|(name, _)| table.column(name).is_none() && wanted(name));
+    let fields = canonical
+        .map(|column| (column.name, column.kind))
+        .chain(others.map(|(name, kind)| (*name, *kind)))
+        .map(|(name, kind)| Field::new(name, canonical_type(kind), true));
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+struct Part {
+    accepted: RecordBatch,
+    rejects: Vec<Reject>,
+    repaired: u64,
+}
+
+fn read_group(
+    reading: &Reading<'_>,
+    file: &Opened,
+    group: usize,
+    first_row: u64,
+    schema: &SchemaRef,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<Vec<Part>> {
+    let table = reading.table;
+    let broken =
+        |source| not_parquet(table, &file.path, "its pages cannot be decoded", Some(source));
+    let columns: Vec<&Found> =
+        file.columns.iter().filter(|column| schema.field_with_name(&column.name).is_ok()).collect();
+    let paths: Vec<String> = columns
+        .iter()
+        .filter_map(|column| match &column.origin {
+            Origin::File(path) => Some(path.join(".")),
+            Origin::Folder(_) | Origin::Constant(_) => None,
+        })
+        .collect();
+    let descriptor = file.metadata.parquet_schema();
+    let mask = ProjectionMask::columns(descriptor, paths.iter().map(String::as_str));
+    let input = File::open(&file.path).map_err(Error::io("read", &file.path))?;
+    let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(input, file.metadata.clone())
+        .with_row_groups(vec![group])
+        .with_projection(mask)
+        .with_batch_size(BATCH_ROWS)
+        .build()
+        .map_err(broken)?;
+    let mut parts = Vec::new();
+    let mut row = first_row;
+    for batch in reader {
+        let batch = batch.map_err(|source| broken(source.into()))?;
+        parts.push(judge_batch(reading, file, &columns, &batch, row, schema)?);
+        row += batch.num_rows() as u64;
+        progress(batch.num_rows() as u64);
+    }
+    Ok(parts)
+}
+
+fn judge_batch(
+    reading: &Reading<'_>,
+    file: &Opened,
+    columns: &[&Found],
+    batch: &RecordBatch,
+    first_row: u64,
+    schema: &SchemaRef,
+) -> Result<Part> {
+    let rows = batch.num_rows();
+    let mut arrays: BTreeMap<&str, ArrayRef> = BTreeMap::new();
+    let mut bad: Vec<(usize, Rule, String)> = Vec::new();
+    // Amounts are read in the row's currency, so money comes last.
+    let (money, others): (Vec<&Found>, Vec<&Found>) =
+        columns.iter().partition(|column| column.kind == Kind::Money);
+    for column in others.into_iter().chain(money) {
+        let (array, text_is_fine) = physical(column, batch, rows);
+        let currency: Option<StringViewArray> = (column.kind == Kind::Money)
+            .then(|| arrays.get("currency").map(|codes| codes.as_string_view().clone()))
+            .flatten();
+        let amounts = Amounts {
+            currency: currency.as_ref(),
+            default: reading.currency,
+            units: reading.units,
+        };
+        let lower = reading.lower
+            && (column.name.starts_with("utm_") || column.name.starts_with("via_utm_"));
+        let Some(Decoded { array, bad: wrong }) =
+            decode(&array, column.kind, lower, text_is_fine, &amounts)
+        else {
+            return Err(Error::WrongType {
+                table: reading.table.name(),
+                path: file.path.to_path_buf(),
+                column: column.origin.to_string(),
+                found: format!("{}", column.data_type),
+                expected: column.kind.expected(),
+            });
+        };
+        bad.extend(wrong);
+        arrays.insert(&column.name, array);
+    }
+    let full: Vec<ArrayRef> = schema
+        .fields()
+        .iter()
+        .map(|field| {
+            arrays
+                .get(field.name().as_str())
+                .map_or_else(|| new_null_array(field.data_type(), rows), Arc::clone)
+        })
+        .collect();
+    let decoded = RecordBatch::try_new(Arc::clone(schema), full)?;
+    let judge = Judge { table: reading.table, file: &file.path, first_row, as_of: reading.as_of };
+    let verdict = validate::judge(&judge, decoded, bad)?;
+    let accepted = match &verdict.keep {
+        Some(keep) => filter_record_batch(&verdict.rows, keep)?,
+        None => verdict.rows,
+    };
+    Ok(Part { accepted, rejects: verdict.rejects, repaired: verdict.repaired })
+}
+
+/// A column's values as the file, its folder or the workspace gives them.
+fn physical(column: &Found, batch: &RecordBatch, rows: usize) -> (ArrayRef, bool) {
+    match &column.origin {
+        Origin::Constant(value) | Origin::Folder(value) => {
+            let repeated: StringViewArray =
+                std::iter::repeat_n(Some(value.as_str()), rows).collect();
+            (Arc::new(repeated), true)
+        }
+        Origin::File(path) => {
+            let mut parts = path.iter();
+            let mut array =
+                parts.next().and_then(|root| batch.column_by_name(root)).map(Arc::clone);
+            for part in parts {
+                array = array
+                    .and_then(|array| array.as_struct_opt()?.column_by_name(part).map(Arc::clone));
+            }
+            let missing = || new_null_array(&canonical_type(column.kind), rows);
+            (array.unwrap_or_else(missing), false)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Int64Array, StringArray, StructArray};
+    use arrow::datatypes::DataType;
+    use parquet::arrow::ArrowWriter;
+    use parquet::file::properties::WriterProperties;
+
+    use super::*;
+
+    #[test]
+    fn nested_users_and_row_numbers_across_row_groups_are_right() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sessions.parquet");
+        let ids: ArrayRef = Arc::new(StringArray::from(vec!["a", "b", "null", "d"]));
+        let user = StructArray::from(vec![(
+            Arc::new(Field::new("external_id", DataType::Utf8, true)),
+            ids,
+        )]);
+        let batch = RecordBatch::try_from_iter([
+            ("user", Arc::new(user) as ArrayRef),
+            ("external_id", Arc::new(Int64Array::from(vec![1, 2, 3, 4])) as ArrayRef),
+            ("created_at", Arc::new(StringArray::from(vec!["2024-01-01"; 4])) as ArrayRef),
+        ])
+        .unwrap();
+        let properties = WriterProperties::builder().set_max_row_group_row_count(Some(1)).build();
+        let file = File::create(&path).unwrap();
+        let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+
+        let mapping = Mapping::default();
+        let reading = Reading {
+            table: Table::Sessions,
+            needs: Needs::All,
+            mapping: &mapping,
+            money: None,
+            currency: Currency::NONE,
+            units: None,
+            lower: false,
+            as_of: i64::MAX,
+        };
+        let source = Source { path, hive: BTreeMap::new() };
+        let loaded = read(&reading, &[source], &|_| ()).unwrap();
+        assert_eq!((loaded.read, loaded.rows.num_rows()), (4, 3));
+        let reject = &loaded.rejects[0];
+        assert_eq!((reject.row, reject.rule), (3, Rule::PlaceholderUser));
+        let users = loaded.rows.column_by_name("user_external_id").unwrap().as_string_view();
+        assert_eq!(users.iter().flatten().collect::<Vec<_>>(), ["a", "b", "d"]);
+    }
+}

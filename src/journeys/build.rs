@@ -1,0 +1,283 @@
+//! Puts merged rows in order: person by person, and within a person by time.
+
+use std::collections::BTreeMap;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringViewArray};
+use arrow::datatypes::{Date32Type, Float64Type, Int64Type, TimestampMicrosecondType};
+use chrono::{Datelike, NaiveDate};
+use chrono_tz::Tz;
+use rayon::prelude::*;
+use rust_decimal::Decimal;
+
+use crate::calendar::day_of;
+use crate::error::{Error, Result};
+use crate::identity::external_ids;
+use crate::ids::{Interner, group_rows};
+use crate::journeys::{Orders, Touches};
+use crate::money::{Currency, convert, rate_from_f64};
+
+/// The touches of all persons, from merged sessions followed by merged views.
+///
+/// `person` is the person of each row, `views_from` the first row that is a view. Within a person
+/// touches are in their total order: time, sessions after views, then the id's bytes.
+pub fn touches(rows: &RecordBatch, person: &[u32], persons: usize, views_from: usize) -> Touches {
+    let ids = external_ids(rows);
+    let at = instants(rows);
+    let (row, starts) = in_order(person, persons, &at, |row| (row < views_from, ids.value(row)));
+    let direct = direct_touches(rows);
+    Touches {
+        at: row.iter().map(|row| at[*row as usize]).collect(),
+        direct: row.iter().map(|row| direct[*row as usize]).collect(),
+        view: row.iter().map(|row| *row as usize >= views_from).collect(),
+        starts,
+        row,
+    }
+}
+
+/// Whether each touch is direct: its source is `direct`, given or for want of one.
+fn direct_touches(rows: &RecordBatch) -> Vec<bool> {
+    let Some(sources) = rows.column_by_name("utm_source") else {
+        return vec![true; rows.num_rows()];
+    };
+    let direct = |source: &str| matches!(source, "direct" | "(direct)");
+    sources.as_string_view().iter().map(|source| source.is_none_or(direct)).collect()
+}
+
+/// Exchange rates towards one currency.
+#[derive(Debug, Clone, Default)]
+pub struct Rates(BTreeMap<(Currency, NaiveDate), Decimal>);
+
+impl Rates {
+    /// Reads the exchange rates table; of two rates of one day the greater holds.
+    pub fn new(rows: &RecordBatch) -> Self {
+        let mut rates = BTreeMap::new();
+        let column = |name: &str| rows.column_by_name(name);
+        let (Some(days), Some(codes), Some(values)) =
+            (column("date"), column("currency"), column("rate"))
+        else {
+            return Self::default();
+        };
+        let days = days.as_primitive::<Date32Type>();
+        let values = values.as_primitive::<Float64Type>();
+        for (row, code) in codes.as_string_view().iter().enumerate() {
+            let day = date(days.value(row));
+            let currency = code.and_then(|code| code.parse().ok());
+            if let (Some(day), Some(currency), Some(rate)) =
+                (day, currency, rate_from_f64(values.value(row)))
+            {
+                let known = rates.entry((currency, day)).or_insert(rate);
+                *known = (*known).max(rate);
+            }
+        }
+        Self(rates)
+    }
+
+    /// The latest rate of a currency on or before a day.
+    pub fn on(&self, currency: Currency, day: NaiveDate) -> Option<Decimal> {
+        let until = (currency, NaiveDate::MIN)..=(currency, day);
+        self.0.range(until).next_back().map(|(_, rate)| *rate)
+    }
+}
+
+/// A day since 1970 as a date.
+pub(crate) fn date(days: i32) -> Option<NaiveDate> {
+    NaiveDate::from_num_days_from_ce_opt(days.checked_add(NaiveDate::default().num_days_from_ce())?)
+}
+
+/// What becomes of an order in a currency without a rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
+pub enum MissingRate {
+    /// The run fails.
+    #[default]
+    Fail,
+    /// The order is rejected.
+    Reject,
+    /// The order is reported in its own currency.
+    Keep,
+}
+
+/// How orders are counted.
+#[derive(Debug, Clone)]
+pub struct OrderSettings<'a> {
+    /// The column that holds the amount.
+    pub amount: &'a str,
+    /// The workspace's currency: of rows that name none, and the one that rates lead to.
+    pub currency: Currency,
+    /// Exchange rates, where they are given.
+    pub rates: Option<&'a Rates>,
+    /// What becomes of orders without a rate.
+    pub missing_rate: MissingRate,
+    /// The zone that days are counted in.
+    pub zone: Tz,
+    /// Whether cancelled orders count.
+    pub count_cancelled: bool,
+    /// The instants that are reported: from the first, before the second.
+    pub period: (i64, i64),
+}
+
+/// What orders are worth, and in what.
+#[derive(Debug, Default)]
+pub struct Amounts {
+    /// The currencies, sorted; orders hold a position in it.
+    pub currencies: Vec<Currency>,
+    /// The conversion types, by their number.
+    pub kinds: Vec<String>,
+    /// Rows that have no exchange rate and are to be rejected, with the reason.
+    pub without_rate: Vec<(u32, String)>,
+}
+
+/// The orders of all persons, from merged rows.
+///
+/// `person` is the person of each row. Within a person orders are in the order of time, then of
+/// the id's bytes.
+pub fn orders(
+    rows: &RecordBatch,
+    person: &[u32],
+    persons: usize,
+    settings: &OrderSettings<'_>,
+) -> Result<(Orders, Amounts)> {
+    let ids = external_ids(rows);
+    let at = instants(rows);
+    let texts = |name: &str| rows.column_by_name(name).map(|texts| texts.as_string_view());
+    let prices =
+        rows.column_by_name(settings.amount).map(|prices| prices.as_primitive::<Int64Type>());
+    let refunds =
+        rows.column_by_name("refunded_price").map(|refunds| refunds.as_primitive::<Int64Type>());
+    let codes = texts("currency");
+    let kinds = texts("conversion_type");
+    let cancelled: Option<&ArrayRef> = rows.column_by_name("cancelled_at");
+    let mut numbers = Interner::default();
+    let mut amounts = Amounts::default();
+    let mut net: Vec<(i64, Currency)> = Vec::with_capacity(rows.num_rows());
+    let mut kind = Vec::with_capacity(rows.num_rows());
+    for row in 0..rows.num_rows() {
+        let valued = |column: Option<&arrow::array::Int64Array>| {
+            column.filter(|column| column.is_valid(row)).map_or(0, |column| column.value(row))
+        };
+        let minor = valued(prices).checked_sub(valued(refunds)).ok_or_else(|| Error::Overflow {
+            what: format!("the amount of order `{}`", ids.value(row)),
+        })?;
+        let own = texts_at(codes, row)
+            .map_or(Ok(settings.currency), str::parse)
+            .unwrap_or(settings.currency);
+        match in_workspace_currency(minor, own, at[row], settings) {
+            Ok(value) => net.push(value),
+            Err(Unconverted::Overflow) => {
+                let what = format!("order `{}` in {}", ids.value(row), settings.currency);
+                return Err(Error::Overflow { what });
+            }
+            Err(Unconverted::NoRate(day)) => match settings.missing_rate {
+                MissingRate::Keep => net.push((minor, own)),
+                MissingRate::Fail => {
+                    return Err(Error::MissingRate {
+                        currency: own.to_string(),
+                        day: day.to_string(),
+                        order: ids.value(row).to_owned(),
+                    });
+                }
+                MissingRate::Reject => {
+                    #[expect(
+                        clippy::cast_possible_truncation,
+                        reason = "rows are numbered in 32 bits"
+                    )]
+                    let row = row as u32;
+                    amounts
+                        .without_rate
+                        .push((row, format!("no exchange rate for {own} on or before {day}")));
+                    net.push((minor, own));
+                }
+            },
+        }
+        kind.push(numbers.intern(texts_at(kinds, row).unwrap_or("order")));
+    }
+    let rejected: Vec<u32> = amounts.without_rate.iter().map(|(row, _)| *row).collect();
+    let accepted = |row: u32| rejected.binary_search(&row).is_err();
+    amounts.currencies = (0..)
+        .zip(&net)
+        .filter(|(row, _)| accepted(*row))
+        .map(|(_, (_, currency))| *currency)
+        .collect();
+    amounts.currencies.sort_unstable();
+    amounts.currencies.dedup();
+    amounts.kinds =
+        (0..).take(numbers.len()).map(|number| numbers.name(number).to_owned()).collect();
+
+    let (row, starts) = in_order(person, persons, &at, |row| ids.value(row));
+    let counts = |row: u32| {
+        let cancelled = cancelled.is_some_and(|at| at.is_valid(row as usize));
+        accepted(row) && (settings.count_cancelled || !cancelled)
+    };
+    let currency = |row: u32| {
+        let known = amounts.currencies.binary_search(&net[row as usize].1).unwrap_or_default();
+        u16::try_from(known).unwrap_or(u16::MAX)
+    };
+    let (from, until) = settings.period;
+    let orders = Orders {
+        at: row.iter().map(|row| at[*row as usize]).collect(),
+        amount: row.iter().map(|row| net[*row as usize].0).collect(),
+        currency: row.iter().map(|row| currency(*row)).collect(),
+        kind: row.iter().map(|row| kind[*row as usize]).collect(),
+        counted: row.iter().map(|row| counts(*row)).collect(),
+        reported: row.iter().map(|row| (from..until).contains(&at[*row as usize])).collect(),
+        starts,
+        row,
+    };
+    Ok((orders, amounts))
+}
+
+enum Unconverted {
+    NoRate(NaiveDate),
+    Overflow,
+}
+
+/// An amount in the workspace's currency where rates are given, else in its own.
+fn in_workspace_currency(
+    minor: i64,
+    own: Currency,
+    at: i64,
+    settings: &OrderSettings<'_>,
+) -> std::result::Result<(i64, Currency), Unconverted> {
+    let to = settings.currency;
+    let Some(rates) = settings.rates.filter(|_| own != to) else { return Ok((minor, own)) };
+    let day = day_of(at, settings.zone);
+    let rate = rates.on(own, day).ok_or(Unconverted::NoRate(day))?;
+    convert(minor, own, to, rate).map(|minor| (minor, to)).ok_or(Unconverted::Overflow)
+}
+
+fn texts_at(texts: Option<&StringViewArray>, row: usize) -> Option<&str> {
+    texts.filter(|texts| texts.is_valid(row)).map(|texts| texts.value(row))
+}
+
+fn instants(rows: &RecordBatch) -> Vec<i64> {
+    rows.column_by_name("created_at")
+        .map(|at| at.as_primitive::<TimestampMicrosecondType>().values().to_vec())
+        .unwrap_or_default()
+}
+
+/// Rows person by person, each person's by time and then by `tie`.
+fn in_order<K: Ord>(
+    person: &[u32],
+    persons: usize,
+    at: &[i64],
+    tie: impl Fn(usize) -> K + Sync,
+) -> (Vec<u32>, Vec<u32>) {
+    let (mut rows, starts) = group_rows(person, persons);
+    let mut slices: Vec<&mut [u32]> = Vec::with_capacity(persons);
+    let mut rest = rows.as_mut_slice();
+    for range in starts.windows(2) {
+        let (one, others) = rest.split_at_mut((range[1] - range[0]) as usize);
+        rest = others;
+        if one.len() > 1 {
+            slices.push(one);
+        }
+    }
+    slices.into_par_iter().with_min_len(1024).for_each(|slice| {
+        slice.sort_unstable_by(|left, right| {
+            let (left, right) = (*left as usize, *right as usize);
+            at[left].cmp(&at[right]).then_with(|| tie(left).cmp(&tie(right)))
+        });
+    });
+    (rows, starts)
+}

@@ -1,0 +1,74 @@
+//! The path of a journey: its touches' labels, repeats collapsed with their count.
+
+use sha2::{Digest, Sha256};
+
+/// The steps of a journey, written as text and hashed.
+#[derive(Debug, Default)]
+pub struct Path {
+    steps: Vec<(u32, u32)>,
+}
+
+impl Path {
+    /// Takes the label codes of a journey's touches, oldest first.
+    pub fn take(&mut self, codes: impl Iterator<Item = u32>) {
+        self.steps.clear();
+        for code in codes {
+            match self.steps.last_mut() {
+                Some((last, count)) if *last == code => *count += 1,
+                _ => self.steps.push((code, 1)),
+            }
+        }
+    }
+
+    /// The path as text: `google / cpc (x2) > direct / none`; empty without touches.
+    pub fn text(&self, labels: &[String]) -> String {
+        let step = |(code, count): &(u32, u32)| match count {
+            1 => labels[*code as usize].clone(),
+            _ => format!("{} (x{count})", labels[*code as usize]),
+        };
+        self.steps.iter().map(step).collect::<Vec<_>>().join(" > ")
+    }
+
+    /// The path's hash: equal only for equal steps with equal counts.
+    pub fn hash(&self, labels: &[String]) -> String {
+        path_hash(self.steps.iter().map(|(code, count)| (labels[*code as usize].as_str(), *count)))
+    }
+}
+
+/// The first 128 bits of a SHA-256 over the steps, in hexadecimal.
+///
+/// Each step is written with its length, so that no two paths are the same bytes, whatever their
+/// labels hold.
+pub fn path_hash<'a>(steps: impl Iterator<Item = (&'a str, u32)>) -> String {
+    let mut hasher = Sha256::new();
+    for (label, count) in steps {
+        hasher.update((label.len() as u64).to_le_bytes());
+        hasher.update(label.as_bytes());
+        hasher.update(count.to_le_bytes());
+    }
+    hasher.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repeats_are_collapsed_with_their_count() {
+        let labels = ["a / b".to_owned(), "c".to_owned()];
+        let mut path = Path::default();
+        path.take([0, 0, 1, 0].into_iter());
+        assert_eq!(path.text(&labels), "a / b (x2) > c > a / b");
+        path.take(std::iter::empty());
+        assert_eq!(path.text(&labels), "");
+    }
+
+    #[test]
+    fn labels_that_look_like_paths_do_not_collide() {
+        let hash = |steps: &[(&str, u32)]| path_hash(steps.iter().copied());
+        assert_ne!(hash(&[("a > b", 1)]), hash(&[("a", 1), ("b", 1)]));
+        assert_ne!(hash(&[("a", 2)]), hash(&[("a", 1), ("a", 1)]));
+        assert_ne!(hash(&[("ab", 1), ("c", 1)]), hash(&[("a", 1), ("bc", 1)]));
+        assert_eq!(hash(&[]).len(), 32);
+    }
+}

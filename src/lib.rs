@@ -1,0 +1,47 @@
+//! Multi-touch attribution whose totals add up to the last minor unit.
+//!
+//! Reads exports of sessions and orders, works out which person each row belongs to, gathers the
+//! touches that led to each order, and divides the order's credit among them under several models
+//! at once. The modules stand in the order in which data flows; [`pipeline::run`] is a run from
+//! end to end.
+//!
+//! # Example
+//!
+//! ```no_run
+//! use apportion::config::{Config, Settings};
+//! use apportion::pipeline::{Silent, run};
+//!
+//! let settings = Settings {
+//!     sessions: vec!["sessions.parquet".into()],
+//!     orders: vec!["orders.parquet".into()],
+//!     model: vec!["linear".into()],
+//!     ..Settings::default()
+//! };
+//! let now = 1_735_689_600_000_000; // microseconds since 1970: rows created later are rejected
+//! let finished = run(&Config::new(settings, now)?, &Silent)?;
+//! println!("{} orders", finished.summary.orders.counted);
+//! # Ok::<(), apportion::Error>(())
+//! ```
+
+pub mod error;
+pub mod calendar;
+pub mod money;
+pub mod ids;
+pub mod config;
+pub mod schema;
+pub mod input;
+pub mod validate;
+pub mod merge;
+pub mod identity;
+pub mod touchpoints;
+pub mod journeys;
+pub mod models;
+pub mod credits;
+pub mod engine;
+pub mod report;
+pub mod output;
+pub mod summary;
+pub mod pipeline;
+pub mod cli;
+
+pub use error::{Error, Result};

@@ -1,0 +1,7 @@
+//! The `apportion` command; see the library's `cli`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    apportion::cli::main()
+}

@@ -1,0 +1,198 @@
+//! One row per thing: many versions of a row become one, whatever order they came in.
+//!
+//! Per field the latest present value wins, and of equally late ones the greatest, so holes are
+//! filled from older versions and nothing depends on order. `created_at` and `signed_up_at` take
+//! the minimum, `last_interaction_at` the maximum, and `is_authenticated` is true once any version
+//! says so. Not for deciding which rows are versions of one thing: the caller groups them.
+
+use std::cmp::Ordering;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, DynComparator, RecordBatch, UInt32Array,
+    make_comparator,
+};
+use arrow::compute::{SortOptions, take};
+use arrow::datatypes::TimestampMicrosecondType;
+
+use crate::error::Result;
+use crate::ids::group_rows;
+
+/// Which rows are versions of one thing, and which of them come first.
+#[derive(Debug, Clone, Copy)]
+pub struct Versions<'a> {
+    /// The thing that each row is a version of, numbered from zero.
+    pub keys: &'a [u32],
+    /// How many things there are.
+    pub things: usize,
+    /// Rows whose values win over those of the others, however late those are.
+    pub own: Option<&'a [bool]>,
+    /// Rows that take no part.
+    pub dropped: Option<&'a [bool]>,
+}
+
+/// One row per thing, in the order of the things' numbers.
+///
+/// A thing of which every row is dropped, or that has none, is null in every column.
+///
+/// ```text
+/// key  updated_at  medium  campaign          medium  campaign
+///  0   2024-01-01  cpc     spring      →  0  email   spring
+///  0   2024-01-02  email   null
+/// ```
+pub fn merge(rows: &RecordBatch, versions: &Versions<'_>) -> Result<RecordBatch> {
+    let (order, starts) = group_rows(versions.keys, versions.things);
+    let times = field_times(rows);
+    let columns = rows
+        .schema()
+        .fields()
+        .iter()
+        .zip(rows.columns())
+        .map(|(field, column)| {
+            let best = Best::of(field.name(), column, &times, versions.own)?;
+            let winners: UInt32Array = (0..versions.things)
+                .map(|thing| {
+                    let (from, to) = (starts[thing] as usize, starts[thing + 1] as usize);
+                    best.winner(order[from..to].iter().copied().filter(|row| {
+                        versions.dropped.is_none_or(|dropped| !dropped[*row as usize])
+                    }))
+                })
+                .collect();
+            Ok(take(column, &winners, None)?)
+        })
+        .collect::<Result<Vec<ArrayRef>>>()?;
+    Ok(RecordBatch::try_new(rows.schema(), columns)?)
+}
+
+/// The time of each row's fields: `updated_at` where later than `created_at`, else `created_at`.
+pub fn field_times(rows: &RecordBatch) -> Vec<Option<i64>> {
+    let column = |name: &str| {
+        rows.column_by_name(name).map(|times| times.as_primitive::<TimestampMicrosecondType>())
+    };
+    match (column("created_at"), column("updated_at")) {
+        (Some(created), Some(updated)) => {
+            created.iter().zip(updated).map(|(created, updated)| created.max(updated)).collect()
+        }
+        (Some(times), None) | (None, Some(times)) => times.iter().collect(),
+        (None, None) => vec![None; rows.num_rows()],
+    }
+}
+
+/// How the best of several versions of one column is found.
+struct Best<'a> {
+    column: &'a ArrayRef,
+    compare: DynComparator,
+    choice: Choice<'a>,
+    own: Option<&'a [bool]>,
+}
+
+enum Choice<'a> {
+    Latest(&'a [Option<i64>]),
+    Least,
+    Greatest,
+    AnyTrue(&'a BooleanArray),
+}
+
+impl<'a> Best<'a> {
+    fn of(
+        name: &str,
+        column: &'a ArrayRef,
+        times: &'a [Option<i64>],
+        own: Option<&'a [bool]>,
+    ) -> Result<Self> {
+        let choice = match name {
+            "created_at" | "signed_up_at" | "user_created_at" | "user_signed_up_at" => {
+                Choice::Least
+            }
+            "last_interaction_at" => Choice::Greatest,
+            "is_authenticated" | "user_is_authenticated" => Choice::AnyTrue(column.as_boolean()),
+            _ => Choice::Latest(times),
+        };
+        let compare = make_comparator(column, column, SortOptions::default())?;
+        Ok(Self { column, compare, choice, own })
+    }
+
+    fn winner(&self, rows: impl Iterator<Item = u32>) -> Option<u32> {
+        rows.filter(|row| self.column.is_valid(*row as usize))
+            .max_by(|left, right| self.order(*left as usize, *right as usize))
+    }
+
+    fn order(&self, left: usize, right: usize) -> Ordering {
+        let by_value = || (self.compare)(left, right);
+        match &self.choice {
+            Choice::Least => by_value().reverse(),
+            Choice::Greatest => by_value(),
+            Choice::AnyTrue(flags) => flags.value(left).cmp(&flags.value(right)),
+            Choice::Latest(times) => {
+                let own = self.own.map_or(Ordering::Equal, |own| own[left].cmp(&own[right]));
+                own.then_with(|| times[left].cmp(&times[right])).then_with(by_value)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{StringViewArray, TimestampMicrosecondArray};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    type Version = (u8, i64, Option<i64>, Option<u8>, Option<bool>);
+
+    fn batch(versions: &[Version]) -> (RecordBatch, Vec<u32>) {
+        let text = |value: Option<u8>| value.map(|value| format!("v{value}"));
+        let columns: [(&str, ArrayRef); 4] = [
+            (
+                "created_at",
+                Arc::new(TimestampMicrosecondArray::from_iter_values(versions.iter().map(|v| v.1))),
+            ),
+            (
+                "updated_at",
+                Arc::new(versions.iter().map(|v| v.2).collect::<TimestampMicrosecondArray>()),
+            ),
+            ("medium", Arc::new(versions.iter().map(|v| text(v.3)).collect::<StringViewArray>())),
+            ("is_authenticated", Arc::new(versions.iter().map(|v| v.4).collect::<BooleanArray>())),
+        ];
+        (
+            RecordBatch::try_from_iter(columns).unwrap(),
+            versions.iter().map(|v| u32::from(v.0)).collect(),
+        )
+    }
+
+    fn merged(versions: &[Version]) -> RecordBatch {
+        let (rows, keys) = batch(versions);
+        merge(&rows, &Versions { keys: &keys, things: 3, own: None, dropped: None }).unwrap()
+    }
+
+    #[test]
+    fn a_hole_is_filled_from_an_older_version_and_a_tie_goes_to_the_greatest() {
+        let rows = merged(&[
+            (0, 5, Some(9), None, Some(false)),
+            (0, 3, None, Some(1), Some(true)),
+            (1, 1, None, Some(2), None),
+            (1, 1, None, Some(7), None),
+        ]);
+        let mediums: Vec<_> = rows.column(2).as_string_view().iter().collect();
+        assert_eq!(mediums, [Some("v1"), Some("v7"), None]);
+        assert_eq!(rows.column(0).as_primitive::<TimestampMicrosecondType>().value(0), 3);
+        assert!(rows.column(3).as_boolean().value(0));
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_of_arrival_changes_nothing(
+            versions in prop::collection::vec((0_u8..3, 0_i64..4, prop::option::of(0_i64..4), prop::option::of(0_u8..3), any::<Option<bool>>()), 0..12),
+            seed in any::<u64>(),
+        ) {
+            let mut shuffled = versions.clone();
+            let mut state = seed;
+            for at in (1..shuffled.len()).rev() {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                shuffled.swap(at, (state >> 33) as usize % (at + 1));
+            }
+            prop_assert_eq!(merged(&versions), merged(&shuffled));
+        }
+    }
+}

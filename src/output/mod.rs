@@ -1,0 +1,110 @@
+//! Writes tables in every format, to a stream or to a file that appears whole or not at all.
+//!
+//! A new format is one file here and one line in [`FORMATS`]. Not for what is in a table, nor for
+//! how a report reads on a terminal beyond its alignment: that is `report`.
+
+mod arrow_ipc;
+mod cell;
+mod csv_text;
+mod json;
+mod markdown;
+mod parquet_file;
+mod staged;
+pub(crate) mod table;
+
+use std::io::Write;
+use std::path::Path;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+
+pub use cell::{Align, cell_text, thousands};
+pub use staged::Staged;
+
+use crate::error::{Error, Result};
+
+/// A table that is being written, batch by batch.
+pub trait TableWriter {
+    /// Writes some more rows.
+    fn write(&mut self, rows: &RecordBatch) -> Result<()>;
+    /// Writes what belongs at the end.
+    fn finish(self: Box<Self>) -> Result<()>;
+}
+
+/// A boxed stream that a table is written to.
+pub type Sink = Box<dyn Write + Send>;
+
+/// An output format as the registry knows it.
+#[derive(Debug, Clone, Copy)]
+pub struct Format {
+    /// Its name.
+    pub name: &'static str,
+    /// The endings of files that are written in it.
+    pub extensions: &'static [&'static str],
+    /// What it is good for, in one line.
+    pub about: &'static str,
+    /// Begins a table.
+    pub begin: fn(Sink, SchemaRef) -> Result<Box<dyn TableWriter>>,
+}
+
+/// Every output format, in the order in which they are listed.
+pub const FORMATS: &[Format] = &[
+    table::FORMAT,
+    csv_text::FORMAT,
+    json::FORMAT,
+    json::LINES,
+    parquet_file::FORMAT,
+    arrow_ipc::FORMAT,
+    markdown::FORMAT,
+];
+
+/// The format of this name.
+pub fn format(name: &str) -> Result<&'static Format> {
+    FORMATS.iter().find(|format| format.name == name.trim()).ok_or_else(|| Error::Unknown {
+        kind: "format",
+        name: name.to_owned(),
+        known: FORMATS.iter().map(|format| format.name.to_owned()).collect(),
+    })
+}
+
+/// The format that a file's name asks for.
+pub fn by_extension(path: &Path) -> Result<&'static Format> {
+    let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    FORMATS.iter().find(|format| format.extensions.contains(&extension.as_str())).ok_or_else(|| {
+        let extensions: Vec<&str> =
+            FORMATS.iter().flat_map(|format| format.extensions).copied().collect();
+        let why = format!("its ending names no format; choose one of: .{}", extensions.join(", ."));
+        Error::setting("output", path.display().to_string(), why)
+    })
+}
+
+/// Writes a whole table.
+pub fn write(format: &Format, sink: Sink, rows: &RecordBatch) -> Result<()> {
+    let mut writer = (format.begin)(sink, rows.schema())?;
+    writer.write(rows)?;
+    writer.finish()
+}
+
+/// An error of a format's writer.
+fn failed(format: &'static str) -> impl Fn(&dyn std::fmt::Display) -> Error {
+    move |why| Error::Output { format, why: why.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formats_are_found_by_name_and_by_ending() {
+        assert_eq!(format("csv").unwrap().name, "csv");
+        assert_eq!(by_extension(Path::new("a/b.JSONL")).unwrap().name, "ndjson");
+        let error = by_extension(Path::new("report.xls")).err().unwrap();
+        assert!(error.to_string().contains("choose one of: .txt, .csv"));
+        assert!(format("xml").err().unwrap().hint().unwrap().contains("parquet"));
+        let mut endings: Vec<_> = FORMATS.iter().flat_map(|format| format.extensions).collect();
+        endings.sort_unstable();
+        let count = endings.len();
+        endings.dedup();
+        assert_eq!(endings.len(), count);
+    }
+}

@@ -1,0 +1,782 @@
+//! A run from end to end, one line a stage. [`run`] is the table of contents of the crate.
+//!
+//! Not for how a stage works: each is a module of its own, named after it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::TimestampMicrosecondType;
+
+use crate::config::{Cancelled, Config, DateBy, Output};
+use crate::engine::{self, Cells, Partial, Tally, UNATTRIBUTED_CELL, Work};
+use crate::error::{Error, Result};
+use crate::identity::{Gathering, Identity, Merged, audit_table, one_row_per_id, persons_table};
+use crate::input::{self, Loaded, Needs, Reading};
+use crate::journeys::{
+    self, Amounts, Combined, Dimension, Labels, OrderSettings, Orders, Rates, Touches, combine,
+};
+use crate::output::{self, Staged, TableWriter};
+use crate::report::{
+    self, Costs, CreditTable, Measures, Report, SessionCounts, Sums, credit_rows, journey_rows,
+};
+use crate::schema::{Table, UTM};
+use crate::summary::{Summary, prove};
+use crate::touchpoints;
+use crate::validate::{Reject, Rule, rejects_table};
+
+/// Who is told how far a run has come, from any thread.
+pub trait Progress: Sync {
+    /// A stage begins.
+    fn stage(&self, name: &str);
+    /// Some more rows have been read.
+    fn rows(&self, rows: u64);
+}
+
+/// A progress that nobody looks at.
+pub struct Silent;
+
+impl Progress for Silent {
+    fn stage(&self, _name: &str) {}
+    fn rows(&self, _rows: u64) {}
+}
+
+/// A run that is done, its files written and not yet in their places.
+pub struct Finished {
+    /// The report.
+    pub report: Report,
+    /// What was done.
+    pub summary: Summary,
+    staged: Vec<Staged>,
+}
+
+impl Finished {
+    /// Makes every file of the run appear.
+    pub fn publish(self) -> Result<()> {
+        self.staged.into_iter().try_for_each(Staged::commit)
+    }
+}
+
+/// Does a run.
+///
+/// # Errors
+///
+/// Whatever makes the run impossible; nothing has appeared then. See [`Error`].
+pub fn run(config: &Config, progress: &dyn Progress) -> Result<Finished> {
+    let mut summary = Summary::new(config.as_of);
+    let mut tables = read(config, progress, &mut summary)?;
+    progress.stage("resolving identity");
+    let people = resolve(config, &tables, &mut summary);
+    progress.stage("merging versions");
+    let merged = merge(&mut tables, &people, &mut summary)?;
+    progress.stage("ordering touches");
+    let ordered = order(config, &tables, &merged, &people, &mut summary)?;
+    check_rejects(config, &tables, &ordered.rejects, &mut summary)?;
+    let labels = label(config, &merged, &ordered)?;
+    progress.stage("attributing orders");
+    let mut writers = Writers::begin(config)?;
+    let sums = attribute(config, &merged, &ordered, &labels, &people, &mut writers)?;
+    progress.stage("reporting");
+    let report = make_report(config, &tables, &merged, &ordered, &labels, &sums, &mut summary)?;
+    account(config, &ordered, &sums, &report, &mut summary)?;
+    let staged = writers.finish(config, &tables, &people, &ordered.rejects, &report, &summary)?;
+    Ok(Finished { report, summary, staged })
+}
+
+/// The tables as accepted.
+type Tables = BTreeMap<Table, Loaded>;
+
+/// Reads every table that is given, without judging them together.
+///
+/// # Errors
+///
+/// A run without sessions or orders; a table that cannot be read; an unknown dimension.
+pub fn read(config: &Config, progress: &dyn Progress, summary: &mut Summary) -> Result<Tables> {
+    for needed in [Table::Sessions, Table::Orders] {
+        if !config.inputs.contains_key(&needed) {
+            return Err(Error::Contradiction(format!(
+                "no {needed} are given; `--{needed} PATH` names them, or `{needed}` in apportion.toml"
+            )));
+        }
+    }
+    check_dimensions(config)?;
+    let mut tables = Tables::new();
+    for table in Table::ALL {
+        if let Some(loaded) = read_table(config, table, needs(config, table), progress)? {
+            summary.read(table, &loaded);
+            tables.insert(table, loaded);
+        }
+    }
+    Ok(tables)
+}
+
+/// Reads one table, if it is given.
+pub fn read_table(
+    config: &Config,
+    table: Table,
+    needs: Needs,
+    progress: &dyn Progress,
+) -> Result<Option<Loaded>> {
+    let Some(paths) = config.inputs.get(&table) else { return Ok(None) };
+    progress.stage(&format!("reading {table}"));
+    let sources = input::find(table, paths)?;
+    let amount = config.amount.as_deref().filter(|_| table == Table::Orders);
+    let reading = Reading {
+        table,
+        needs,
+        mapping: config.mapping(table),
+        money: amount.filter(|amount| table.column(amount).is_none()),
+        currency: config.currency,
+        units: config.units,
+        lower: config.lower,
+        as_of: config.as_of,
+    };
+    let loaded = input::read(&reading, &sources, &|rows| progress.rows(rows))?;
+    if let Some(amount) = amount
+        && let Some(file) = loaded
+            .files
+            .iter()
+            .find(|file| !file.columns.iter().any(|column| column.name == *amount))
+    {
+        return Err(Error::MissingColumn {
+            table: table.name(),
+            path: file.path.clone(),
+            column: amount.to_owned(),
+            columns: file.columns.iter().map(|column| column.name.clone()).collect(),
+            canonical: amount.to_owned(),
+        });
+    }
+    Ok(Some(loaded))
+}
+
+/// What the report is by must be a column that there is, or one that there could be.
+fn check_dimensions(config: &Config) -> Result<()> {
+    let columns = |table: Table| -> Result<BTreeSet<String>> {
+        let mut names: BTreeSet<String> =
+            table.columns().iter().map(|column| column.name.to_owned()).collect();
+        if let Some(paths) = config.inputs.get(&table) {
+            for source in input::find(table, paths)? {
+                let file = input::describe(table, &source, config.mapping(table))?;
+                names.extend(file.columns.into_iter().map(|column| column.name));
+            }
+        }
+        Ok(names)
+    };
+    let of_orders = columns(Table::Orders)?;
+    let mut of_touches = columns(Table::Sessions)?;
+    of_touches.extend(columns(Table::Postviews)?);
+    of_touches.extend(touchpoints::DEVICE_COLUMNS.map(str::to_owned));
+    for dimension in &config.by {
+        let known = match dimension {
+            Dimension::Touch(column) => of_touches.contains(column),
+            Dimension::Order(column) => of_orders.contains(column),
+            Dimension::Span(_) => true,
+        };
+        if !known {
+            let mut known: Vec<String> = ["none", "day", "week", "month"].map(str::to_owned).into();
+            known.extend(of_touches);
+            known.extend(of_orders.into_iter().map(|column| format!("order.{column}")));
+            return Err(Error::Unknown { kind: "dimension", name: dimension.to_string(), known });
+        }
+    }
+    Ok(())
+}
+
+/// The columns that a run reads of a table: no more than its answer depends on.
+fn needs(config: &Config, table: Table) -> Needs {
+    let mut names: BTreeSet<&str> = BTreeSet::new();
+    let minimal_user = ["user_created_at", "user_is_authenticated", "user_signed_up_at"];
+    match table {
+        Table::Users | Table::UserAliases | Table::Spend | Table::ExchangeRates => {
+            return Needs::All;
+        }
+        Table::Devices => names.extend(touchpoints::DEVICE_COLUMNS),
+        Table::Orders => {
+            names.extend(minimal_user);
+            names.extend([
+                "updated_at",
+                "refunded_price",
+                "currency",
+                "cancelled_at",
+                "conversion_type",
+            ]);
+            names.insert(config.amount.as_deref().unwrap_or(DEFAULT_AMOUNT));
+            names.extend(config.by.iter().filter_map(|dimension| match dimension {
+                Dimension::Order(column) => Some(column.as_str()),
+                Dimension::Touch(_) | Dimension::Span(_) => None,
+            }));
+        }
+        Table::Sessions | Table::Postviews => {
+            names.extend(minimal_user);
+            names.extend(["updated_at", "utm_source", "utm_medium"]);
+            names.extend(touch_columns(config));
+            let by_device =
+                touch_columns(config).any(|name| touchpoints::DEVICE_COLUMNS.contains(&name));
+            if config.outputs.credits.is_some() {
+                names.extend(UTM);
+                names.extend(["domain_id", "device_external_id", "device_type"]);
+            }
+            if by_device {
+                names.insert("device_external_id");
+            }
+            if counts_sessions(config) {
+                names.extend(["duration", "interactions_count"]);
+            }
+        }
+    }
+    Needs::Named(names.into_iter().map(str::to_owned).collect())
+}
+
+/// The column that amounts are taken from unless another is named.
+const DEFAULT_AMOUNT: &str = "subtotal_price";
+
+fn touch_columns(config: &Config) -> impl Iterator<Item = &str> {
+    config.by.iter().filter_map(|dimension| match dimension {
+        Dimension::Touch(column) => Some(column.as_str()),
+        Dimension::Order(_) | Dimension::Span(_) => None,
+    })
+}
+
+/// Sessions can be counted by everything that a session itself has.
+fn counts_sessions(config: &Config) -> bool {
+    !config.by.iter().any(|dimension| matches!(dimension, Dimension::Order(_)))
+}
+
+/// Who is who, and the user of each row of each table.
+struct People {
+    identity: Identity,
+    users: BTreeMap<Table, Vec<u32>>,
+}
+
+fn resolve(config: &Config, tables: &Tables, summary: &mut Summary) -> People {
+    let mut gathering = Gathering::default();
+    let mut users = BTreeMap::new();
+    for table in [Table::Orders, Table::Sessions, Table::Postviews] {
+        if let Some(loaded) = tables.get(&table) {
+            users.insert(table, gathering.refer(&loaded.rows));
+        }
+    }
+    if let Some(loaded) = tables.get(&Table::Users) {
+        users.insert(Table::Users, gathering.profile(&loaded.rows));
+    }
+    if let Some(loaded) = tables.get(&Table::UserAliases) {
+        gathering.alias(&loaded.rows);
+    }
+    let identity = gathering.resolve(config.merge_authenticated);
+    summary.identity = identity.account.clone();
+    People { identity, users }
+}
+
+/// One row per session, view and order.
+struct MergedTables {
+    /// Sessions, then views.
+    touches: RecordBatch,
+    touch_persons: Vec<u32>,
+    sessions: usize,
+    orders: Merged,
+}
+
+fn merge(tables: &mut Tables, people: &People, summary: &mut Summary) -> Result<MergedTables> {
+    let devices = tables.get(&Table::Devices).map(|loaded| loaded.rows.clone());
+    let mut one = |table: Table| -> Result<Option<Merged>> {
+        let Some(loaded) = tables.get_mut(&table) else { return Ok(None) };
+        let schema = loaded.rows.schema();
+        let rows = std::mem::replace(&mut loaded.rows, RecordBatch::new_empty(schema));
+        one_row_per_id(&people.identity, rows, &people.users[&table]).map(Some)
+    };
+    let sessions = one(Table::Sessions)?;
+    let views = one(Table::Postviews)?;
+    let orders = one(Table::Orders)?;
+    let (Some(sessions), Some(orders)) = (sessions, orders) else {
+        return Err(Error::Contradiction("a run needs sessions and orders".to_owned()));
+    };
+    summary.orders.versions = orders.versions;
+    summary.orders.person_conflicts = orders.conflicts;
+    for merged in [Some(&sessions), views.as_ref()].into_iter().flatten() {
+        summary.touches.versions += merged.versions;
+        summary.touches.person_conflicts += merged.conflicts;
+    }
+    summary.touches.sessions = sessions.rows.num_rows() as u64;
+    summary.touches.postviews = views.as_ref().map_or(0, |views| views.rows.num_rows() as u64);
+    let count = sessions.rows.num_rows();
+    let mut touch_persons = sessions.person;
+    let mut touches = sessions.rows;
+    if let Some(views) = views {
+        touches = touchpoints::append(&touches, &views.rows)?;
+        touch_persons.extend(views.person);
+    }
+    let touches = touchpoints::with_origin(&touches)?;
+    let touches = match devices {
+        Some(devices) => touchpoints::with_devices(&touches, &devices)?,
+        None => touches,
+    };
+    Ok(MergedTables { touches, touch_persons, sessions: count, orders })
+}
+
+/// Touches and orders in their order, person by person.
+struct Ordered {
+    touches: Touches,
+    orders: Orders,
+    amounts: Amounts,
+    rates: Option<Rates>,
+    rejects: Vec<Reject>,
+}
+
+fn order(
+    config: &Config,
+    tables: &Tables,
+    merged: &MergedTables,
+    people: &People,
+    summary: &mut Summary,
+) -> Result<Ordered> {
+    let persons = people.identity.person.len();
+    let rates = tables.get(&Table::ExchangeRates).map(|loaded| Rates::new(&loaded.rows));
+    let amount = config.amount.as_deref().unwrap_or(DEFAULT_AMOUNT);
+    if merged.orders.rows.column_by_name(amount).is_none() {
+        summary.warnings.push(format!(
+            "orders have no column `{amount}`: every amount is zero (`--amount COLUMN` names another)"
+        ));
+    }
+    let settings = OrderSettings {
+        amount,
+        currency: config.currency,
+        rates: rates.as_ref(),
+        missing_rate: config.missing_rate,
+        zone: config.zone,
+        count_cancelled: config.cancelled == Cancelled::Include,
+        period: config.period,
+    };
+    let touches =
+        journeys::touches(&merged.touches, &merged.touch_persons, persons, merged.sessions);
+    let (orders, amounts) =
+        journeys::orders(&merged.orders.rows, &merged.orders.person, persons, &settings)?;
+    let mut rejects: Vec<Reject> = Table::ALL
+        .iter()
+        .filter_map(|table| tables.get(table))
+        .flat_map(|loaded| loaded.rejects.clone())
+        .collect();
+    rejects.extend(without_rate(tables, merged, &amounts));
+    Ok(Ordered { touches, orders, amounts, rates, rejects })
+}
+
+/// Orders that are rejected for want of a rate, by the file's name only: their rows were merged.
+fn without_rate(tables: &Tables, merged: &MergedTables, amounts: &Amounts) -> Vec<Reject> {
+    let ids = crate::identity::external_ids(&merged.orders.rows);
+    let file = tables
+        .get(&Table::Orders)
+        .and_then(|loaded| loaded.files.first())
+        .map_or_else(|| Path::new("").to_path_buf(), |file| file.path.clone());
+    amounts
+        .without_rate
+        .iter()
+        .map(|(row, message)| Reject {
+            table: Table::Orders,
+            file: file.clone(),
+            row: u64::from(*row) + 1,
+            external_id: Some(ids.value(*row as usize).to_owned()),
+            rule: Rule::MissingRate,
+            message: message.clone(),
+        })
+        .collect()
+}
+
+fn check_rejects(
+    config: &Config,
+    tables: &Tables,
+    rejects: &[Reject],
+    summary: &mut Summary,
+) -> Result<()> {
+    summary.reject(rejects);
+    let read = tables.values().map(|loaded| loaded.read).sum();
+    config.max_rejects.check(read, rejects)
+}
+
+/// What touches and orders are called.
+struct Named {
+    touches: Combined,
+    orders: Combined,
+    touch_cells: Vec<u32>,
+    order_cells: Vec<u32>,
+    has_touch_dimensions: bool,
+    /// The steps that paths are made of, where they are not the touch dimensions.
+    steps: Option<Combined>,
+}
+
+fn label(config: &Config, merged: &MergedTables, ordered: &Ordered) -> Result<Named> {
+    let (touches, orders) = (&ordered.touches, &ordered.orders);
+    let too_many = |what: &str| Error::Contradiction(format!("there are more than 2^32 {what}"));
+    u32::try_from(touches.row.len()).map_err(|_| too_many("touches"))?;
+    u32::try_from(orders.row.len()).map_err(|_| too_many("orders"))?;
+    let codes = &ordered.amounts.currencies;
+    let mut of_touch = Vec::new();
+    let mut of_order = vec![Labels {
+        codes: orders.currency.iter().map(|code| u32::from(*code)).collect(),
+        values: codes.iter().map(ToString::to_string).collect(),
+    }];
+    let in_order = |labels: Labels, rows: &[u32]| Labels {
+        codes: rows.iter().map(|row| labels.codes[*row as usize]).collect(),
+        values: labels.values,
+    };
+    for dimension in &config.by {
+        match dimension {
+            Dimension::Touch(column) => {
+                of_touch.push(in_order(Labels::of_column(&merged.touches, column), &touches.row));
+            }
+            Dimension::Order(column) => {
+                let labels = Labels::of_column(&merged.orders.rows, column);
+                of_order.push(in_order(labels, &orders.row));
+            }
+            Dimension::Span(span) if config.date_by == DateBy::Touch => {
+                of_touch.push(Labels::of_span(touches.at.iter().copied(), *span, config.zone));
+            }
+            Dimension::Span(span) => {
+                of_order.push(Labels::of_span(orders.at.iter().copied(), *span, config.zone));
+            }
+        }
+    }
+    if of_order[0].values.is_empty() {
+        of_order[0].values.push(config.currency.to_string());
+    }
+    let steps = config.outputs.journeys.as_ref().map(|_| {
+        let mut columns: Vec<&str> = touch_columns(config).collect();
+        if columns.is_empty() {
+            columns = vec!["utm_source", "utm_medium"];
+        }
+        let labels: Vec<Labels> = columns
+            .into_iter()
+            .map(|column| in_order(Labels::of_column(&merged.touches, column), &touches.row))
+            .collect();
+        combine(&labels, touches.row.len())
+    });
+    let has_touch_dimensions = !of_touch.is_empty();
+    let mut touches = combine(&of_touch, touches.row.len());
+    let mut orders = combine(&of_order, orders.row.len());
+    Ok(Named {
+        touch_cells: std::mem::take(&mut touches.codes),
+        order_cells: std::mem::take(&mut orders.codes),
+        touches,
+        orders,
+        has_touch_dimensions,
+        steps,
+    })
+}
+
+/// The sums of all partitions.
+struct Attributed {
+    cells: Cells,
+    tally: Tally,
+}
+
+fn attribute(
+    config: &Config,
+    merged: &MergedTables,
+    ordered: &Ordered,
+    named: &Named,
+    people: &People,
+    writers: &mut Writers,
+) -> Result<Attributed> {
+    let identity = &people.identity;
+    let work = Work {
+        touches: &ordered.touches,
+        orders: &ordered.orders,
+        touch_cells: &named.touch_cells,
+        unattributed: if named.has_touch_dimensions { UNATTRIBUTED_CELL } else { 0 },
+        order_cells: &named.order_cells,
+        window: config.window,
+        models: &config.models,
+        date_by: config.date_by,
+        period: config.period,
+        currencies: ordered.amounts.currencies.len(),
+        credits: writers.credits.is_some(),
+        journeys: writers.journeys.is_some(),
+    };
+    let orders = &ordered.orders;
+    let mut persons: Vec<u32> = merged
+        .orders
+        .person
+        .iter()
+        .copied()
+        .filter(|person| !orders.of(*person).is_empty())
+        .collect();
+    persons.sort_unstable();
+    persons.dedup();
+    persons.sort_unstable_by(|left, right| {
+        identity.users.name(*left).cmp(identity.users.name(*right))
+    });
+    let person_of = |order: u32| {
+        let row = orders.row[order as usize] as usize;
+        identity.users.name(merged.orders.person[row])
+    };
+    let models: Vec<String> = config.models.iter().map(|asked| asked.name.clone()).collect();
+    let extra: Vec<String> = touch_columns(config)
+        .filter(|name| !UTM.contains(name) && !["domain_id", "device_type"].contains(name))
+        .map(str::to_owned)
+        .collect();
+    let table = CreditTable {
+        touches: &ordered.touches,
+        touch_rows: &merged.touches,
+        orders,
+        order_rows: &merged.orders.rows,
+        persons: &person_of,
+        models: &models,
+        currencies: &ordered.amounts.currencies,
+        extra: &extra,
+    };
+    let mut sums =
+        Attributed { cells: Cells::new(models.len()), tally: Tally::new(work.currencies) };
+    let partitions = engine::partitions(&work, &persons);
+    let wave = 4 * rayon::current_num_threads();
+    engine::run(&work, &partitions, wave, |partial: Partial| {
+        sums.cells.merge(&partial.cells);
+        sums.tally.merge(&partial.tally);
+        if let Some(writer) = &mut writers.credits {
+            writer.write(&credit_rows(&table, &partial.credits)?)?;
+        }
+        if let (Some(writer), Some(steps)) = (&mut writers.journeys, &named.steps) {
+            let kinds = &ordered.amounts.kinds;
+            writer.write(&journey_rows(&table, &partial.journeys, steps, kinds)?)?;
+        }
+        Ok(())
+    })?;
+    // A table without rows has its columns all the same.
+    if partitions.is_empty() {
+        let none = engine::attribute(&work, engine::Partition { persons: &[] })?;
+        if let Some(writer) = &mut writers.credits {
+            writer.write(&credit_rows(&table, &none.credits)?)?;
+        }
+        if let (Some(writer), Some(steps)) = (&mut writers.journeys, &named.steps) {
+            writer.write(&journey_rows(&table, &none.journeys, steps, &ordered.amounts.kinds)?)?;
+        }
+    }
+    Ok(sums)
+}
+
+fn make_report(
+    config: &Config,
+    tables: &Tables,
+    merged: &MergedTables,
+    ordered: &Ordered,
+    named: &Named,
+    sums: &Attributed,
+    summary: &mut Summary,
+) -> Result<Report> {
+    let sessions = counts_sessions(config).then(|| count_sessions(config, merged));
+    let costs = spend(config, tables, ordered, summary)?;
+    let measures = Measures {
+        sessions: sessions.is_some(),
+        bounces: ["duration", "interactions_count"]
+            .iter()
+            .any(|column| merged.touches.column_by_name(column).is_some()),
+        cost: costs.is_some(),
+    };
+    let lines = report::lines(Sums {
+        by: &config.by,
+        dated_by_touch: config.date_by == DateBy::Touch,
+        models: config.models.len(),
+        cells: &sums.cells,
+        touches: &named.touches,
+        orders: &named.orders,
+        currencies: &ordered.amounts.currencies,
+        default_currency: config.currency,
+        sessions: sessions.as_ref(),
+        costs: costs.as_ref(),
+    });
+    let models = config.models.iter().map(|asked| asked.name.clone()).collect();
+    Report::new(config.by.clone(), models, lines, measures)
+}
+
+fn count_sessions(config: &Config, merged: &MergedTables) -> BTreeMap<Vec<String>, SessionCounts> {
+    let sessions = merged.touches.slice(0, merged.sessions);
+    let labels: Vec<Labels> = config
+        .by
+        .iter()
+        .map(|dimension| match dimension {
+            Dimension::Touch(column) | Dimension::Order(column) => {
+                Labels::of_column(&sessions, column)
+            }
+            Dimension::Span(span) => {
+                let at = sessions.column_by_name("created_at");
+                let at =
+                    at.map(|at| at.as_primitive::<TimestampMicrosecondType>().values().to_vec());
+                Labels::of_span(at.unwrap_or_default().into_iter(), *span, config.zone)
+            }
+        })
+        .collect();
+    report::session_counts(&sessions, &labels, config.period, config.bounce)
+}
+
+fn spend(
+    config: &Config,
+    tables: &Tables,
+    ordered: &Ordered,
+    summary: &mut Summary,
+) -> Result<Option<Costs>> {
+    let Some(loaded) = tables.get(&Table::Spend) else { return Ok(None) };
+    let rates = ordered.rates.as_ref();
+    let costs = report::costs(
+        &loaded.rows,
+        &config.by,
+        config.period,
+        config.zone,
+        config.currency,
+        rates,
+    )?;
+    if costs.is_none() {
+        summary.warnings.push(
+            "spend is left out: it is known by utm_source, utm_medium, utm_campaign and time only"
+                .to_owned(),
+        );
+    }
+    Ok(costs)
+}
+
+/// Counts orders and proves the sums.
+fn account(
+    config: &Config,
+    ordered: &Ordered,
+    sums: &Attributed,
+    report: &Report,
+    summary: &mut Summary,
+) -> Result<()> {
+    let orders = &ordered.orders;
+    let counts = &mut summary.orders;
+    counts.read =
+        summary.tables.iter().filter(|table| table.table == "orders").map(|table| table.read).sum();
+    counts.counted = sums.tally.counted;
+    counts.attributed = sums.tally.attributed;
+    counts.unattributed = counts.counted - counts.attributed;
+    counts.without_rate = ordered.amounts.without_rate.len() as u64;
+    let not_counted = orders.counted.iter().filter(|counted| !**counted).count() as u64;
+    counts.cancelled = not_counted - counts.without_rate;
+    let merged = orders.row.len() as u64;
+    counts.outside_period = merged - not_counted - counts.counted;
+    summary.touches.in_journeys = sums.tally.touches;
+    let accepted: u64 = summary
+        .tables
+        .iter()
+        .filter(|table| table.table == "orders")
+        .map(|table| table.accepted)
+        .sum();
+    if accepted != merged + counts.versions {
+        return Err(Error::Broken(format!(
+            "{accepted} rows of orders were accepted, but {merged} orders and {} versions are known",
+            counts.versions
+        )));
+    }
+    let complete = config.date_by == DateBy::Order || config.period == (i64::MIN, i64::MAX);
+    let names: Vec<String> = config.models.iter().map(|asked| asked.name.clone()).collect();
+    let currencies = &ordered.amounts.currencies;
+    summary.proof = prove(&sums.tally, &report.totals, &names, currencies, complete)?;
+    Ok(())
+}
+
+/// The files of a run while they are written.
+struct Writers {
+    credits: Option<Box<dyn TableWriter>>,
+    journeys: Option<Box<dyn TableWriter>>,
+    staged: Vec<Staged>,
+}
+
+impl Writers {
+    fn begin(config: &Config) -> Result<Self> {
+        // Every place is tried before the work, so that a run does not fail at its end.
+        let mut staged = Vec::new();
+        let mut begin = |output: &Option<Output>| -> Result<Option<Box<dyn TableWriter>>> {
+            let Some(output) = output else { return Ok(None) };
+            let file = Staged::new(&output.path)?;
+            let writer = Late { sink: Some(file.sink()?), format: output.format, writer: None };
+            staged.push(file);
+            Ok(Some(Box::new(writer)))
+        };
+        let credits = begin(&config.outputs.credits)?;
+        let journeys = begin(&config.outputs.journeys)?;
+        Ok(Self { credits, journeys, staged })
+    }
+
+    fn finish(
+        self,
+        config: &Config,
+        tables: &Tables,
+        people: &People,
+        rejects: &[Reject],
+        report: &Report,
+        summary: &Summary,
+    ) -> Result<Vec<Staged>> {
+        let Self { credits, journeys, mut staged } = self;
+        for writer in [credits, journeys].into_iter().flatten() {
+            writer.finish()?;
+        }
+        let outputs = &config.outputs;
+        let mut write = |output: &Output, rows: &RecordBatch| -> Result<()> {
+            let file = Staged::new(&output.path)?;
+            output::write(output.format, file.sink()?, rows)?;
+            staged.push(file);
+            Ok(())
+        };
+        if let Some(output) = &outputs.persons {
+            let profiles = tables
+                .get(&Table::Users)
+                .map(|loaded| (&loaded.rows, people.users[&Table::Users].as_slice()));
+            write(output, &persons_table(&people.identity, profiles)?)?;
+        }
+        if let Some(output) = &outputs.identity {
+            write(output, &audit_table(&people.identity)?)?;
+        }
+        if let Some(output) = &outputs.rejects {
+            write(output, &rejects_table(rejects)?)?;
+        }
+        if let Some(path) = &outputs.report {
+            let file = Staged::new(path)?;
+            write_report(config, report, file.sink()?)?;
+            staged.push(file);
+        }
+        if let Some(path) = &outputs.summary {
+            let file = Staged::new(path)?;
+            let mut sink = file.sink()?;
+            let failed = |why: &dyn std::fmt::Display| Error::Output {
+                format: "json",
+                why: why.to_string(),
+            };
+            serde_json::to_writer_pretty(&mut sink, summary).map_err(|error| failed(&error))?;
+            sink.write_all(b"\n").and_then(|()| sink.flush()).map_err(|error| failed(&error))?;
+            staged.push(file);
+        }
+        Ok(staged)
+    }
+}
+
+/// Writes the report in the run's format.
+pub fn write_report(config: &Config, report: &Report, mut sink: output::Sink) -> Result<()> {
+    let format = config.outputs.format;
+    if config.wide {
+        return output::write(format, sink, &report.wide()?);
+    }
+    if format.name == "table" {
+        let text = report::render(report);
+        return sink
+            .write_all(text.as_bytes())
+            .and_then(|()| sink.flush())
+            .map_err(|error| Error::Output { format: "table", why: error.to_string() });
+    }
+    output::write(format, sink, &report.long()?)
+}
+
+/// A writer that begins its table with the first rows, which bring their schema.
+struct Late {
+    sink: Option<output::Sink>,
+    format: &'static output::Format,
+    writer: Option<Box<dyn TableWriter>>,
+}
+
+impl TableWriter for Late {
+    fn write(&mut self, rows: &RecordBatch) -> Result<()> {
+        if let Some(sink) = self.sink.take() {
+            self.writer = Some((self.format.begin)(sink, rows.schema())?);
+        }
+        self.writer.as_mut().map_or(Ok(()), |writer| writer.write(rows))
+    }
+
+    fn finish(self: Box<Self>) -> Result<()> {
+        self.writer.map_or(Ok(()), TableWriter::finish)
+    }
+}

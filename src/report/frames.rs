@@ -1,0 +1,82 @@
+//! The border between our columns and Polars: plain vectors in, plain vectors out.
+//!
+//! arrow-rs and Polars have different Arrow types. Only results cross, a few thousand rows, so
+//! they cross as vectors; nothing else of the crate names Polars.
+
+use polars::prelude::{Column, DataFrame, DataType, IntoLazy, NamedFrom, Series};
+use polars::sql::SQLContext;
+
+use crate::error::{Error, Result};
+
+/// A column on its way into a query.
+pub(super) enum Values {
+    /// Whole numbers.
+    Integers(Vec<i64>),
+    /// Whole numbers, some missing.
+    SomeIntegers(Vec<Option<i64>>),
+    /// Numbers.
+    Floats(Vec<f64>),
+    /// Text.
+    Texts(Vec<String>),
+    /// True or false.
+    Flags(Vec<bool>),
+}
+
+/// A table on its way into a query.
+pub(super) type Frame = Vec<(&'static str, Values)>;
+
+/// What a query answered.
+pub(super) struct Answer(DataFrame, &'static str);
+
+/// Runs a query over tables.
+pub(super) fn query(
+    name: &'static str,
+    sql: &str,
+    tables: Vec<(&'static str, Frame)>,
+) -> Result<Answer> {
+    let failed = |source| Error::Query { name: name.to_owned(), source: Box::new(source) };
+    let mut context = SQLContext::new();
+    for (table, frame) in tables {
+        let columns: Vec<Column> =
+            frame.into_iter().map(|(name, values)| column(name, values)).collect();
+        let frame = DataFrame::new_infer_height(columns).map_err(failed)?;
+        context.register(table, frame.lazy());
+    }
+    let answer = context.execute(sql).and_then(|lazy| lazy.collect()).map_err(failed)?;
+    Ok(Answer(answer, name))
+}
+
+fn column(name: &'static str, values: Values) -> Column {
+    let name = name.into();
+    Column::from(match values {
+        Values::Integers(values) => Series::new(name, values),
+        Values::SomeIntegers(values) => Series::new(name, values),
+        Values::Floats(values) => Series::new(name, values),
+        Values::Texts(values) => Series::new(name, values),
+        Values::Flags(values) => Series::new(name, values),
+    })
+}
+
+impl Answer {
+    /// A column of whole numbers.
+    pub(super) fn integers(&self, column: &str) -> Result<Vec<Option<i64>>> {
+        let series = self.column(column, &DataType::Int64)?;
+        Ok(series.i64().map_err(|source| self.failed(source))?.iter().collect())
+    }
+
+    /// A column of numbers; what is not finite is missing.
+    pub(super) fn floats(&self, column: &str) -> Result<Vec<Option<f64>>> {
+        let series = self.column(column, &DataType::Float64)?;
+        let floats = series.f64().map_err(|source| self.failed(source))?.iter();
+        Ok(floats.map(|value| value.filter(|value| value.is_finite())).collect())
+    }
+
+    fn column(&self, name: &str, kind: &DataType) -> Result<Series> {
+        let cast = self.0.column(name).and_then(|column| column.cast(kind));
+        Ok(cast.map_err(|source| self.failed(source))?.take_materialized_series())
+    }
+
+    fn failed(&self, source: polars::error::PolarsError) -> Error {
+        Error::Query { name: self.1.to_owned(), source: Box::new(source) }
+    }
+}

@@ -1,0 +1,389 @@
+//! From exact sums to the report: ratios, order, columns, and how it reads on a terminal.
+//!
+//! `lines` joins credit with sessions and spend; `queries/attribution.sql` derives the ratios and
+//! the order; `frames` is the border to the SQL layer; `rows` writes credits and journeys as
+//! tables; `terminal` lays the report out for people. Not for file formats; that is `output`.
+
+mod frames;
+mod lines;
+mod rows;
+mod side;
+mod terminal;
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, Decimal128Array, Float64Array, Int64Array, RecordBatch, StringViewArray, UInt64Array,
+};
+
+pub use lines::{Line, Sums, lines};
+pub use rows::{CreditTable, credit_rows, journey_rows};
+pub use side::{Costs, SessionCounts, costs, session_counts};
+pub use terminal::render;
+
+use crate::credits::share;
+use crate::engine::Credited;
+use crate::error::{Error, Result};
+use crate::journeys::Dimension;
+use crate::money::Currency;
+use frames::{Values, query};
+
+const ATTRIBUTION: &str = include_str!("../../queries/attribution.sql");
+
+/// Digits of the decimals that amounts are written as.
+const PRECISION: u8 = 38;
+
+/// What one model credits in one currency, over the whole report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Total {
+    /// The model's position among those asked for.
+    pub model: usize,
+    /// The currency.
+    pub currency: Currency,
+    /// Conversions, in units of [`WHOLE`](crate::credits::WHOLE).
+    pub conversions: i128,
+    /// Minor units.
+    pub amount: i128,
+}
+
+/// A report: one line a combination of dimension values and currency, every model beside it.
+pub struct Report {
+    /// What it is by.
+    pub by: Vec<Dimension>,
+    /// The models' names, in the order asked for.
+    pub models: Vec<String>,
+    /// The combinations.
+    pub lines: Vec<Line>,
+    /// What each model credits in all, by model and currency.
+    pub totals: Vec<Total>,
+    /// Which optional measures it has.
+    pub measures: Measures,
+    /// Its cells, in the order of the report: the position of a line, and of a model.
+    cells: Vec<(usize, usize)>,
+    /// What follows from the sums, one a cell.
+    ratios: Ratios,
+}
+
+/// Which measures a report has beyond credit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Measures {
+    /// Sessions of the period can be counted by the dimensions.
+    pub sessions: bool,
+    /// Sessions say how long they lasted or how many interactions they had.
+    pub bounces: bool,
+    /// Spend is given and known by the dimensions.
+    pub cost: bool,
+}
+
+#[derive(Default)]
+struct Ratios {
+    conversions_share: Vec<Option<f64>>,
+    amount_share: Vec<Option<f64>>,
+    average_time_to_conversion: Vec<Option<f64>>,
+    bounce_rate: Vec<Option<f64>>,
+    conversion_rate: Vec<Option<f64>>,
+    cpa: Vec<Option<f64>>,
+    roas: Vec<Option<f64>>,
+}
+
+impl Report {
+    /// Derives ratios and order from exact lines.
+    ///
+    /// # Errors
+    ///
+    /// A sum of amounts that leaves 64 bits.
+    pub fn new(
+        by: Vec<Dimension>,
+        models: Vec<String>,
+        lines: Vec<Line>,
+        measures: Measures,
+    ) -> Result<Self> {
+        let totals = totals(models.len(), &lines);
+        let mut report = Self {
+            by,
+            models,
+            lines,
+            totals,
+            measures,
+            cells: Vec::new(),
+            ratios: Ratios::default(),
+        };
+        report.derive()?;
+        Ok(report)
+    }
+
+    fn derive(&mut self) -> Result<()> {
+        let models = self.models.len();
+        let each = |value: &dyn Fn(&Line, &Credited) -> Result<i64>| -> Result<Values> {
+            let values = self
+                .lines
+                .iter()
+                .flat_map(|line| line.credited.iter().map(move |credited| value(line, credited)));
+            values.collect::<Result<_>>().map(Values::Integers)
+        };
+        let float = |value: &dyn Fn(&Credited) -> f64| {
+            Values::Floats(
+                self.lines.iter().flat_map(|line| line.credited.iter().map(value)).collect(),
+            )
+        };
+        let some = |value: &dyn Fn(&Line) -> Option<u64>| {
+            let values =
+                self.lines.iter().flat_map(|line| std::iter::repeat_n(value(line), models));
+            Values::SomeIntegers(
+                values.map(|value| value.and_then(|value| i64::try_from(value).ok())).collect(),
+            )
+        };
+        let text = |value: &dyn Fn(&Line) -> String| {
+            let values =
+                self.lines.iter().flat_map(|line| std::iter::repeat_n(value(line), models));
+            Values::Texts(values.collect())
+        };
+        let count = i64::try_from(self.lines.len() * models).unwrap_or(i64::MAX);
+        let positions = (0..models as u64).map(u64::cast_signed);
+        let cells = vec![
+            ("cell", Values::Integers((0..count).collect())),
+            (
+                "model",
+                Values::Integers(self.lines.iter().flat_map(|_| positions.clone()).collect()),
+            ),
+            ("currency", text(&|line| line.currency.to_string())),
+            ("period", text(&|line| line.period(&self.by))),
+            ("label", text(&|line| line.values.join("\u{1f}"))),
+            (
+                "unattributed",
+                Values::Flags(
+                    self.lines
+                        .iter()
+                        .flat_map(|line| std::iter::repeat_n(line.unattributed, models))
+                        .collect(),
+                ),
+            ),
+            ("conversions", float(&|credited| share(credited.conversions))),
+            ("conversion_seconds", float(&|credited| share(credited.seconds))),
+            ("amount", each(&|line, credited| narrow(credited.amount, line))?),
+            ("minor_units", each(&|line, _| Ok(10_i64.pow(line.currency.exponent())))?),
+            ("sessions", some(&|line| line.sessions.map(|counts| counts.sessions))),
+            (
+                "bounced",
+                some(&|line| {
+                    line.sessions.filter(|_| self.measures.bounces).map(|counts| counts.bounced)
+                }),
+            ),
+            ("cost", some(&|line| line.cost.map(i64::unsigned_abs))),
+        ];
+        let of_totals = |value: &dyn Fn(&Total) -> i64| {
+            Values::Integers(self.totals.iter().map(value).collect())
+        };
+        let totals = vec![
+            ("model", of_totals(&|total| (total.model as u64).cast_signed())),
+            (
+                "currency",
+                Values::Texts(self.totals.iter().map(|total| total.currency.to_string()).collect()),
+            ),
+            (
+                "conversions",
+                Values::Floats(self.totals.iter().map(|total| share(total.conversions)).collect()),
+            ),
+            (
+                "amount",
+                Values::Floats(self.totals.iter().map(|total| total.amount as f64).collect()),
+            ),
+        ];
+        let answer = query("attribution", ATTRIBUTION, vec![("cells", cells), ("totals", totals)])?;
+        let order = answer.integers("cell")?;
+        self.cells = order
+            .into_iter()
+            .flatten()
+            .map(|cell| usize::try_from(cell).unwrap_or_default())
+            .map(|cell| (cell / models, cell % models))
+            .collect();
+        self.ratios = Ratios {
+            conversions_share: answer.floats("conversions_share")?,
+            amount_share: answer.floats("amount_share")?,
+            average_time_to_conversion: answer.floats("average_time_to_conversion")?,
+            bounce_rate: answer.floats("bounce_rate")?,
+            conversion_rate: answer.floats("conversion_rate")?,
+            cpa: answer.floats("cpa")?,
+            roas: answer.floats("roas")?,
+        };
+        Ok(())
+    }
+
+    /// The report in long form: one row a model and combination of dimension values.
+    pub fn long(&self) -> Result<RecordBatch> {
+        let scale = self.scale();
+        let lines = || self.cells.iter().map(|(line, _)| &self.lines[*line]);
+        let cells = || {
+            self.cells.iter().map(|(line, model)| {
+                let line = &self.lines[*line];
+                (line, &line.credited[*model])
+            })
+        };
+        let counts = |count: &dyn Fn(&Line) -> u64| -> ArrayRef {
+            Arc::new(UInt64Array::from_iter_values(lines().map(count)))
+        };
+        let floats = |values: Vec<f64>| -> ArrayRef { Arc::new(Float64Array::from(values)) };
+        let ratio = |values: &Vec<Option<f64>>| -> ArrayRef {
+            Arc::new(Float64Array::from(values.clone()))
+        };
+        let amounts = |amount: &dyn Fn(&Credited) -> i128| {
+            decimals(cells().map(|(line, credited)| Some((amount(credited), line.currency))), scale)
+        };
+        let mut columns: Vec<(String, ArrayRef)> = vec![(
+            "model".into(),
+            texts(self.cells.iter().map(|(_, model)| self.models[*model].as_str())),
+        )];
+        self.push_dimensions(&mut columns, &|| Box::new(lines()));
+        columns.push(("currency".into(), texts(lines().map(|line| line.currency.code()))));
+        let conversions = |of: &dyn Fn(&Credited) -> i128| {
+            floats(cells().map(|(_, credited)| share(of(credited))).collect())
+        };
+        columns.extend([
+            ("conversions".into(), conversions(&|credited| credited.conversions)),
+            ("conversions_share".into(), ratio(&self.ratios.conversions_share)),
+            ("amount".into(), amounts(&|credited| credited.amount)?),
+            ("amount_share".into(), ratio(&self.ratios.amount_share)),
+            ("orders".into(), counts(&|line| line.orders)),
+            ("persons".into(), counts(&|line| line.persons)),
+            ("alone".into(), counts(&|line| line.roles[0])),
+            ("initiator".into(), counts(&|line| line.roles[1])),
+            ("assisting".into(), counts(&|line| line.roles[2])),
+            ("closer".into(), counts(&|line| line.roles[3])),
+            ("acquisition_conversions".into(), conversions(&|credited| credited.first_conversions)),
+            ("acquisition_amount".into(), amounts(&|credited| credited.first_amount)?),
+            (
+                "retention_conversions".into(),
+                conversions(&|credited| credited.conversions - credited.first_conversions),
+            ),
+            (
+                "retention_amount".into(),
+                amounts(&|credited| credited.amount - credited.first_amount)?,
+            ),
+            ("average_time_to_conversion".into(), ratio(&self.ratios.average_time_to_conversion)),
+        ]);
+        if self.measures.sessions {
+            columns.push(("sessions".into(), self.sessions(&|| Box::new(lines()))));
+            if self.measures.bounces {
+                columns.push(("bounce_rate".into(), ratio(&self.ratios.bounce_rate)));
+            }
+            columns.push(("conversion_rate".into(), ratio(&self.ratios.conversion_rate)));
+        }
+        if self.measures.cost {
+            columns.push(("cost".into(), cost(lines(), scale)?));
+            columns.push(("cpa".into(), ratio(&self.ratios.cpa)));
+            columns.push(("roas".into(), ratio(&self.ratios.roas)));
+        }
+        Ok(RecordBatch::try_from_iter(columns)?)
+    }
+
+    /// The report in wide form: one row a combination of dimension values, the models side by side
+    /// as `MODEL_conversions` and `MODEL_amount`.
+    pub fn wide(&self) -> Result<RecordBatch> {
+        let scale = self.scale();
+        let order: Vec<usize> =
+            self.cells.iter().filter(|(_, model)| *model == 0).map(|(line, _)| *line).collect();
+        let lines = || order.iter().map(|line| &self.lines[*line]);
+        let mut columns: Vec<(String, ArrayRef)> = Vec::new();
+        self.push_dimensions(&mut columns, &|| Box::new(lines()));
+        columns.push(("currency".into(), texts(lines().map(|line| line.currency.code()))));
+        let counts = |count: &dyn Fn(&Line) -> u64| -> ArrayRef {
+            Arc::new(UInt64Array::from_iter_values(lines().map(count)))
+        };
+        columns.push(("orders".into(), counts(&|line| line.orders)));
+        columns.push(("persons".into(), counts(&|line| line.persons)));
+        if self.measures.sessions {
+            columns.push(("sessions".into(), self.sessions(&|| Box::new(lines()))));
+        }
+        if self.measures.cost {
+            columns.push(("cost".into(), cost(lines(), scale)?));
+        }
+        for (model, name) in self.models.iter().enumerate() {
+            let conversions = lines().map(|line| share(line.credited[model].conversions));
+            let amounts = lines().map(|line| Some((line.credited[model].amount, line.currency)));
+            columns.push((
+                format!("{name}_conversions"),
+                Arc::new(Float64Array::from_iter_values(conversions)),
+            ));
+            columns.push((format!("{name}_amount"), decimals(amounts, scale)?));
+        }
+        Ok(RecordBatch::try_from_iter(columns)?)
+    }
+
+    fn push_dimensions<'a>(
+        &'a self,
+        columns: &mut Vec<(String, ArrayRef)>,
+        lines: &dyn Fn() -> Box<dyn Iterator<Item = &'a Line> + 'a>,
+    ) {
+        for (at, dimension) in self.by.iter().enumerate() {
+            columns
+                .push((dimension.to_string(), texts(lines().map(|line| line.values[at].as_str()))));
+        }
+    }
+
+    fn sessions<'a>(
+        &self,
+        lines: &dyn Fn() -> Box<dyn Iterator<Item = &'a Line> + 'a>,
+    ) -> ArrayRef {
+        let counts =
+            lines().map(|line| line.sessions.map(|counts| u64::cast_signed(counts.sessions)));
+        Arc::new(counts.collect::<Int64Array>())
+    }
+
+    /// The decimals that hold every currency of the report.
+    fn scale(&self) -> u32 {
+        self.lines.iter().map(|line| line.currency.exponent()).max().unwrap_or(2)
+    }
+}
+
+/// Texts as a column.
+pub(crate) fn texts<'a>(values: impl Iterator<Item = &'a str>) -> ArrayRef {
+    Arc::new(values.map(Some).collect::<StringViewArray>())
+}
+
+/// Amounts in minor units as decimals in major units, of one scale for all currencies.
+pub(crate) fn decimals(
+    amounts: impl Iterator<Item = Option<(i128, Currency)>>,
+    scale: u32,
+) -> Result<ArrayRef> {
+    let scaled = amounts.map(|amount| {
+        amount
+            .map(|(minor, currency)| minor * 10_i128.pow(scale.saturating_sub(currency.exponent())))
+    });
+    let decimals = scaled.collect::<Decimal128Array>();
+    let scale = i8::try_from(scale).unwrap_or(i8::MAX);
+    Ok(Arc::new(decimals.with_precision_and_scale(PRECISION, scale)?))
+}
+
+fn cost<'a>(lines: impl Iterator<Item = &'a Line>, scale: u32) -> Result<ArrayRef> {
+    decimals(lines.map(|line| line.cost.map(|cost| (i128::from(cost), line.currency))), scale)
+}
+
+fn narrow(amount: i128, line: &Line) -> Result<i64> {
+    i64::try_from(amount).map_err(|_| Error::Overflow {
+        what: format!("the amount of `{}`", line.values.join(" / ")),
+    })
+}
+
+fn totals(models: usize, lines: &[Line]) -> Vec<Total> {
+    let mut currencies: Vec<Currency> = lines.iter().map(|line| line.currency).collect();
+    currencies.sort_unstable();
+    currencies.dedup();
+    let mut totals = Vec::new();
+    for model in 0..models {
+        for currency in &currencies {
+            let of = || {
+                lines
+                    .iter()
+                    .filter(|line| line.currency == *currency)
+                    .map(move |line| &line.credited[model])
+            };
+            totals.push(Total {
+                model,
+                currency: *currency,
+                conversions: of().map(|credited| credited.conversions).sum(),
+                amount: of().map(|credited| credited.amount).sum(),
+            });
+        }
+    }
+    totals
+}

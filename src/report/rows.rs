@@ -1,0 +1,246 @@
+//! Credits and journeys as tables.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch, StringViewArray,
+    TimestampMicrosecondArray, UInt32Array, UInt64Array, new_null_array,
+};
+use arrow::compute::take;
+use arrow::datatypes::DataType;
+
+use crate::credits::share;
+use crate::engine::{CreditRows, JourneyRows};
+use crate::error::Result;
+use crate::identity::external_ids;
+use crate::journeys::{Combined, Orders, Path, Role, Touches};
+use crate::money::Currency;
+use crate::report::{decimals, texts};
+use crate::schema::UTM;
+
+/// Everything that the rows of credits and journeys refer to.
+#[derive(Clone, Copy)]
+pub struct CreditTable<'a> {
+    /// Touches in order.
+    pub touches: &'a Touches,
+    /// The merged rows of touches.
+    pub touch_rows: &'a RecordBatch,
+    /// Orders in order.
+    pub orders: &'a Orders,
+    /// The merged rows of orders.
+    pub order_rows: &'a RecordBatch,
+    /// The person of each order, as text, by its position.
+    pub persons: &'a dyn Fn(u32) -> &'a str,
+    /// The models' names.
+    pub models: &'a [String],
+    /// The currencies of the orders.
+    pub currencies: &'a [Currency],
+    /// Touch columns to add beside the usual ones.
+    pub extra: &'a [String],
+}
+
+impl CreditTable<'_> {
+    fn currency(&self, order: u32) -> Currency {
+        self.currencies[self.orders.currency[order as usize] as usize]
+    }
+
+    fn scale(&self) -> u32 {
+        self.currencies.iter().map(|currency| currency.exponent()).max().unwrap_or(2)
+    }
+
+    fn order_rows_of(&self, orders: &[u32]) -> UInt32Array {
+        orders.iter().map(|order| Some(self.orders.row[*order as usize])).collect()
+    }
+
+    fn order_ids(&self, orders: &[u32]) -> Result<ArrayRef> {
+        let ids = external_ids(self.order_rows);
+        Ok(take(ids, &self.order_rows_of(orders), None)?)
+    }
+
+    fn order_times(&self, orders: &[u32]) -> ArrayRef {
+        let times = orders.iter().map(|order| self.orders.at[*order as usize]);
+        Arc::new(TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC"))
+    }
+
+    fn persons_of(&self, orders: &[u32]) -> ArrayRef {
+        texts(orders.iter().map(|order| (self.persons)(*order)))
+    }
+
+    fn currencies_of(&self, orders: &[u32]) -> ArrayRef {
+        let codes: Vec<Currency> = orders.iter().map(|order| self.currency(*order)).collect();
+        texts(codes.iter().map(Currency::code))
+    }
+}
+
+/// The credits of a partition: one row an order, model and touch, in that order.
+///
+/// An order without touches has one row a model, with an empty touch. Columns: `order_external_id`,
+/// `touch_external_id`, `touch_kind`, `person`, `user_external_id`, `model`, `position`, `touches`,
+/// `role`, `share`, `amount`, `currency`, `touch_at`, `order_at`, `time_to_conversion` (seconds),
+/// `is_first_conversion`, the utm fields, `domain_id`, `device_type` and the touch dimensions of
+/// the report.
+pub fn credit_rows(table: &CreditTable<'_>, rows: &CreditRows) -> Result<RecordBatch> {
+    let models = table.models.len();
+    // Rows come touch by touch; the table is model by model within an order.
+    let mut from: Vec<(usize, usize)> = Vec::with_capacity(rows.order.len() * models);
+    let mut start = 0;
+    for of_order in rows.order.chunk_by(|left, right| left == right) {
+        let end = start + of_order.len();
+        for model in 0..models {
+            from.extend((start..end).map(|row| (row, model)));
+        }
+        start = end;
+    }
+    let orders: Vec<u32> = from.iter().map(|(row, _)| rows.order[*row]).collect();
+    let touched: Vec<Option<u32>> = from.iter().map(|(row, _)| rows.touch[*row]).collect();
+    let touch_rows: UInt32Array =
+        touched.iter().map(|touch| touch.map(|touch| table.touches.row[touch as usize])).collect();
+    let of_touch = |name: &str| -> Result<ArrayRef> {
+        Ok(match table.touch_rows.column_by_name(name) {
+            Some(column) => take(column, &touch_rows, None)?,
+            None => new_null_array(&DataType::Utf8View, from.len()),
+        })
+    };
+    let numbers = |number: &dyn Fn(usize) -> Option<u64>| -> ArrayRef {
+        Arc::new(from.iter().map(|(row, _)| number(*row)).collect::<UInt64Array>())
+    };
+    let touched_at = |touch: Option<u32>| touch.map(|touch| table.touches.at[touch as usize]);
+    let kinds = touched.iter().map(|touch| {
+        touch.map(|touch| if table.touches.view[touch as usize] { "postview" } else { "session" })
+    });
+    let roles = from.iter().map(|(row, _)| match rows.touch[*row] {
+        Some(_) => Role::of(rows.position[*row] as usize, rows.touches[*row] as usize).name(),
+        None => "unattributed",
+    });
+    let seconds = orders.iter().zip(&touched).map(|(order, touch)| {
+        touched_at(*touch).map(|at| (table.orders.at[*order as usize] - at).div_euclid(1_000_000))
+    });
+    let cell = |(row, model): &(usize, usize)| row * models + model;
+    let amounts = from
+        .iter()
+        .zip(&orders)
+        .map(|(at, order)| Some((i128::from(rows.amounts[cell(at)]), table.currency(*order))));
+    let touch_times = touched.iter().map(|touch| touched_at(*touch));
+    let mut columns: Vec<(String, ArrayRef)> = vec![
+        ("order_external_id".into(), table.order_ids(&orders)?),
+        ("touch_external_id".into(), of_touch("external_id")?),
+        ("touch_kind".into(), Arc::new(kinds.collect::<StringViewArray>())),
+        ("person".into(), table.persons_of(&orders)),
+        ("user_external_id".into(), users(table, &orders, &of_touch("user_external_id")?)?),
+        ("model".into(), texts(from.iter().map(|(_, model)| table.models[*model].as_str()))),
+        (
+            "position".into(),
+            numbers(&|row| rows.touch[row].map(|_| u64::from(rows.position[row]) + 1)),
+        ),
+        ("touches".into(), numbers(&|row| Some(u64::from(rows.touches[row])))),
+        ("role".into(), texts(roles)),
+        (
+            "share".into(),
+            Arc::new(Float64Array::from_iter_values(
+                from.iter().map(|at| share(i128::from(rows.shares[cell(at)]))),
+            )),
+        ),
+        ("amount".into(), decimals(amounts, table.scale())?),
+        ("currency".into(), table.currencies_of(&orders)),
+        (
+            "touch_at".into(),
+            Arc::new(touch_times.collect::<TimestampMicrosecondArray>().with_timezone("UTC")),
+        ),
+        ("order_at".into(), table.order_times(&orders)),
+        ("time_to_conversion".into(), Arc::new(seconds.collect::<Int64Array>())),
+        (
+            "is_first_conversion".into(),
+            Arc::new(from.iter().map(|(row, _)| Some(rows.first[*row])).collect::<BooleanArray>()),
+        ),
+    ];
+    let usual = UTM.iter().copied().chain(["domain_id", "device_type"]);
+    for name in usual.chain(table.extra.iter().map(String::as_str)) {
+        columns.push((name.to_owned(), of_touch(name)?));
+    }
+    Ok(RecordBatch::try_from_iter_with_nullable(
+        columns.into_iter().map(|(name, column)| (name, column, true)),
+    )?)
+}
+
+/// The original user of each touch; of the order where there is no touch.
+fn users(table: &CreditTable<'_>, orders: &[u32], of_touches: &ArrayRef) -> Result<ArrayRef> {
+    let of_touches = of_touches.as_string_view();
+    if of_touches.null_count() == 0 {
+        return Ok(Arc::new(of_touches.clone()));
+    }
+    let of_orders = order_users(table, orders)?;
+    let of_orders = of_orders.as_string_view();
+    Ok(Arc::new(
+        of_touches
+            .iter()
+            .zip(of_orders)
+            .map(|(touch, order)| touch.or(order))
+            .collect::<StringViewArray>(),
+    ))
+}
+
+fn order_users(table: &CreditTable<'_>, orders: &[u32]) -> Result<ArrayRef> {
+    Ok(match table.order_rows.column_by_name("user_external_id") {
+        Some(users) => take(users, &table.order_rows_of(orders), None)?,
+        None => new_null_array(&DataType::Utf8View, orders.len()),
+    })
+}
+
+/// The journeys of a partition: one row an order.
+///
+/// `steps` are the combinations of each touch by its position, which paths are made of. Columns:
+/// `order_external_id`, `person`, `user_external_id`, `order_at`, `conversion_type`, `amount`,
+/// `currency`, `touches`, `path`, `path_hash`, `time_to_conversion` (seconds, of the first touch),
+/// `is_first_conversion`.
+pub fn journey_rows(
+    table: &CreditTable<'_>,
+    rows: &JourneyRows,
+    steps: &Combined,
+    kinds: &[String],
+) -> Result<RecordBatch> {
+    let labels: Vec<String> = steps.values.iter().map(|values| values.join(" / ")).collect();
+    let orders = &rows.order;
+    let journeys: Vec<&[u32]> =
+        rows.starts.windows(2).map(|range| &rows.touches[range[0]..range[1]]).collect();
+    let mut path = Path::default();
+    let (mut paths, mut hashes) = (Vec::new(), Vec::new());
+    for journey in &journeys {
+        path.take(journey.iter().map(|touch| steps.codes[*touch as usize]));
+        paths.push(path.text(&labels));
+        hashes.push(path.hash(&labels));
+    }
+    let seconds = orders.iter().zip(&journeys).map(|(order, journey)| {
+        let first = table.touches.at[*journey.first()? as usize];
+        Some((table.orders.at[*order as usize] - first).div_euclid(1_000_000))
+    });
+    let amounts = orders.iter().map(|order| {
+        Some((i128::from(table.orders.amount[*order as usize]), table.currency(*order)))
+    });
+    let kinds =
+        orders.iter().map(|order| kinds[table.orders.kind[*order as usize] as usize].as_str());
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("order_external_id", table.order_ids(orders)?),
+        ("person", table.persons_of(orders)),
+        ("user_external_id", order_users(table, orders)?),
+        ("order_at", table.order_times(orders)),
+        ("conversion_type", texts(kinds)),
+        ("amount", decimals(amounts, table.scale())?),
+        ("currency", table.currencies_of(orders)),
+        (
+            "touches",
+            Arc::new(UInt64Array::from_iter_values(
+                journeys.iter().map(|journey| journey.len() as u64),
+            )),
+        ),
+        ("path", texts(paths.iter().map(String::as_str))),
+        ("path_hash", texts(hashes.iter().map(String::as_str))),
+        ("time_to_conversion", Arc::new(seconds.collect::<Int64Array>())),
+        (
+            "is_first_conversion",
+            Arc::new(rows.first.iter().map(|first| Some(*first)).collect::<BooleanArray>()),
+        ),
+    ];
+    Ok(RecordBatch::try_from_iter_with_nullable(
+        columns.into_iter().map(|(name, column)| (name, column, true)),
+    )?)
+}

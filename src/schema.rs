@@ -1,0 +1,500 @@
+//! The tables and columns that apportion knows, and where an export's file has them.
+//!
+//! A file's schema is resolved once into [`Found`] columns; what their values mean is decoded in
+//! `input::decode` and judged in `validate`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::Path;
+
+use arrow::datatypes::{DataType, Schema};
+
+use crate::error::{Error, Result};
+
+/// An input table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Table {
+    /// Visits: one row a session.
+    Sessions,
+    /// Ads that were seen and not clicked.
+    Postviews,
+    /// Conversions with their amounts.
+    Orders,
+    /// Profiles.
+    Users,
+    /// Which user id is another one.
+    UserAliases,
+    /// What a session was made with.
+    Devices,
+    /// What was paid for a source and medium on a day.
+    Spend,
+    /// Daily rates towards the workspace's currency.
+    ExchangeRates,
+}
+
+/// What the values of a column mean, whatever their physical type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// An identifier: text or integers.
+    Id,
+    /// Free text, trimmed; empty is missing.
+    Text,
+    /// An instant.
+    Time,
+    /// A calendar day.
+    Day,
+    /// True or false.
+    Flag,
+    /// A number.
+    Number,
+    /// An amount of the row's currency.
+    Money,
+    /// Anything that can be a label; nothing is known of it.
+    Any,
+}
+
+impl Kind {
+    /// The kind in one word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Id => "id",
+            Self::Text => "text",
+            Self::Time => "time",
+            Self::Day => "day",
+            Self::Flag => "flag",
+            Self::Number => "number",
+            Self::Money => "money",
+            Self::Any => "dimension",
+        }
+    }
+
+    /// What a column of this kind needs to be, in words.
+    pub fn expected(self) -> &'static str {
+        match self {
+            Self::Id => "text or integers",
+            Self::Text => "text",
+            Self::Time => crate::error::TIME,
+            Self::Day => "a date, a timestamp or text such as 2024-03-31",
+            Self::Flag => "true or false",
+            Self::Number => "a number",
+            Self::Money => "an integer of minor units, a decimal or a float of major units",
+            Self::Any => "text, a number, true or false, or a time",
+        }
+    }
+}
+
+/// A canonical column.
+#[derive(Debug, Clone, Copy)]
+pub struct Column {
+    /// Its canonical name.
+    pub name: &'static str,
+    /// What its values mean.
+    pub kind: Kind,
+    /// Whether a file must have it and a row must fill it.
+    pub required: bool,
+}
+
+const fn required(name: &'static str, kind: Kind) -> Column {
+    Column { name, kind, required: true }
+}
+
+const fn optional(name: &'static str, kind: Kind) -> Column {
+    Column { name, kind, required: false }
+}
+
+/// The dimensions of a touch that say where it came from.
+pub const UTM: [&str; 7] = [
+    "utm_source",
+    "utm_medium",
+    "utm_campaign",
+    "utm_content",
+    "utm_term",
+    "utm_id",
+    "utm_id_from",
+];
+
+const SESSIONS: &[Column] = &[
+    required("external_id", Kind::Id),
+    required("user_external_id", Kind::Id),
+    required("created_at", Kind::Time),
+    optional("updated_at", Kind::Time),
+    optional("domain_id", Kind::Id),
+    optional("device_external_id", Kind::Id),
+    optional("timezone", Kind::Text),
+    optional("landing_page", Kind::Text),
+    optional("referrer", Kind::Text),
+    optional("utm_source", Kind::Text),
+    optional("utm_medium", Kind::Text),
+    optional("utm_campaign", Kind::Text),
+    optional("utm_content", Kind::Text),
+    optional("utm_term", Kind::Text),
+    optional("utm_id", Kind::Id),
+    optional("utm_id_from", Kind::Text),
+    optional("via_utm_source", Kind::Text),
+    optional("via_utm_medium", Kind::Text),
+    optional("via_utm_campaign", Kind::Text),
+    optional("via_utm_content", Kind::Text),
+    optional("via_utm_term", Kind::Text),
+    optional("via_utm_id", Kind::Id),
+    optional("via_utm_id_from", Kind::Text),
+    optional("duration", Kind::Number),
+    optional("pageviews_count", Kind::Number),
+    optional("interactions_count", Kind::Number),
+    optional("user_created_at", Kind::Time),
+    optional("user_is_authenticated", Kind::Flag),
+    optional("user_signed_up_at", Kind::Time),
+];
+
+const POSTVIEWS: &[Column] = &[
+    required("external_id", Kind::Id),
+    required("user_external_id", Kind::Id),
+    required("created_at", Kind::Time),
+    optional("updated_at", Kind::Time),
+    optional("device_external_id", Kind::Id),
+    optional("country", Kind::Text),
+    optional("utm_source", Kind::Text),
+    optional("utm_medium", Kind::Text),
+    optional("utm_campaign", Kind::Text),
+    optional("utm_content", Kind::Text),
+    optional("utm_term", Kind::Text),
+    optional("utm_id", Kind::Id),
+    optional("utm_id_from", Kind::Text),
+    optional("user_created_at", Kind::Time),
+    optional("user_is_authenticated", Kind::Flag),
+    optional("user_signed_up_at", Kind::Time),
+];
+
+const ORDERS: &[Column] = &[
+    required("external_id", Kind::Id),
+    required("user_external_id", Kind::Id),
+    required("created_at", Kind::Time),
+    optional("updated_at", Kind::Time),
+    optional("domain_id", Kind::Id),
+    optional("session_external_id", Kind::Id),
+    optional("subtotal_price", Kind::Money),
+    optional("total_price", Kind::Money),
+    optional("refunded_price", Kind::Money),
+    optional("currency", Kind::Text),
+    optional("cancelled_at", Kind::Time),
+    optional("conversion_type", Kind::Text),
+    optional("user_created_at", Kind::Time),
+    optional("user_is_authenticated", Kind::Flag),
+    optional("user_signed_up_at", Kind::Time),
+];
+
+const USERS: &[Column] = &[
+    required("external_id", Kind::Id),
+    required("created_at", Kind::Time),
+    optional("updated_at", Kind::Time),
+    optional("is_authenticated", Kind::Flag),
+    optional("signed_up_at", Kind::Time),
+    optional("last_interaction_at", Kind::Time),
+    optional("email", Kind::Text),
+    optional("email_md5", Kind::Text),
+    optional("email_sha1", Kind::Text),
+    optional("email_sha256", Kind::Text),
+    optional("telephone", Kind::Text),
+    optional("country", Kind::Text),
+    optional("language", Kind::Text),
+    optional("timezone", Kind::Text),
+];
+
+const USER_ALIASES: &[Column] = &[
+    required("from_user_external_id", Kind::Id),
+    required("to_user_external_id", Kind::Id),
+    optional("to_user_is_authenticated", Kind::Flag),
+    optional("to_user_created_at", Kind::Time),
+    optional("created_at", Kind::Time),
+];
+
+const DEVICES: &[Column] = &[
+    required("external_id", Kind::Id),
+    required("user_external_id", Kind::Id),
+    optional("created_at", Kind::Time),
+    optional("updated_at", Kind::Time),
+    optional("device_type", Kind::Text),
+    optional("browser", Kind::Text),
+    optional("os", Kind::Text),
+    optional("user_agent", Kind::Text),
+];
+
+const SPEND: &[Column] = &[
+    required("date", Kind::Day),
+    required("utm_source", Kind::Text),
+    required("utm_medium", Kind::Text),
+    required("cost", Kind::Money),
+    optional("utm_campaign", Kind::Text),
+    optional("currency", Kind::Text),
+    optional("clicks", Kind::Number),
+    optional("impressions", Kind::Number),
+];
+
+const EXCHANGE_RATES: &[Column] = &[
+    required("date", Kind::Day),
+    required("currency", Kind::Text),
+    required("rate", Kind::Number),
+];
+
+impl Table {
+    /// Every table, in the order in which a run reads them.
+    pub const ALL: [Self; 8] = [
+        Self::Orders,
+        Self::Sessions,
+        Self::Postviews,
+        Self::Users,
+        Self::UserAliases,
+        Self::Devices,
+        Self::Spend,
+        Self::ExchangeRates,
+    ];
+
+    /// The table's name, in settings and messages.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sessions => "sessions",
+            Self::Postviews => "postviews",
+            Self::Orders => "orders",
+            Self::Users => "users",
+            Self::UserAliases => "aliases",
+            Self::Devices => "devices",
+            Self::Spend => "spend",
+            Self::ExchangeRates => "exchange_rates",
+        }
+    }
+
+    /// The table with this name.
+    pub fn from_name(name: &str) -> Result<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|table| {
+                table.name() == name || (*table == Self::UserAliases && name == "user_aliases")
+            })
+            .ok_or_else(|| Error::Unknown {
+                kind: "table",
+                name: name.to_owned(),
+                known: Self::ALL.iter().map(|table| table.name().to_owned()).collect(),
+            })
+    }
+
+    /// The columns that the table is known to have.
+    pub const fn columns(self) -> &'static [Column] {
+        match self {
+            Self::Sessions => SESSIONS,
+            Self::Postviews => POSTVIEWS,
+            Self::Orders => ORDERS,
+            Self::Users => USERS,
+            Self::UserAliases => USER_ALIASES,
+            Self::Devices => DEVICES,
+            Self::Spend => SPEND,
+            Self::ExchangeRates => EXCHANGE_RATES,
+        }
+    }
+
+    /// The canonical column of this name.
+    pub fn column(self, name: &str) -> Option<&'static Column> {
+        self.columns().iter().find(|column| column.name == name)
+    }
+
+    /// What the values of a column mean; a column that is not canonical can be anything.
+    pub fn kind_of(self, name: &str) -> Kind {
+        self.column(name).map_or(Kind::Any, |column| column.kind)
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+/// How the workspace names things: `--column` and `--set` for one table.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Mapping {
+    /// The column of the file that a canonical column is taken from; dots reach into structs.
+    pub columns: BTreeMap<String, String>,
+    /// A value that a column has in every row, whatever the file holds.
+    pub constants: BTreeMap<String, String>,
+}
+
+/// Where the values of a column come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// A column of the file; the parts of its path.
+    File(Vec<String>),
+    /// A `key=value` part of the file's path.
+    Folder(String),
+    /// The workspace's `--set`.
+    Constant(String),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => formatter.write_str(&path.join(".")),
+            Self::Folder(value) => write!(formatter, "folder name: {value}"),
+            Self::Constant(value) => write!(formatter, "set: {value}"),
+        }
+    }
+}
+
+/// A column that a file provides, under its canonical name.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// The canonical name, or the file's own for a column that apportion does not know.
+    pub name: String,
+    /// What its values mean.
+    pub kind: Kind,
+    /// Where they come from.
+    pub origin: Origin,
+    /// The type in the file; text for a constant.
+    pub data_type: DataType,
+}
+
+/// The columns of one file, by their canonical names, in a stable order.
+///
+/// Canonical columns come first and in the table's order, then the others by name. `hive` holds
+/// the `key=value` parts of the file's path. A missing required column is an error that lists the
+/// columns there are.
+pub fn resolve(
+    table: Table,
+    path: &Path,
+    schema: &Schema,
+    hive: &BTreeMap<String, String>,
+    mapping: &Mapping,
+) -> Result<Vec<Found>> {
+    let mut found = Vec::new();
+    let mut taken = BTreeSet::new();
+    for column in table.columns() {
+        if let Some((origin, data_type)) = locate(table, path, schema, hive, mapping, column.name)?
+        {
+            if let Origin::File(parts) = &origin {
+                taken.insert(parts[0].clone());
+            }
+            found.push(Found {
+                name: column.name.to_owned(),
+                kind: column.kind,
+                origin,
+                data_type,
+            });
+        } else if column.required {
+            return Err(missing(table, path, schema, column.name, column.name));
+        }
+    }
+    let mut others: BTreeSet<String> = mapping.columns.keys().cloned().collect();
+    others.extend(mapping.constants.keys().cloned());
+    others.extend(hive.keys().cloned());
+    others.extend(
+        schema
+            .fields()
+            .iter()
+            .map(|field| field.name().clone())
+            .filter(|name| !taken.contains(name)),
+    );
+    for name in others.into_iter().filter(|name| table.column(name).is_none()) {
+        if let Some((origin, data_type)) = locate(table, path, schema, hive, mapping, &name)? {
+            found.push(Found { name, kind: Kind::Any, origin, data_type });
+        }
+    }
+    Ok(found)
+}
+
+fn locate(
+    table: Table,
+    path: &Path,
+    schema: &Schema,
+    hive: &BTreeMap<String, String>,
+    mapping: &Mapping,
+    name: &str,
+) -> Result<Option<(Origin, DataType)>> {
+    if let Some(value) = mapping.constants.get(name) {
+        return Ok(Some((Origin::Constant(value.clone()), DataType::Utf8)));
+    }
+    if let Some(source) = mapping.columns.get(name) {
+        if let Some((parts, data_type)) = lookup(schema, source) {
+            return Ok(Some((Origin::File(parts), data_type)));
+        }
+        if let Some(value) = hive.get(source) {
+            return Ok(Some((Origin::Folder(value.clone()), DataType::Utf8)));
+        }
+        return Err(missing(table, path, schema, source, name));
+    }
+    let nested = name.strip_prefix("user_").map(|field| format!("user.{field}"));
+    let in_file = lookup(schema, name).or_else(|| lookup(schema, nested.as_deref()?));
+    Ok(in_file
+        .map(|(parts, data_type)| (Origin::File(parts), data_type))
+        .or_else(|| Some((Origin::Folder(hive.get(name)?.clone()), DataType::Utf8))))
+}
+
+/// A column by its name, or by a dotted path into structs.
+fn lookup(schema: &Schema, name: &str) -> Option<(Vec<String>, DataType)> {
+    if let Ok(field) = schema.field_with_name(name) {
+        return Some((vec![name.to_owned()], field.data_type().clone()));
+    }
+    let mut parts = name.split('.');
+    let mut field = schema.field_with_name(parts.next()?).ok()?;
+    let mut path = vec![field.name().clone()];
+    for part in parts {
+        let DataType::Struct(fields) = field.data_type() else { return None };
+        field = fields.iter().find(|field| field.name() == part)?;
+        path.push(part.to_owned());
+    }
+    Some((path, field.data_type().clone()))
+}
+
+fn missing(table: Table, path: &Path, schema: &Schema, column: &str, canonical: &str) -> Error {
+    Error::MissingColumn {
+        table: table.name(),
+        path: path.to_path_buf(),
+        column: column.to_owned(),
+        columns: schema.fields().iter().map(|field| field.name().clone()).collect(),
+        canonical: canonical.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::datatypes::Field;
+
+    use super::*;
+
+    fn resolve_users(schema: &Schema, mapping: &Mapping) -> Result<Vec<Found>> {
+        let hive = [("country".to_owned(), "FR".to_owned())].into();
+        resolve(Table::Users, Path::new("users.parquet"), schema, &hive, mapping)
+    }
+
+    #[test]
+    fn names_come_from_settings_then_the_file_then_the_folder() {
+        let schema = Schema::new(vec![
+            Field::new("id", DataType::Int64, false),
+            Field::new("created_at", DataType::Utf8, false),
+            Field::new("app_tier", DataType::Utf8, true),
+        ]);
+        let mapping = Mapping {
+            columns: [("external_id".to_owned(), "id".to_owned())].into(),
+            constants: [("language".to_owned(), "fr".to_owned())].into(),
+        };
+        let found = resolve_users(&schema, &mapping).unwrap();
+        let seen: Vec<_> =
+            found.iter().map(|column| (column.name.as_str(), column.origin.to_string())).collect();
+        assert_eq!(
+            seen,
+            [
+                ("external_id", "id".to_owned()),
+                ("created_at", "created_at".to_owned()),
+                ("country", "folder name: FR".to_owned()),
+                ("language", "set: fr".to_owned()),
+                ("app_tier", "app_tier".to_owned()),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_nested_user_is_found_and_a_missing_column_names_those_there_are() {
+        let user = DataType::Struct(vec![Field::new("external_id", DataType::Utf8, true)].into());
+        let schema = Schema::new(vec![Field::new("user", user, true)]);
+        assert_eq!(lookup(&schema, "user.external_id").unwrap().1, DataType::Utf8);
+        let error = resolve_users(&schema, &Mapping::default()).unwrap_err();
+        assert_eq!(error.to_string(), "the users file `users.parquet` has no column `external_id`");
+        assert!(error.hint().unwrap().starts_with("the file has: user; "));
+    }
+}

@@ -1,0 +1,222 @@
+//! What a run did, in numbers, and the proof that they hold.
+
+use serde::Serialize;
+
+use crate::credits::{WHOLE, share};
+use crate::engine::Tally;
+use crate::error::{Error, Result};
+use crate::identity::Account;
+use crate::input::Loaded;
+use crate::money::Currency;
+use crate::report::Total;
+use crate::schema::Table;
+use crate::validate::{Reject, count_by_rule};
+
+/// What a run did.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Summary {
+    /// The version that ran.
+    pub version: &'static str,
+    /// The run's clock.
+    pub as_of: String,
+    /// Each table that was read.
+    pub tables: Vec<TableRead>,
+    /// Rows rejected, over all tables.
+    pub rejected: u64,
+    /// Rows rejected by table and rule.
+    pub rejects: Vec<RejectedBy>,
+    /// Rows repaired, over all tables.
+    pub repaired: u64,
+    /// What identity did.
+    pub identity: Account,
+    /// Sessions and views.
+    pub touches: TouchCounts,
+    /// Orders.
+    pub orders: OrderCounts,
+    /// Whether what was credited is what was owed.
+    pub proof: Proof,
+    /// What a reader should know before trusting the numbers.
+    pub warnings: Vec<String>,
+}
+
+/// A table that was read.
+#[derive(Debug, Clone, Serialize)]
+pub struct TableRead {
+    /// The table.
+    pub table: &'static str,
+    /// How many files it has.
+    pub files: u64,
+    /// Their rows.
+    pub read: u64,
+    /// Rows that were accepted.
+    pub accepted: u64,
+    /// Rows that were rejected.
+    pub rejected: u64,
+}
+
+/// How many rows of a table a rule rejected.
+#[derive(Debug, Clone, Serialize)]
+pub struct RejectedBy {
+    /// The table.
+    pub table: &'static str,
+    /// The rule.
+    pub rule: &'static str,
+    /// The rows.
+    pub rows: u64,
+}
+
+/// Sessions and views, after merging.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct TouchCounts {
+    /// Distinct sessions.
+    pub sessions: u64,
+    /// Distinct views.
+    pub postviews: u64,
+    /// Rows that were versions of another one.
+    pub versions: u64,
+    /// Ids that occurred under two persons.
+    pub person_conflicts: u64,
+    /// Touches in journeys: once for each order that they serve.
+    pub in_journeys: u64,
+}
+
+/// Orders, after merging.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct OrderCounts {
+    /// Rows read.
+    pub read: u64,
+    /// Rows that were versions of another one.
+    pub versions: u64,
+    /// Ids that occurred under two persons.
+    pub person_conflicts: u64,
+    /// Orders that count and are reported: attributed and unattributed.
+    pub counted: u64,
+    /// Orders with touches.
+    pub attributed: u64,
+    /// Orders without.
+    pub unattributed: u64,
+    /// Cancelled orders that do not count.
+    pub cancelled: u64,
+    /// Orders outside the period.
+    pub outside_period: u64,
+    /// Orders that are rejected for want of an exchange rate.
+    pub without_rate: u64,
+}
+
+/// The proof sheet: what was credited against what was owed, to the unit.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Proof {
+    /// One line a model and currency.
+    pub models: Vec<ProofLine>,
+    /// Orders and models whose shares did not sum to one, or whose amounts not to the order's.
+    pub broken_orders: u64,
+    /// Whether everything holds.
+    pub holds: bool,
+}
+
+/// What one model credited in one currency.
+#[derive(Debug, Clone, Serialize)]
+pub struct ProofLine {
+    /// The model.
+    pub model: String,
+    /// The currency.
+    pub currency: String,
+    /// Orders that count.
+    pub orders: u64,
+    /// Conversions credited.
+    pub conversions: f64,
+    /// What the orders are worth.
+    pub owed: String,
+    /// What was credited.
+    pub credited: String,
+    /// Whether both agree to the last unit.
+    pub holds: bool,
+}
+
+impl Summary {
+    /// A summary of a run that has read nothing yet.
+    pub fn new(as_of: i64) -> Self {
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            as_of: crate::calendar::format_instant(as_of),
+            ..Self::default()
+        }
+    }
+
+    /// Takes note of a table that was read.
+    pub fn read(&mut self, table: Table, loaded: &Loaded) {
+        self.tables.push(TableRead {
+            table: table.name(),
+            files: loaded.files.len() as u64,
+            read: loaded.read,
+            accepted: loaded.rows.num_rows() as u64,
+            rejected: loaded.rejects.len() as u64,
+        });
+        self.repaired += loaded.repaired;
+    }
+
+    /// Takes note of what was rejected.
+    pub fn reject(&mut self, rejects: &[Reject]) {
+        self.rejected = rejects.len() as u64;
+        self.rejects = count_by_rule(rejects)
+            .into_iter()
+            .map(|(table, rule, rows)| RejectedBy { table: table.name(), rule: rule.name(), rows })
+            .collect();
+    }
+
+    /// Rows read, over all tables.
+    pub fn rows_read(&self) -> u64 {
+        self.tables.iter().map(|table| table.read).sum()
+    }
+}
+
+/// Compares what was credited with what was owed.
+///
+/// `complete` is false where credit outside the period is left out on purpose (dated by touch
+/// within a period): then only the orders themselves are proved.
+///
+/// # Errors
+///
+/// An invariant that does not hold: the run has failed.
+pub fn prove(
+    tally: &Tally,
+    totals: &[Total],
+    models: &[String],
+    currencies: &[Currency],
+    complete: bool,
+) -> Result<Proof> {
+    let mut proof =
+        Proof { models: Vec::new(), broken_orders: tally.broken, holds: tally.broken == 0 };
+    for (model, name) in models.iter().enumerate() {
+        for (at, currency) in currencies.iter().enumerate() {
+            let total =
+                totals.iter().find(|total| total.model == model && total.currency == *currency);
+            let (conversions, credited) =
+                total.map_or((0, 0), |total| (total.conversions, total.amount));
+            let (orders, owed) = (tally.conversions[at], tally.owed[at]);
+            let whole = i128::from(orders) * i128::from(WHOLE);
+            let holds = !complete || (conversions == whole && credited == owed);
+            proof.holds &= holds;
+            proof.models.push(ProofLine {
+                model: name.clone(),
+                currency: currency.to_string(),
+                orders,
+                conversions: share(conversions),
+                owed: currency.format(owed),
+                credited: currency.format(credited),
+                holds,
+            });
+        }
+    }
+    if proof.holds {
+        return Ok(proof);
+    }
+    let wrong = proof.models.iter().find(|line| !line.holds);
+    Err(Error::Broken(match wrong {
+        Some(line) => format!(
+            "`{}` credits {} {} of {} owed, and {} conversions of {} orders",
+            line.model, line.credited, line.currency, line.owed, line.conversions, line.orders
+        ),
+        None => format!("the credit of {} orders does not add up", proof.broken_orders),
+    }))
+}

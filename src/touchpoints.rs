@@ -1,0 +1,106 @@
+//! Sessions and views as one table of touches, with where they came from filled in.
+//!
+//! Done after merging, so that a default never overwrites a real value.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, RecordBatch, StringViewArray, UInt32Array, new_null_array,
+};
+use arrow::compute::{concat, take};
+use arrow::datatypes::{Field, Schema};
+
+use crate::error::Result;
+use crate::identity::external_ids;
+use crate::ids::Interner;
+use crate::merge::{Versions, merge};
+
+/// The source of a touch that names none.
+pub const DIRECT: &str = "direct";
+/// The medium of a touch that names none.
+pub const NO_MEDIUM: &str = "none";
+
+/// What a device says of a touch.
+pub const DEVICE_COLUMNS: [&str; 3] = ["device_type", "browser", "os"];
+
+/// Sessions, then views, with the columns of both.
+pub fn append(sessions: &RecordBatch, views: &RecordBatch) -> Result<RecordBatch> {
+    let mut fields: Vec<Arc<Field>> = sessions.schema().fields().iter().map(Arc::clone).collect();
+    for field in views.schema().fields() {
+        if sessions.column_by_name(field.name()).is_none() {
+            fields.push(Arc::clone(field));
+        }
+    }
+    let of = |rows: &RecordBatch, field: &Field| {
+        rows.column_by_name(field.name())
+            .map_or_else(|| new_null_array(field.data_type(), rows.num_rows()), Arc::clone)
+    };
+    let columns = fields
+        .iter()
+        .map(|field| Ok(concat(&[&of(sessions, field), &of(views, field)])?))
+        .collect::<Result<Vec<ArrayRef>>>()?;
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+}
+
+/// Fills in source and medium: `direct` / `none` without a source, `none` without a medium.
+pub fn with_origin(touches: &RecordBatch) -> Result<RecordBatch> {
+    let rows = touches.num_rows();
+    let column =
+        |name: &str| touches.column_by_name(name).map(|texts| texts.as_string_view().clone());
+    let sources = column("utm_source").unwrap_or_else(|| StringViewArray::new_null(rows));
+    let mediums = column("utm_medium").unwrap_or_else(|| StringViewArray::new_null(rows));
+    let filled: StringViewArray = mediums
+        .iter()
+        .zip(&sources)
+        .map(|(medium, source)| Some(medium.filter(|_| source.is_some()).unwrap_or(NO_MEDIUM)))
+        .collect();
+    let sources: StringViewArray =
+        sources.iter().map(|source| Some(source.unwrap_or(DIRECT))).collect();
+    let touches = with_column(touches, "utm_source", Arc::new(sources))?;
+    with_column(&touches, "utm_medium", Arc::new(filled))
+}
+
+/// Adds type, browser and system of each touch's device, where the touch does not say them itself.
+pub fn with_devices(touches: &RecordBatch, devices: &RecordBatch) -> Result<RecordBatch> {
+    let Some(used) = touches.column_by_name("device_external_id") else {
+        return Ok(touches.clone());
+    };
+    let mut ids = Interner::default();
+    let keys = ids.intern_column(external_ids(devices), "");
+    let versions = Versions { keys: &keys, things: ids.len(), own: None, dropped: None };
+    let devices = merge(devices, &versions)?;
+    let device: UInt32Array = used.as_string_view().iter().map(|id| ids.get(id?)).collect();
+    let mut touches = touches.clone();
+    for name in DEVICE_COLUMNS {
+        let Some(column) = devices.column_by_name(name) else { continue };
+        let of_device = take(column, &device, None)?;
+        let of_device = of_device.as_string_view();
+        let known: ArrayRef = match touches.column_by_name(name) {
+            Some(own) => Arc::new(
+                own.as_string_view()
+                    .iter()
+                    .zip(of_device)
+                    .map(|(own, other)| own.or(other))
+                    .collect::<StringViewArray>(),
+            ),
+            None => Arc::new(of_device.clone()),
+        };
+        touches = with_column(&touches, name, known)?;
+    }
+    Ok(touches)
+}
+
+/// The batch with a column put in the place of the one of its name, or at the end.
+fn with_column(rows: &RecordBatch, name: &str, column: ArrayRef) -> Result<RecordBatch> {
+    let mut fields: Vec<Arc<Field>> = rows.schema().fields().iter().map(Arc::clone).collect();
+    let mut columns = rows.columns().to_vec();
+    let field = Arc::new(Field::new(name, column.data_type().clone(), true));
+    match rows.schema().index_of(name) {
+        Ok(at) => (fields[at], columns[at]) = (field, column),
+        Err(_) => {
+            fields.push(field);
+            columns.push(column);
+        }
+    }
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+}

@@ -1,0 +1,220 @@
+//! Golden runs: every folder of `tests/golden` is an input, a command and what it must answer,
+//! worked by hand (see each `about.md`).
+//!
+//! Every case runs as it is, with its rows reversed, and with every table split into two files in
+//! either order: what it answers must not depend on that.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot set itself up has failed")]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use common::{Playground, parquet_from_rows, said};
+
+/// Columns that hold floats, compared to 1e-9; every other cell is compared as text.
+const FLOATS: [&str; 11] = [
+    "share",
+    "conversions",
+    "conversions_share",
+    "amount_share",
+    "acquisition_conversions",
+    "retention_conversions",
+    "average_time_to_conversion",
+    "bounce_rate",
+    "conversion_rate",
+    "cpa",
+    "roas",
+];
+
+/// Tables and the flags that name them.
+const TABLES: [(&str, &str); 8] = [
+    ("sessions", "--sessions"),
+    ("orders", "--orders"),
+    ("users", "--users"),
+    ("user_aliases", "--aliases"),
+    ("postviews", "--postviews"),
+    ("devices", "--devices"),
+    ("spend", "--spend"),
+    ("exchange_rates", "--exchange-rates"),
+];
+
+const OUTPUTS: [&str; 5] = ["credits", "journeys", "persons", "identity", "rejects"];
+
+/// How the rows of a case are laid out in files.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Layout {
+    AsGiven,
+    Reversed,
+    SplitInTwo,
+    SplitTheOtherWay,
+}
+
+type Rows = Vec<Vec<String>>;
+
+fn csv_rows(text: &str) -> (Vec<String>, Rows) {
+    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
+    let header = reader.headers().unwrap().iter().map(str::to_owned).collect();
+    let rows = reader.records().map(|row| row.unwrap().iter().map(str::to_owned).collect());
+    (header, rows.collect())
+}
+
+/// Writes the tables of a case and returns the arguments that name them.
+fn lay_out(case: &Path, playground: &Playground, layout: Layout) -> Vec<String> {
+    let mut arguments = Vec::new();
+    for (table, flag) in TABLES {
+        let Ok(text) = fs::read_to_string(case.join(format!("input/{table}.csv"))) else { continue };
+        let (header, mut rows) = csv_rows(&text);
+        if layout == Layout::Reversed {
+            rows.reverse();
+        }
+        let half = rows.len().div_ceil(2);
+        let files: Vec<&[Vec<String>]> = match layout {
+            Layout::AsGiven | Layout::Reversed => vec![&rows],
+            Layout::SplitInTwo => vec![&rows[..half], &rows[half..]],
+            Layout::SplitTheOtherWay => vec![&rows[half..], &rows[..half]],
+        };
+        arguments.push(flag.to_owned());
+        for (part, rows) in files.into_iter().enumerate() {
+            let name = if layout == Layout::AsGiven || layout == Layout::Reversed {
+                format!("input/{table}.parquet")
+            } else {
+                format!("input/{table}-{part}.parquet")
+            };
+            parquet_from_rows(table, &header, rows, &playground.path(&name));
+            arguments.push(name);
+        }
+    }
+    arguments
+}
+
+/// The cells of the wanted columns, one text a row, sorted.
+fn picked(header: &[String], rows: &Rows, wanted: &[String]) -> Rows {
+    let at: Vec<usize> = wanted
+        .iter()
+        .map(|name| {
+            let found = header.iter().position(|column| column == name);
+            found.unwrap_or_else(|| panic!("there is no column `{name}` among {header:?}"))
+        })
+        .collect();
+    let mut picked: Rows =
+        rows.iter().map(|row| at.iter().map(|at| row[*at].clone()).collect()).collect();
+    picked.sort_by_key(|row| sortable(wanted, row));
+    picked
+}
+
+/// Floats are left out of the order, because they may differ in their last digit.
+fn sortable(header: &[String], row: &[String]) -> Vec<String> {
+    let exact = header.iter().zip(row).filter(|(name, _)| !FLOATS.contains(&name.as_str()));
+    let floats = header.iter().zip(row).filter(|(name, _)| FLOATS.contains(&name.as_str()));
+    let rounded = floats.map(|(_, cell)| cell.parse::<f64>().map_or(String::new(), |value| format!("{value:020.6}")));
+    exact.map(|(_, cell)| cell.clone()).chain(rounded).collect()
+}
+
+fn same(name: &str, left: &str, right: &str) -> bool {
+    if left == right {
+        return true;
+    }
+    match (FLOATS.contains(&name), left.parse::<f64>(), right.parse::<f64>()) {
+        (true, Ok(left), Ok(right)) => (left - right).abs() <= 1e-9 * right.abs().max(1.0),
+        _ => false,
+    }
+}
+
+fn compare(title: &str, expected: &str, actual: &str) -> Option<String> {
+    let (wanted, expected_rows) = csv_rows(expected);
+    let (header, actual_rows) = csv_rows(actual);
+    let expected_rows = picked(&wanted, &expected_rows, &wanted);
+    let actual_rows = picked(&header, &actual_rows, &wanted);
+    let agree = expected_rows.len() == actual_rows.len()
+        && expected_rows.iter().zip(&actual_rows).all(|(left, right)| {
+            wanted.iter().zip(left.iter().zip(right)).all(|(name, (left, right))| same(name, left, right))
+        });
+    let shown = |rows: &Rows| rows.iter().map(|row| row.join(",")).collect::<Vec<_>>().join("\n");
+    (!agree).then(|| {
+        format!(
+            "{title}\n{}\n---- expected ----\n{}\n---- actual ----\n{}\n",
+            wanted.join(","),
+            shown(&expected_rows),
+            shown(&actual_rows)
+        )
+    })
+}
+
+/// What a case says wrongly, if anything.
+fn failures(case: &Path, layout: Layout) -> Vec<String> {
+    let name = case.file_name().unwrap().to_string_lossy().into_owned();
+    let title = |what: &str| format!("==== {name} ({layout:?}): {what}");
+    let playground = Playground::new();
+    let command = fs::read_to_string(case.join("command")).unwrap();
+    let mut arguments = vec!["run".to_owned()];
+    arguments.extend(command.split_whitespace().map(str::to_owned));
+    arguments.extend(lay_out(case, &playground, layout));
+    if !command.contains("--as-of") {
+        arguments.extend(["--as-of", "2030-01-01T00:00:00Z"].map(str::to_owned));
+    }
+    arguments.extend(["--format", "csv", "--summary", "summary.json"].map(str::to_owned));
+    for output in OUTPUTS {
+        arguments.extend([format!("--{output}"), format!("{output}.csv")]);
+    }
+    let output = playground.run(&arguments);
+    let (stdout, stderr) = said(&output);
+    let mut failures = Vec::new();
+    if let Ok(error) = fs::read_to_string(case.join("error.txt")) {
+        if output.status.success() {
+            failures.push(title("it should have failed"));
+        }
+        for line in error.lines().filter(|line| !line.is_empty() && !stderr.contains(line)) {
+            failures.push(format!("{}\nno `{line}` in:\n{stderr}", title("the error")));
+        }
+        let left: Vec<String> = playground.files();
+        if left != ["input"] {
+            failures.push(format!("{}: {left:?}", title("a failed run left files")));
+        }
+        return failures;
+    }
+    if !output.status.success() {
+        return vec![format!("{}\n{stderr}", title("it failed"))];
+    }
+    if let Ok(expected) = fs::read_to_string(case.join("report.csv")) {
+        failures.extend(compare(&title("report"), &expected, &stdout));
+    }
+    for output in OUTPUTS {
+        if let Ok(expected) = fs::read_to_string(case.join(format!("{output}.csv"))) {
+            let actual = fs::read_to_string(playground.path(&format!("{output}.csv"))).unwrap();
+            failures.extend(compare(&title(output), &expected, &actual));
+        }
+    }
+    if let Ok(expected) = fs::read_to_string(case.join("summary.json")) {
+        let actual = fs::read_to_string(playground.path("summary.json")).unwrap();
+        let actual: serde_json::Value = serde_json::from_str(&actual).unwrap();
+        let expected: BTreeMap<String, serde_json::Value> = serde_json::from_str(&expected).unwrap();
+        for (key, value) in expected {
+            let found = actual.pointer(&format!("/{}", key.replace('.', "/")));
+            if found != Some(&value) {
+                failures.push(format!("{}: {key} is {found:?}, not {value}", title("summary")));
+            }
+        }
+    }
+    failures
+}
+
+#[test]
+fn every_golden_case_answers_what_was_worked_by_hand() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let mut cases: Vec<PathBuf> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    cases.sort();
+    assert!(cases.len() > 80, "only {} cases are there", cases.len());
+    let mut wrong = Vec::new();
+    for case in &cases {
+        wrong.extend(failures(case, Layout::AsGiven));
+        if !case.join("fixed_order").exists() {
+            for layout in [Layout::Reversed, Layout::SplitInTwo, Layout::SplitTheOtherWay] {
+                wrong.extend(failures(case, layout));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+}
