@@ -2,6 +2,7 @@
 //!
 //! Not for rows that break a rule: those are rejects (`validate`), and a run goes on without them.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -68,6 +69,8 @@ pub enum Error {
         column: String,
         /// The columns there are.
         columns: Vec<String>,
+        /// Those of them that are known under their own name.
+        taken: Vec<String>,
         /// The canonical name, to show how it is mapped.
         canonical: String,
     },
@@ -190,8 +193,10 @@ impl Error {
                 Some(near) => format!("did you mean `{near}`? choose one of: {}", known.join(", ")),
                 None => format!("choose one of: {}", known.join(", ")),
             }),
-            Self::MissingColumn { table, column, columns, canonical, .. } => {
-                let near = nearest(column, columns)
+            Self::MissingColumn { table, column, columns, taken, canonical, .. } => {
+                // A column that is something else already is not what was misspelt.
+                let free = columns.iter().filter(|name| !taken.contains(name)).cloned();
+                let near = nearest(column, &free.collect::<Vec<_>>())
                     .map(|near| format!("; `{near}` is nearest: `--column {table}.{canonical}={near}` takes it"))
                     .unwrap_or_else(|| {
                         format!("; `--column {table}.{canonical}=NAME` takes another name")
@@ -245,15 +250,21 @@ pub(crate) const TIME: &str = "a timestamp, a date or RFC 3339 text";
 fn nearest<'a>(name: &str, known: &'a [String]) -> Option<&'a String> {
     let score = |other: &str| {
         let (name, other) = (name.to_lowercase(), other.to_lowercase());
-        let contained = (other.contains(&name) || name.contains(&other)) && other.len() > 2;
-        strsim::jaro_winkler(&name, &other) + if contained { 0.1 } else { 0.0 }
+        strsim::jaro_winkler(&name, &other).max(1.05 * shared_words(&name, &other))
     };
     known
         .iter()
         .map(|other| (score(other), other))
-        .filter(|(score, _)| *score > 0.75)
+        .filter(|(score, _)| *score > 0.8)
         .max_by(|a, b| a.0.total_cmp(&b.0).then_with(|| b.1.cmp(a.1)))
         .map(|(_, other)| other)
+}
+
+/// The part of the words of two names that they share (Dice's coefficient).
+fn shared_words(left: &str, right: &str) -> f64 {
+    let words = |name: &str| name.split(['_', '.', '-', ' ']).map(str::to_owned).collect();
+    let (left, right): (BTreeSet<String>, BTreeSet<String>) = (words(left), words(right));
+    2.0 * left.intersection(&right).count() as f64 / (left.len() + right.len()) as f64
 }
 
 #[cfg(test)]

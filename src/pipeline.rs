@@ -143,7 +143,8 @@ pub fn read_table(
             path: file.path.clone(),
             column: amount.to_owned(),
             columns: file.columns.iter().map(|column| column.name.clone()).collect(),
-            canonical: amount.to_owned(),
+            taken: Vec::new(),
+            canonical: DEFAULT_AMOUNT.to_owned(),
         });
     }
     Ok(Some(loaded))
@@ -182,24 +183,17 @@ fn check_dimensions(config: &Config) -> Result<()> {
     Ok(())
 }
 
-/// The columns that a run reads of a table: no more than its answer depends on.
+/// The columns that a run reads of a table beyond those that every row is judged by: no more
+/// than its answer depends on.
 fn needs(config: &Config, table: Table) -> Needs {
     let mut names: BTreeSet<&str> = BTreeSet::new();
-    let minimal_user = ["user_created_at", "user_is_authenticated", "user_signed_up_at"];
     match table {
         Table::Users | Table::UserAliases | Table::Spend | Table::ExchangeRates => {
             return Needs::All;
         }
         Table::Devices => names.extend(touchpoints::DEVICE_COLUMNS),
         Table::Orders => {
-            names.extend(minimal_user);
-            names.extend([
-                "updated_at",
-                "refunded_price",
-                "currency",
-                "cancelled_at",
-                "conversion_type",
-            ]);
+            names.insert("conversion_type");
             names.insert(config.amount.as_deref().unwrap_or(DEFAULT_AMOUNT));
             names.extend(config.by.iter().filter_map(|dimension| match dimension {
                 Dimension::Order(column) => Some(column.as_str()),
@@ -207,8 +201,7 @@ fn needs(config: &Config, table: Table) -> Needs {
             }));
         }
         Table::Sessions | Table::Postviews => {
-            names.extend(minimal_user);
-            names.extend(["updated_at", "utm_source", "utm_medium"]);
+            names.extend(["utm_source", "utm_medium"]);
             names.extend(touch_columns(config));
             let by_device =
                 touch_columns(config).any(|name| touchpoints::DEVICE_COLUMNS.contains(&name));

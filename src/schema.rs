@@ -94,6 +94,14 @@ pub struct Column {
     pub required: bool,
 }
 
+impl Column {
+    /// Whether a rule judges its values, so that it is read whether or not the answer needs it.
+    pub fn is_judged(&self) -> bool {
+        matches!(self.kind, Kind::Time | Kind::Money | Kind::Flag)
+            || matches!(self.name, "timezone" | "currency")
+    }
+}
+
 const fn required(name: &'static str, kind: Kind) -> Column {
     Column { name, kind, required: true }
 }
@@ -442,11 +450,13 @@ fn lookup(schema: &Schema, name: &str) -> Option<(Vec<String>, DataType)> {
 }
 
 fn missing(table: Table, path: &Path, schema: &Schema, column: &str, canonical: &str) -> Error {
+    let columns: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
     Error::MissingColumn {
+        taken: columns.iter().filter(|name| table.column(name).is_some()).cloned().collect(),
         table: table.name(),
         path: path.to_path_buf(),
         column: column.to_owned(),
-        columns: schema.fields().iter().map(|field| field.name().clone()).collect(),
+        columns,
         canonical: canonical.to_owned(),
     }
 }

@@ -33,7 +33,7 @@ pub enum Rule {
     BadCurrency,
     /// An amount that is NaN, infinite, or does not fit.
     BadAmount,
-    /// A number that is NaN or infinite, or a rate that is not above zero.
+    /// Text that is no number, or a rate that is not above zero.
     BadNumber,
     /// Neither true nor false.
     BadFlag,

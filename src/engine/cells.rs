@@ -21,7 +21,9 @@ pub struct Credited {
     pub first_conversions: i128,
     /// The part of the amount that is of those.
     pub first_amount: i128,
-    /// Seconds from touch to order, times conversions.
+    /// The part of the conversions that is a touch's: not of orders without one.
+    pub timed: i128,
+    /// Seconds from touch to order, times those conversions.
     pub seconds: i128,
 }
 
@@ -32,6 +34,7 @@ impl Credited {
         self.amount += other.amount;
         self.first_conversions += other.first_conversions;
         self.first_amount += other.first_amount;
+        self.timed += other.timed;
         self.seconds += other.seconds;
     }
 }
@@ -116,7 +119,7 @@ impl Cells {
         }
     }
 
-    /// Adds what a model credits.
+    /// Adds what a model credits; `seconds` are from the touch to the order, where there is a touch.
     pub fn credit(
         &mut self,
         cell: usize,
@@ -124,13 +127,16 @@ impl Cells {
         share: i64,
         amount: i64,
         first: bool,
-        seconds: i64,
+        seconds: Option<i64>,
     ) {
         let credited = &mut self.credited[cell * self.models + model];
         let (share, amount) = (i128::from(share), i128::from(amount));
         credited.conversions += share;
         credited.amount += amount;
-        credited.seconds += share * i128::from(seconds);
+        if let Some(seconds) = seconds {
+            credited.timed += share;
+            credited.seconds += share * i128::from(seconds);
+        }
         if first {
             credited.first_conversions += share;
             credited.first_amount += amount;

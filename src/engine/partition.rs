@@ -218,7 +218,7 @@ fn attribute_order(
             let cell = partial.cells.find(work.unattributed, work.order_cells[order]);
             partial.cells.meet(cell, order_number, person, None);
             for model in 0..work.models.len() {
-                partial.cells.credit(cell, model, WHOLE, amount, first, 0);
+                partial.cells.credit(cell, model, WHOLE, amount, first, None);
             }
             if work.credits {
                 partial.credits.push(order_number, None, 0, 0, first);
@@ -284,7 +284,7 @@ fn attribute_order(
                 shares[position],
                 amounts[position],
                 first,
-                seconds,
+                Some(seconds),
             );
             if work.credits {
                 partial.credits.shares[row * models + number] = shares[position];

@@ -243,13 +243,13 @@ fn flags(array: &ArrayRef) -> Option<Decoded> {
 fn numbers(array: &ArrayRef, text_is_fine: bool) -> Option<Decoded> {
     if array.data_type().is_numeric() {
         let numbers = cast(array, &DataType::Float64).ok()?;
-        let mut bad = Vec::new();
-        for (row, number) in numbers.as_primitive::<Float64Type>().iter().enumerate() {
-            if number.is_some_and(|number| !number.is_finite()) {
-                bad.push((row, Rule::BadNumber, "a number is not finite".to_owned()));
-            }
-        }
-        return Some(Decoded { array: numbers, bad });
+        // NaN is how some writers say null; nothing is counted by infinity.
+        let finite: Float64Array = numbers
+            .as_primitive::<Float64Type>()
+            .iter()
+            .map(|number| number.filter(|number| number.is_finite()))
+            .collect();
+        return Some(Decoded::good(finite));
     }
     if !text_is_fine {
         return None;

@@ -195,20 +195,14 @@ fn canonical_schema(reading: &Reading<'_>, files: &[Opened]) -> SchemaRef {
         Needs::All => true,
         Needs::Named(names) => names.contains(name),
     };
-    let money = reading.money.is_some()
-        || table
-            .columns()
-            .iter()
-            .any(|column| column.kind == Kind::Money && (column.required || wanted(column.name)));
     let canonical = table.columns().iter().filter(|column| {
-        // Money is read in its currency; who is authenticated signed up, known or not.
-        let implied = money && column.name == "currency";
+        // Who is authenticated signed up, known or not.
         let signed_up = column
             .name
             .strip_suffix("signed_up_at")
             .is_some_and(|prefix| found.contains_key(format!("{prefix}is_authenticated").as_str()));
         (found.contains_key(column.name) || signed_up)
-            && (column.required || implied || wanted(column.name))
+            && (column.required || column.is_judged() || wanted(column.name))
     });
     let others = found.iter().filter(|(name, _)| table.column(name).is_none() && wanted(name));
     let fields = canonical

@@ -108,7 +108,7 @@ mod tests {
             vec![vec!["google".into(), "1,234".into()], vec!["x".into(), "5".into()]],
         );
         let lines: Vec<_> = text.lines().collect();
-        assert_eq!(lines, ["source  orders", "──────────────", "google   1,234", "x            5"]);
+        assert_eq!(lines, ["source  orders", "───────────────", "google   1,234", "x            5"]);
     }
 
     #[test]

@@ -138,6 +138,21 @@ impl Report {
                 self.lines.iter().flat_map(|line| std::iter::repeat_n(value(line), models));
             Values::Texts(values.collect())
         };
+        let of_total = |value: &dyn Fn(&Total) -> f64| {
+            let total = |line: &Line, model: usize| {
+                let found = self
+                    .totals
+                    .iter()
+                    .find(|total| total.model == model && total.currency == line.currency);
+                found.map_or(0.0, value)
+            };
+            Values::Floats(
+                self.lines
+                    .iter()
+                    .flat_map(|line| (0..models).map(move |model| total(line, model)))
+                    .collect(),
+            )
+        };
         let count = i64::try_from(self.lines.len() * models).unwrap_or(i64::MAX);
         let positions = (0..models as u64).map(u64::cast_signed);
         let cells = vec![
@@ -159,8 +174,11 @@ impl Report {
                 ),
             ),
             ("conversions", float(&|credited| share(credited.conversions))),
+            ("timed_conversions", float(&|credited| share(credited.timed))),
             ("conversion_seconds", float(&|credited| share(credited.seconds))),
             ("amount", each(&|line, credited| narrow(credited.amount, line))?),
+            ("total_conversions", of_total(&|total| share(total.conversions))),
+            ("total_amount", of_total(&|total| total.amount as f64)),
             ("minor_units", each(&|line, _| Ok(10_i64.pow(line.currency.exponent())))?),
             ("sessions", some(&|line| line.sessions.map(|counts| counts.sessions))),
             (
@@ -171,25 +189,7 @@ impl Report {
             ),
             ("cost", some(&|line| line.cost.map(i64::unsigned_abs))),
         ];
-        let of_totals = |value: &dyn Fn(&Total) -> i64| {
-            Values::Integers(self.totals.iter().map(value).collect())
-        };
-        let totals = vec![
-            ("model", of_totals(&|total| (total.model as u64).cast_signed())),
-            (
-                "currency",
-                Values::Texts(self.totals.iter().map(|total| total.currency.to_string()).collect()),
-            ),
-            (
-                "conversions",
-                Values::Floats(self.totals.iter().map(|total| share(total.conversions)).collect()),
-            ),
-            (
-                "amount",
-                Values::Floats(self.totals.iter().map(|total| total.amount as f64).collect()),
-            ),
-        ];
-        let answer = query("attribution", ATTRIBUTION, vec![("cells", cells), ("totals", totals)])?;
+        let answer = query("attribution", ATTRIBUTION, vec![("cells", cells)])?;
         let order = answer.integers("cell")?;
         self.cells = order
             .into_iter()

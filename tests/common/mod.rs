@@ -17,21 +17,21 @@ use chrono::Datelike;
 use parquet::arrow::ArrowWriter;
 
 /// A fresh folder, gone when it is dropped.
-pub struct Playground {
+pub(crate) struct Playground {
     folder: tempfile::TempDir,
 }
 
 impl Playground {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap() }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// Runs the binary in the folder.
-    pub fn run<A: AsRef<str>>(&self, arguments: impl IntoIterator<Item = A>) -> Output {
+    pub(crate) fn run<A: AsRef<str>>(&self, arguments: impl IntoIterator<Item = A>) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_apportion"));
         command.current_dir(self.folder.path());
         for argument in arguments {
@@ -41,7 +41,7 @@ impl Playground {
     }
 
     /// Writes a table given as CSV; see [`parquet_from_rows`].
-    pub fn table(&self, table: &str, csv: &str) {
+    pub(crate) fn table(&self, table: &str, csv: &str) {
         let mut lines = csv::ReaderBuilder::new().from_reader(csv.as_bytes());
         let header: Vec<String> = lines.headers().unwrap().iter().map(str::to_owned).collect();
         let rows: Vec<Vec<String>> = lines
@@ -52,7 +52,7 @@ impl Playground {
     }
 
     /// The names of the files in the folder.
-    pub fn files(&self) -> Vec<String> {
+    pub(crate) fn files(&self) -> Vec<String> {
         let entries = fs::read_dir(self.folder.path()).unwrap();
         let mut names: Vec<String> =
             entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -62,7 +62,7 @@ impl Playground {
 }
 
 /// What a command said, as text.
-pub fn said(output: &Output) -> (String, String) {
+pub(crate) fn said(output: &Output) -> (String, String) {
     (
         String::from_utf8(output.stdout.clone()).unwrap(),
         String::from_utf8(output.stderr.clone()).unwrap(),
@@ -72,21 +72,23 @@ pub fn said(output: &Output) -> (String, String) {
 /// Writes rows of text as Parquet with the canonical types of a table: times as timestamps,
 /// money as decimals, and so on; an empty cell is null. A column with a cell that its type cannot
 /// hold is written as text, or as floats for money.
-pub fn parquet_from_rows(table: &str, header: &[String], rows: &[Vec<String>], path: &Path) {
+pub(crate) fn parquet_from_rows(table: &str, header: &[String], rows: &[Vec<String>], path: &Path) {
     let table = Table::from_name(table).unwrap();
     let columns: Vec<(String, ArrayRef, bool)> = header
         .iter()
         .enumerate()
         .map(|(at, name)| {
-            let cells: Vec<Option<&str>> =
-                rows.iter().map(|row| Some(row[at].as_str()).filter(|cell| !cell.is_empty())).collect();
+            let cells: Vec<Option<&str>> = rows
+                .iter()
+                .map(|row| Some(row[at].as_str()).filter(|cell| !cell.is_empty()))
+                .collect();
             (name.clone(), typed(table.kind_of(name), &cells), true)
         })
         .collect();
     write_parquet(&RecordBatch::try_from_iter_with_nullable(columns).unwrap(), path);
 }
 
-pub fn write_parquet(rows: &RecordBatch, path: &Path) {
+pub(crate) fn write_parquet(rows: &RecordBatch, path: &Path) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     let file = File::create(path).unwrap();
     let mut writer = ArrowWriter::try_new(file, rows.schema(), None).unwrap();
@@ -106,21 +108,28 @@ fn typed(kind: Kind, cells: &[Option<&str>]) -> ArrayRef {
         },
         Kind::Day => {
             let epoch = chrono::NaiveDate::default().num_days_from_ce();
-            let days = cells.iter().map(|cell| Some(parse_day((*cell)?)?.num_days_from_ce() - epoch));
+            let days =
+                cells.iter().map(|cell| Some(parse_day((*cell)?)?.num_days_from_ce() - epoch));
             Arc::new(days.collect::<Date32Array>())
         }
-        Kind::Flag => Arc::new(cells.iter().map(|cell| cell.map(|cell| cell == "true")).collect::<BooleanArray>()),
+        Kind::Flag => Arc::new(
+            cells.iter().map(|cell| cell.map(|cell| cell == "true")).collect::<BooleanArray>(),
+        ),
         Kind::Money => match parsed(&|cell| decimal(cell, 4)) {
             Some(scaled) => {
                 let decimals: Decimal128Array =
                     scaled.into_iter().map(|value| value.map(i128::from)).collect();
                 Arc::new(decimals.with_precision_and_scale(28, 4).unwrap())
             }
-            None => Arc::new(cells.iter().map(|cell| cell?.parse().ok()).collect::<Float64Array>()),
+            None => {
+                Arc::new(cells.iter().map(|cell| (*cell)?.parse().ok()).collect::<Float64Array>())
+            }
         },
         Kind::Number => match parsed(&|cell| cell.parse().ok()) {
             Some(integers) => Arc::new(Int64Array::from(integers)),
-            None => Arc::new(cells.iter().map(|cell| cell?.parse().ok()).collect::<Float64Array>()),
+            None => {
+                Arc::new(cells.iter().map(|cell| (*cell)?.parse().ok()).collect::<Float64Array>())
+            }
         },
         Kind::Id | Kind::Text | Kind::Any => text(),
     }
