@@ -3,6 +3,7 @@
 //! Not for rows that break a rule: those are rejects (`validate`), and a run goes on without them.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -59,21 +60,8 @@ pub enum Error {
     },
 
     /// A required column that a file does not have.
-    #[error("the {table} file `{}` has no column `{column}`", path.display())]
-    MissingColumn {
-        /// The table.
-        table: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// The name that was looked for.
-        column: String,
-        /// The columns there are.
-        columns: Vec<String>,
-        /// Those of them that are known under their own name.
-        taken: Vec<String>,
-        /// The canonical name, to show how it is mapped.
-        canonical: String,
-    },
+    #[error("{0}")]
+    MissingColumn(Box<MissingColumn>),
 
     /// A column whose physical type cannot carry its meaning.
     #[error("column `{column}` of the {table} file `{}` is {found}, but {expected} is needed", path.display())]
@@ -193,16 +181,7 @@ impl Error {
                 Some(near) => format!("did you mean `{near}`? choose one of: {}", known.join(", ")),
                 None => format!("choose one of: {}", known.join(", ")),
             }),
-            Self::MissingColumn { table, column, columns, taken, canonical, .. } => {
-                // A column that is something else already is not what was misspelt.
-                let free = columns.iter().filter(|name| !taken.contains(name)).cloned();
-                let near = nearest(column, &free.collect::<Vec<_>>())
-                    .map(|near| format!("; `{near}` is nearest: `--column {table}.{canonical}={near}` takes it"))
-                    .unwrap_or_else(|| {
-                        format!("; `--column {table}.{canonical}=NAME` takes another name")
-                    });
-                Some(format!("the file has: {}{near}", columns.join(", ")))
-            }
+            Self::MissingColumn(missing) => Some(missing.hint()),
             Self::TooManyRejects { by_rule, .. } => Some(format!(
                 "{by_rule}; `apportion check` shows them, `--rejects rejects.csv --max-rejects 100%` keeps them and goes on"
             )),
@@ -242,6 +221,45 @@ impl Error {
         Self::Setting { setting: name.into(), value: value.into(), why: why.into() }
     }
 }
+
+/// A column that is needed and not there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingColumn {
+    /// The table.
+    pub table: &'static str,
+    /// The file.
+    pub path: PathBuf,
+    /// The name that was looked for.
+    pub column: String,
+    /// The canonical name, to show how it is mapped.
+    pub canonical: String,
+    /// The columns there are.
+    pub columns: Vec<String>,
+    /// Those of them that are known under their own name.
+    pub taken: Vec<String>,
+}
+
+impl MissingColumn {
+    fn hint(&self) -> String {
+        // A column that is something else already is not what was misspelt.
+        let free = self.columns.iter().filter(|name| !self.taken.contains(name)).cloned();
+        let flag = format!("--column {}.{}", self.table, self.canonical);
+        let cure = match nearest(&self.column, &free.collect::<Vec<_>>()) {
+            Some(near) => format!("`{near}` is nearest: `{flag}={near}` takes it"),
+            None => format!("`{flag}=NAME` takes another name"),
+        };
+        format!("the file has: {}; {cure}", self.columns.join(", "))
+    }
+}
+
+impl fmt::Display for MissingColumn {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { table, column, .. } = self;
+        write!(formatter, "the {table} file `{}` has no column `{column}`", self.path.display())
+    }
+}
+
+impl std::error::Error for MissingColumn {}
 
 /// What a time column needs to be; named here because a hint depends on it.
 pub(crate) const TIME: &str = "a timestamp, a date or RFC 3339 text";

@@ -156,7 +156,10 @@ mod tests {
             ("is_authenticated", Arc::new(versions.iter().map(|v| v.4).collect::<BooleanArray>())),
         ];
         (
-            RecordBatch::try_from_iter_with_nullable(columns.map(|(name, column)| (name, column, true))).unwrap(),
+            RecordBatch::try_from_iter_with_nullable(
+                columns.map(|(name, column)| (name, column, true)),
+            )
+            .unwrap(),
             versions.iter().map(|v| u32::from(v.0)).collect(),
         )
     }

@@ -93,6 +93,9 @@ pub enum Units {
     Major,
 }
 
+/// Below this (2^52) a float holds halves exactly.
+const EXACT: f64 = 4_503_599_627_370_496.0;
+
 /// A float in major units as minor units, half to even.
 ///
 /// The float stands for its shortest decimal text, which is what the export showed: 49.99 is
@@ -104,7 +107,6 @@ pub fn minor_from_f64(major: f64, exponent: u32) -> Option<i64> {
     }
     let nearest = scaled.round_ties_even();
     // Far from a half, and small enough for every integer to be exact, rounding cannot be wrong.
-    const EXACT: f64 = 4_503_599_627_370_496.0;
     if nearest.abs() < EXACT && (scaled - nearest).abs() < 0.499 {
         #[expect(clippy::cast_possible_truncation, reason = "below 2^52 by the check above")]
         return Some(nearest as i64);

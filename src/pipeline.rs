@@ -10,7 +10,7 @@ use arrow::datatypes::TimestampMicrosecondType;
 
 use crate::config::{Cancelled, Config, DateBy, Output};
 use crate::engine::{self, Cells, Partial, Tally, UNATTRIBUTED_CELL, Work};
-use crate::error::{Error, Result};
+use crate::error::{Error, MissingColumn, Result};
 use crate::identity::{Gathering, Identity, Merged, audit_table, one_row_per_id, persons_table};
 use crate::input::{self, Loaded, Needs, Reading};
 use crate::journeys::{
@@ -50,10 +50,20 @@ pub struct Finished {
     staged: Vec<Staged>,
 }
 
+/// A run whose files are in their places.
+pub struct Published {
+    /// The report.
+    pub report: Report,
+    /// What was done.
+    pub summary: Summary,
+}
+
 impl Finished {
     /// Makes every file of the run appear.
-    pub fn publish(self) -> Result<()> {
-        self.staged.into_iter().try_for_each(Staged::commit)
+    pub fn publish(self) -> Result<Published> {
+        let Self { report, summary, staged } = self;
+        staged.into_iter().try_for_each(Staged::commit)?;
+        Ok(Published { report, summary })
     }
 }
 
@@ -138,14 +148,14 @@ pub fn read_table(
             .iter()
             .find(|file| !file.columns.iter().any(|column| column.name == *amount))
     {
-        return Err(Error::MissingColumn {
+        return Err(Error::MissingColumn(Box::new(MissingColumn {
             table: table.name(),
             path: file.path.clone(),
             column: amount.to_owned(),
             columns: file.columns.iter().map(|column| column.name.clone()).collect(),
             taken: Vec::new(),
             canonical: DEFAULT_AMOUNT.to_owned(),
-        });
+        })));
     }
     Ok(Some(loaded))
 }
@@ -764,7 +774,7 @@ struct Late {
 impl TableWriter for Late {
     fn write(&mut self, rows: &RecordBatch) -> Result<()> {
         if let Some(sink) = self.sink.take() {
-            self.writer = Some((self.format.begin)(sink, rows.schema())?);
+            self.writer = Some((self.format.begin)(sink, &rows.schema())?);
         }
         self.writer.as_mut().map_or(Ok(()), |writer| writer.write(rows))
     }

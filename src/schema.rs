@@ -9,7 +9,7 @@ use std::path::Path;
 
 use arrow::datatypes::{DataType, Schema};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, MissingColumn, Result};
 
 /// An input table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -451,14 +451,14 @@ fn lookup(schema: &Schema, name: &str) -> Option<(Vec<String>, DataType)> {
 
 fn missing(table: Table, path: &Path, schema: &Schema, column: &str, canonical: &str) -> Error {
     let columns: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
-    Error::MissingColumn {
+    Error::MissingColumn(Box::new(MissingColumn {
         taken: columns.iter().filter(|name| table.column(name).is_some()).cloned().collect(),
         table: table.name(),
         path: path.to_path_buf(),
         column: column.to_owned(),
         columns,
         canonical: canonical.to_owned(),
-    }
+    }))
 }
 
 #[cfg(test)]

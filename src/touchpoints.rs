@@ -95,12 +95,11 @@ fn with_column(rows: &RecordBatch, name: &str, column: ArrayRef) -> Result<Recor
     let mut fields: Vec<Arc<Field>> = rows.schema().fields().iter().map(Arc::clone).collect();
     let mut columns = rows.columns().to_vec();
     let field = Arc::new(Field::new(name, column.data_type().clone(), true));
-    match rows.schema().index_of(name) {
-        Ok(at) => (fields[at], columns[at]) = (field, column),
-        Err(_) => {
-            fields.push(field);
-            columns.push(column);
-        }
+    if let Ok(at) = rows.schema().index_of(name) {
+        (fields[at], columns[at]) = (field, column);
+    } else {
+        fields.push(field);
+        columns.push(column);
     }
     Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
 }

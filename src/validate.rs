@@ -326,7 +326,7 @@ fn repair(table: Table, rows: RecordBatch) -> Result<(RecordBatch, Vec<usize>)> 
     for created in sources.iter().flatten() {
         let created = created.as_primitive::<TimestampMicrosecondType>();
         for row in broken.iter().filter(|row| created.is_valid(**row)) {
-            values[*row] = values[*row].or(Some(created.value(*row)));
+            values[*row].get_or_insert_with(|| created.value(*row));
         }
     }
     let filled = TimestampMicrosecondArray::from(values).with_timezone("UTC");

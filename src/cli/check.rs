@@ -18,8 +18,8 @@ use crate::pipeline::{Silent, read_table};
 use crate::schema::Table;
 use crate::validate::{Reject, Rule, count_by_rule};
 
-pub(super) fn run(args: RunArgs, out: &mut dyn Write) -> Result<Status> {
-    let config = configure(&args)?;
+pub(super) fn run(args: &RunArgs, out: &mut dyn Write) -> Result<Status> {
+    let config = configure(args)?;
     if config.inputs.is_empty() {
         return Err(Error::Contradiction(
             "no inputs are given; `--sessions PATH --orders PATH` names them, or apportion.toml"

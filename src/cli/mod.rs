@@ -114,8 +114,8 @@ struct RunArgs {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
-        Command::Run(args) => run::run(args),
-        Command::Check(args) => check::run(args, &mut io::stdout().lock()),
+        Command::Run(args) => run::run(&args),
+        Command::Check(args) => check::run(&args, &mut io::stdout().lock()),
         Command::Init { path } => init::run(&path),
         Command::Models { name } => models::run(name.as_deref(), &mut io::stdout().lock()),
     };

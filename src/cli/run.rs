@@ -5,10 +5,10 @@ use std::io;
 use super::progress::Bar;
 use super::{RunArgs, Status, configure, in_pool, say, stderr_is_terminal, summary};
 use crate::error::Result;
-use crate::pipeline::{self, Progress, Silent, write_report};
+use crate::pipeline::{self, Progress, Published, Silent, write_report};
 
-pub(super) fn run(args: RunArgs) -> Result<Status> {
-    let config = configure(&args)?;
+pub(super) fn run(args: &RunArgs) -> Result<Status> {
+    let config = configure(args)?;
     let show = !args.quiet && stderr_is_terminal();
     let bar = show.then(Bar::new);
     let progress: &dyn Progress = match &bar {
@@ -17,12 +17,13 @@ pub(super) fn run(args: RunArgs) -> Result<Status> {
     };
     let finished = in_pool(config.threads, || pipeline::run(&config, progress))??;
     drop(bar);
+    // Files first: whoever reads the report may stop reading it.
+    let Published { report, summary } = finished.publish()?;
     if config.outputs.report.is_none() {
-        write_report(&config, &finished.report, Box::new(io::stdout()))?;
+        write_report(&config, &report, Box::new(io::stdout()))?;
     }
     if !args.quiet {
-        say(&summary::text(&finished.summary));
+        say(&summary::text(&summary));
     }
-    finished.publish()?;
     Ok(Status::Done)
 }

@@ -91,7 +91,7 @@ pub struct Settings {
     #[arg(long, value_name = "TIME")]
     pub as_of: Option<String>,
 
-    /// Models, with parameters: last_click,time_decay:half_life=3d [default: last_click,linear,time_decay]
+    /// Models, with parameters: `last_click,time_decay:half_life=3d` [default: `last_click,linear,time_decay`]
     #[arg(long, value_name = "MODEL", value_delimiter = ',', num_args = 1.., help_heading = "Attribution")]
     #[serde(deserialize_with = "one_or_many")]
     pub model: Vec<String>,
@@ -131,7 +131,7 @@ pub struct Settings {
         help_heading = "Attribution"
     )]
     pub cancelled: Option<Cancelled>,
-    /// The orders' column that holds the amount [default: subtotal_price]
+    /// The orders' column that holds the amount [default: `subtotal_price`]
     #[arg(long, value_name = "COLUMN", help_heading = "Attribution")]
     pub amount: Option<String>,
     /// The workspace's currency: of rows that name none, and the one that rates lead to
@@ -151,7 +151,7 @@ pub struct Settings {
     pub merge_authenticated: Option<bool>,
 
     /// Dimensions of the report: session columns, order.COLUMN, day, week, month, or none
-    /// [default: utm_source,utm_medium]
+    /// [default: `utm_source,utm_medium`]
     #[arg(long, value_name = "DIMENSION", value_delimiter = ',', num_args = 1.., help_heading = "Report")]
     #[serde(deserialize_with = "one_or_many")]
     pub by: Vec<String>,
@@ -259,7 +259,7 @@ impl Settings {
             path: path.to_path_buf(),
             source: Box::new(source),
         })?;
-        let folder = path.parent().unwrap_or(Path::new(""));
+        let folder = path.parent().unwrap_or_else(|| Path::new(""));
         for paths in settings.inputs_mut() {
             for input in paths {
                 *input = folder.join(&*input).to_string_lossy().into_owned();

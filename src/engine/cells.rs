@@ -62,7 +62,7 @@ pub struct Cells {
     models: usize,
     hasher: DefaultHashBuilder,
     index: HashTable<u32>,
-    cells: Vec<Cell>,
+    sums: Vec<Cell>,
     credited: Vec<Credited>,
 }
 
@@ -75,7 +75,7 @@ impl Cells {
     /// The cell of a combination, as a position; made if it is new.
     pub fn find(&mut self, touch: u32, order: u32) -> usize {
         let hash = self.hasher.hash_one((touch, order));
-        let (cells, hasher) = (&self.cells, &self.hasher);
+        let (cells, hasher) = (&self.sums, &self.hasher);
         let entry = self.index.entry(
             hash,
             |at| (cells[*at as usize].touch, cells[*at as usize].order) == (touch, order),
@@ -86,8 +86,8 @@ impl Cells {
             reason = "no more cells than touches and orders"
         )]
         let found = *entry.or_insert(cells.len() as u32).get() as usize;
-        if found == self.cells.len() {
-            self.cells.push(Cell {
+        if found == self.sums.len() {
+            self.sums.push(Cell {
                 touch,
                 order,
                 orders: 0,
@@ -96,7 +96,7 @@ impl Cells {
                 last_order: u32::MAX,
                 last_person: u32::MAX,
             });
-            self.credited.resize(self.cells.len() * self.models, Credited::default());
+            self.credited.resize(self.sums.len() * self.models, Credited::default());
         }
         found
     }
@@ -105,7 +105,7 @@ impl Cells {
     ///
     /// Orders must come person by person.
     pub fn meet(&mut self, cell: usize, order: u32, person: u32, role: Option<Role>) {
-        let cell = &mut self.cells[cell];
+        let cell = &mut self.sums[cell];
         if cell.last_order != order {
             cell.last_order = order;
             cell.orders += 1;
@@ -145,9 +145,9 @@ impl Cells {
 
     /// Adds the cells of other persons.
     pub fn merge(&mut self, other: &Self) {
-        for (at, cell) in other.cells.iter().enumerate() {
+        for (at, cell) in other.sums.iter().enumerate() {
             let mine = self.find(cell.touch, cell.order);
-            let sum = &mut self.cells[mine];
+            let sum = &mut self.sums[mine];
             sum.orders += cell.orders;
             sum.persons += cell.persons;
             for (role, count) in sum.roles.iter_mut().zip(cell.roles) {
@@ -162,6 +162,6 @@ impl Cells {
 
     /// Every cell with what each model credits to it, in no order that means anything.
     pub fn iter(&self) -> impl Iterator<Item = (&Cell, &[Credited])> {
-        self.cells.iter().zip(self.credited.chunks(self.models.max(1)))
+        self.sums.iter().zip(self.credited.chunks(self.models.max(1)))
     }
 }

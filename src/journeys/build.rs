@@ -152,7 +152,7 @@ pub fn orders(
     let mut amounts = Amounts::default();
     let mut net: Vec<(i64, Currency)> = Vec::with_capacity(rows.num_rows());
     let mut kind = Vec::with_capacity(rows.num_rows());
-    for row in 0..rows.num_rows() {
+    for (row, created_at) in at.iter().enumerate() {
         let valued = |column: Option<&arrow::array::Int64Array>| {
             column.filter(|column| column.is_valid(row)).map_or(0, |column| column.value(row))
         };
@@ -162,7 +162,7 @@ pub fn orders(
         let own = texts_at(codes, row)
             .map_or(Ok(settings.currency), str::parse)
             .unwrap_or(settings.currency);
-        match in_workspace_currency(minor, own, at[row], settings) {
+        match in_workspace_currency(minor, own, *created_at, settings) {
             Ok(value) => net.push(value),
             Err(Unconverted::Overflow) => {
                 let what = format!("order `{}` in {}", ids.value(row), settings.currency);

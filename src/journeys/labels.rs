@@ -63,6 +63,12 @@ impl fmt::Display for Dimension {
     }
 }
 
+/// A quarter of an hour: since 1973 every zone is whole quarters away from UTC (the last odd one,
+/// Liberia's, ended in 1972), so that all of a quarter lies in one day.
+const QUARTER: i64 = DAY / 96;
+/// Since when that holds, with some years to spare.
+const QUARTERS_SINCE: i64 = 3 * 366 * DAY;
+
 /// The values of one dimension, one code a row.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Labels {
@@ -75,14 +81,10 @@ pub struct Labels {
 impl Labels {
     /// The labels of a column of a merged table; a column that is not there is never set.
     pub fn of_column(rows: &RecordBatch, column: &str) -> Self {
-        let missing;
-        let texts = match rows.column_by_name(column).map(|column| label_texts(column)) {
-            Some(texts) => texts,
-            None => {
-                missing = StringViewArray::new_null(rows.num_rows());
-                missing
-            }
-        };
+        let texts = rows.column_by_name(column).map_or_else(
+            || StringViewArray::new_null(rows.num_rows()),
+            |column| label_texts(column),
+        );
         let mut interner = Interner::default();
         let codes = interner.intern_column(&texts, NOT_SET);
         Self { codes, values: values(&interner) }
@@ -91,16 +93,13 @@ impl Labels {
     /// The labels of a span of calendar time, from instants, in a zone.
     pub fn of_span(instants: impl Iterator<Item = i64>, span: Span, zone: Tz) -> Self {
         let mut interner = Interner::default();
-        // Neighbours mostly share their quarter of an hour, and so their day: since 1973 every
-        // zone is whole quarters away from UTC (the last odd one, Liberia's, ended in 1972).
-        const QUARTER: i64 = DAY / 96;
-        const SINCE: i64 = 3 * 366 * DAY;
+        // Neighbours mostly share their quarter of an hour, and so their day.
         let mut last = None;
         let codes = instants
             .map(|instant| {
                 let quarter = instant.div_euclid(QUARTER);
                 match last {
-                    Some((known, code)) if known == quarter && instant >= SINCE => code,
+                    Some((known, code)) if known == quarter && instant >= QUARTERS_SINCE => code,
                     _ => {
                         let code = interner.intern(&span.label(day_of(instant, zone)));
                         last = Some((quarter, code));

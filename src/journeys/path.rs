@@ -46,7 +46,9 @@ pub fn path_hash<'a>(steps: impl Iterator<Item = (&'a str, u32)>) -> String {
         hasher.update(label.as_bytes());
         hasher.update(count.to_le_bytes());
     }
-    hasher.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    let digest = hasher.finalize();
+    let first = digest.iter().take(16).fold(0_u128, |bits, byte| (bits << 8) | u128::from(*byte));
+    format!("{first:032x}")
 }
 
 #[cfg(test)]

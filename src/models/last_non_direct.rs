@@ -19,6 +19,6 @@ struct LastNonDirect {}
 impl Model for LastNonDirect {
     fn weigh(&self, journey: Journey<'_>, weights: &mut [f64]) {
         let last = journey.direct.iter().rposition(|direct| !direct);
-        weights[last.unwrap_or(journey.touches() - 1)] = 1.0;
+        weights[last.unwrap_or_else(|| journey.touches() - 1)] = 1.0;
     }
 }

@@ -41,6 +41,7 @@ impl Model for TimeDecay {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "powers of two are exact")]
 mod tests {
     use super::*;
 

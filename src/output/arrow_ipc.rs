@@ -16,8 +16,8 @@ pub(super) const FORMAT: Format = Format {
 
 struct ArrowStream(StreamWriter<Sink>);
 
-fn begin(sink: Sink, schema: SchemaRef) -> Result<Box<dyn TableWriter>> {
-    let writer = StreamWriter::try_new(sink, &schema).map_err(|error| failed("arrow")(&error))?;
+fn begin(sink: Sink, schema: &SchemaRef) -> Result<Box<dyn TableWriter>> {
+    let writer = StreamWriter::try_new(sink, schema).map_err(|error| failed("arrow")(&error))?;
     Ok(Box::new(ArrowStream(writer)))
 }
 

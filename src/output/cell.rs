@@ -5,6 +5,7 @@ use arrow::datatypes::{
     DataType, Decimal128Type, Float64Type, Int64Type, TimestampMicrosecondType, UInt32Type,
     UInt64Type,
 };
+use arrow::util::display::array_value_to_string;
 
 use crate::calendar::format_instant;
 use crate::money::{Currency, format_scaled};
@@ -48,7 +49,7 @@ pub fn cell_text(rows: &RecordBatch, column: usize, row: usize) -> Option<String
             let value = array.as_primitive::<Decimal128Type>().value(row);
             amount_text(value, *scale, currency_of(rows, row))
         }
-        _ => arrow::util::display::array_value_to_string(array, row).unwrap_or_default(),
+        _ => array_value_to_string(array, row).unwrap_or_default(),
     })
 }
 

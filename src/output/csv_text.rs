@@ -11,7 +11,7 @@ pub(super) const FORMAT: Format =
 
 struct Csv(csv::Writer<Sink>);
 
-fn begin(sink: Sink, schema: SchemaRef) -> Result<Box<dyn TableWriter>> {
+fn begin(sink: Sink, schema: &SchemaRef) -> Result<Box<dyn TableWriter>> {
     let mut writer = csv::Writer::from_writer(sink);
     let names = schema.fields().iter().map(|field| field.name().as_str());
     writer.write_record(names).map_err(|error| failed("csv")(&error))?;

@@ -23,7 +23,7 @@ pub(super) const LINES: Format = Format {
     name: "ndjson",
     extensions: &["ndjson", "jsonl"],
     about: "one object a line, for streams",
-    begin: |sink, _: SchemaRef| Ok(Box::new(Json { sink, lines: true, empty: true })),
+    begin: |sink, _: &SchemaRef| Ok(Box::new(Json { sink, lines: true, empty: true })),
 };
 
 struct Json {

@@ -13,7 +13,7 @@ pub(super) const FORMAT: Format =
 
 struct Markdown(Sink);
 
-fn begin(mut sink: Sink, schema: SchemaRef) -> Result<Box<dyn TableWriter>> {
+fn begin(mut sink: Sink, schema: &SchemaRef) -> Result<Box<dyn TableWriter>> {
     let names: Vec<String> = schema.fields().iter().map(|field| escaped(field.name())).collect();
     let rulers: Vec<&str> = schema
         .fields()

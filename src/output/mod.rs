@@ -44,7 +44,7 @@ pub struct Format {
     /// What it is good for, in one line.
     pub about: &'static str,
     /// Begins a table.
-    pub begin: fn(Sink, SchemaRef) -> Result<Box<dyn TableWriter>>,
+    pub begin: fn(Sink, &SchemaRef) -> Result<Box<dyn TableWriter>>,
 }
 
 /// Every output format, in the order in which they are listed.
@@ -80,7 +80,7 @@ pub fn by_extension(path: &Path) -> Result<&'static Format> {
 
 /// Writes a whole table.
 pub fn write(format: &Format, sink: Sink, rows: &RecordBatch) -> Result<()> {
-    let mut writer = (format.begin)(sink, rows.schema())?;
+    let mut writer = (format.begin)(sink, &rows.schema())?;
     writer.write(rows)?;
     writer.finish()
 }

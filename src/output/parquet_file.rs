@@ -1,5 +1,7 @@
 //! Parquet, compressed with Zstandard.
 
+use std::sync::Arc;
+
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use parquet::arrow::ArrowWriter;
@@ -18,13 +20,13 @@ pub(super) const FORMAT: Format = Format {
 
 struct Parquet(ArrowWriter<Sink>);
 
-fn begin(sink: Sink, schema: SchemaRef) -> Result<Box<dyn TableWriter>> {
+fn begin(sink: Sink, schema: &SchemaRef) -> Result<Box<dyn TableWriter>> {
     // Nothing of this machine or moment is written: the same rows are the same bytes.
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_created_by(concat!("apportion ", env!("CARGO_PKG_VERSION")).to_owned())
         .build();
-    let writer = ArrowWriter::try_new(sink, schema, Some(properties))
+    let writer = ArrowWriter::try_new(sink, Arc::clone(schema), Some(properties))
         .map_err(|error| failed("parquet")(&error))?;
     Ok(Box::new(Parquet(writer)))
 }

@@ -24,7 +24,7 @@ impl Staged {
             return Err(Error::setting("output", path.display().to_string(), why));
         }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let folder = folder.unwrap_or(Path::new("."));
+        let folder = folder.unwrap_or_else(|| Path::new("."));
         let file = tempfile::Builder::new()
             .prefix(".apportion-")
             .tempfile_in(folder)

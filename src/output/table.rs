@@ -3,6 +3,7 @@
 //! The report on a terminal is made of such tables, one a model, by `report::terminal`.
 
 use std::io::Write;
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
@@ -16,7 +17,9 @@ pub(super) const FORMAT: Format = Format {
     name: "table",
     extensions: &["txt"],
     about: "for reading",
-    begin: |sink, schema| Ok(Box::new(Text { sink, schema, batches: Vec::new() })),
+    begin: |sink, schema| {
+        Ok(Box::new(Text { sink, schema: Arc::clone(schema), batches: Vec::new() }))
+    },
 };
 
 struct Text {
@@ -108,7 +111,10 @@ mod tests {
             vec![vec!["google".into(), "1,234".into()], vec!["x".into(), "5".into()]],
         );
         let lines: Vec<_> = text.lines().collect();
-        assert_eq!(lines, ["source  orders", "───────────────", "google   1,234", "x            5"]);
+        assert_eq!(
+            lines,
+            ["source  orders", "───────────────", "google   1,234", "x            5"]
+        );
     }
 
     #[test]

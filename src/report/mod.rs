@@ -262,7 +262,7 @@ impl Report {
             ("average_time_to_conversion".into(), ratio(&self.ratios.average_time_to_conversion)),
         ]);
         if self.measures.sessions {
-            columns.push(("sessions".into(), self.sessions(&|| Box::new(lines()))));
+            columns.push(("sessions".into(), sessions(lines())));
             if self.measures.bounces {
                 columns.push(("bounce_rate".into(), ratio(&self.ratios.bounce_rate)));
             }
@@ -292,7 +292,7 @@ impl Report {
         columns.push(("orders".into(), counts(&|line| line.orders)));
         columns.push(("persons".into(), counts(&|line| line.persons)));
         if self.measures.sessions {
-            columns.push(("sessions".into(), self.sessions(&|| Box::new(lines()))));
+            columns.push(("sessions".into(), sessions(lines())));
         }
         if self.measures.cost {
             columns.push(("cost".into(), cost(lines(), scale)?));
@@ -320,15 +320,6 @@ impl Report {
         }
     }
 
-    fn sessions<'a>(
-        &self,
-        lines: &dyn Fn() -> Box<dyn Iterator<Item = &'a Line> + 'a>,
-    ) -> ArrayRef {
-        let counts =
-            lines().map(|line| line.sessions.map(|counts| u64::cast_signed(counts.sessions)));
-        Arc::new(counts.collect::<Int64Array>())
-    }
-
     /// The decimals that hold every currency of the report.
     fn scale(&self) -> u32 {
         self.lines.iter().map(|line| line.currency.exponent()).max().unwrap_or(2)
@@ -352,6 +343,11 @@ pub(crate) fn decimals(
     let decimals = scaled.collect::<Decimal128Array>();
     let scale = i8::try_from(scale).unwrap_or(i8::MAX);
     Ok(Arc::new(decimals.with_precision_and_scale(PRECISION, scale)?))
+}
+
+fn sessions<'a>(lines: impl Iterator<Item = &'a Line>) -> ArrayRef {
+    let counts = lines.map(|line| line.sessions.map(|counts| counts.sessions.cast_signed()));
+    Arc::new(counts.collect::<Int64Array>())
 }
 
 fn cost<'a>(lines: impl Iterator<Item = &'a Line>, scale: u32) -> Result<ArrayRef> {

@@ -10,6 +10,9 @@ use crate::output::table::{aligned, printable};
 use crate::output::{Align, thousands};
 use crate::report::{Line, Report};
 
+/// Columns of characters that a table keeps to where it can.
+const WIDTH: usize = 80;
+
 /// Rows of a table before the rest is summed up in one.
 const ROWS: usize = 40;
 
@@ -77,8 +80,7 @@ fn block(report: &Report, model: usize, currency: Currency, lines: &[&Line]) -> 
     let total = summed(label("total"), lines, model);
     let whole = total.credited;
     rows.push(total);
-    let money = whole.amount != 0;
-    let mut columns = Vec::new();
+    let mut columns: Vec<&str> = Vec::new();
     if report.measures.sessions {
         columns.push("sessions");
     }
@@ -86,36 +88,60 @@ fn block(report: &Report, model: usize, currency: Currency, lines: &[&Line]) -> 
     if report.measures.cost {
         columns.extend(["cost", "ROAS"]);
     }
-    header.extend(columns.iter().map(|name| ((*name).to_owned(), Align::Right)));
-    let cells = rows.into_iter().map(|row| {
-        let mut cells = row.names;
-        let part = if money {
-            row.credited.amount as f64 / whole.amount as f64
-        } else {
-            share(row.credited.conversions) / share(whole.conversions)
-        };
-        let some = |value: Option<String>| value.map_or_else(String::new, |text| thousands(&text));
-        for column in &columns {
-            cells.push(match *column {
-                "sessions" => some(row.sessions.map(|count| count.to_string())),
-                "orders" => some(row.orders.map(|count| count.to_string())),
-                "conversions" => thousands(&format!("{:.2}", share(row.credited.conversions))),
-                "share" => percent(part),
-                "amount" => thousands(&currency.format(row.credited.amount)),
-                "cost" => some(row.cost.map(|cost| currency.format(i128::from(cost)))),
-                _ => row
-                    .cost
-                    .filter(|cost| *cost > 0)
-                    .map(|cost| format!("{:.2}", row.credited.amount as f64 / cost as f64))
-                    .unwrap_or_default(),
-            });
+    // What is wider than a terminal loses what can best be done without.
+    let mut spare = ["orders", "sessions"].into_iter();
+    loop {
+        let text = laid_out(&header, &columns, &rows, whole, currency);
+        let width = text.lines().map(|line| line.chars().count()).max().unwrap_or(0);
+        match spare.next() {
+            Some(column) if width > WIDTH => columns.retain(|name| *name != column),
+            _ => return text,
         }
-        cells
+    }
+}
+
+fn laid_out(
+    names: &[(String, Align)],
+    columns: &[&str],
+    rows: &[Row],
+    whole: Credited,
+    currency: Currency,
+) -> String {
+    let mut header: Vec<(&str, Align)> =
+        names.iter().map(|(name, align)| (name.as_str(), *align)).collect();
+    header.extend(columns.iter().map(|name| (*name, Align::Right)));
+    let cells = rows.iter().map(|row| {
+        let figures = columns.iter().map(|column| row.figure(column, whole, currency));
+        row.names.iter().cloned().chain(figures).collect()
     });
-    let cells: Vec<Vec<String>> = cells.collect();
-    let header: Vec<(&str, Align)> =
-        header.iter().map(|(name, align)| (name.as_str(), *align)).collect();
-    aligned(&header, cells)
+    aligned(&header, cells.collect())
+}
+
+impl Row {
+    /// A figure of the row as text; empty where it has none.
+    fn figure(&self, column: &str, whole: Credited, currency: Currency) -> String {
+        let text = match column {
+            "sessions" => self.sessions.map(|count| count.to_string()),
+            "orders" => self.orders.map(|count| count.to_string()),
+            "conversions" => Some(format!("{:.2}", share(self.credited.conversions))),
+            "share" => {
+                // Of the amount, or of the conversions where nothing has an amount.
+                let part = if whole.amount == 0 {
+                    share(self.credited.conversions) / share(whole.conversions)
+                } else {
+                    self.credited.amount as f64 / whole.amount as f64
+                };
+                part.is_finite().then(|| format!("{:.1} %", part * 100.0))
+            }
+            "amount" => Some(currency.format(self.credited.amount)),
+            "cost" => self.cost.map(|cost| currency.format(i128::from(cost))),
+            _ => {
+                let roas = |cost: i64| self.credited.amount as f64 / cost as f64;
+                self.cost.filter(|cost| *cost > 0).map(|cost| format!("{:.2}", roas(cost)))
+            }
+        };
+        text.map_or_else(String::new, |text| thousands(&text))
+    }
 }
 
 /// Lines in one row. Orders of several lines are not summed: one order may have touches in many.
@@ -131,10 +157,6 @@ fn summed(names: Vec<String>, lines: &[&Line], model: usize) -> Row {
         }
     }
     row
-}
-
-fn percent(part: f64) -> String {
-    if part.is_finite() { format!("{:.1} %", part * 100.0) } else { String::new() }
 }
 
 /// A label that leaves room for the figures.
