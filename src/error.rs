@@ -192,7 +192,7 @@ impl Error {
             Self::NoFiles { .. } => {
                 Some("give a Parquet file, a folder that holds some, or a quoted glob".to_owned())
             }
-            Self::WrongType { expected: TIME, .. } => Some(
+            Self::WrongType { expected: TIME, found, .. } if found.contains("Int") => Some(
                 "integers have no unit: convert the column to a timestamp, or to RFC 3339 text"
                     .to_owned(),
             ),

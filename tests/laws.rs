@@ -1,0 +1,384 @@
+//! Laws that hold for every model of the registry and every input: value is conserved, and neither
+//! threads, nor the order of rows, nor their split into files change a byte.
+#![expect(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use apportion::config::{Config, Settings};
+use apportion::models::MODELS;
+use apportion::output;
+use apportion::pipeline::{Published, Silent, run};
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+use arrow::ipc::reader::StreamReader;
+use common::{Playground, parquet_from_rows};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use proptest::prelude::*;
+
+/// Hours since 2024-01-01, so that instants collide often.
+type Hour = u16;
+
+#[derive(Debug, Clone)]
+struct World {
+    /// User, hour, source (none is direct), hour of the update, whether the id is reused.
+    sessions: Vec<(u8, Hour, Option<u8>, Hour, bool)>,
+    /// User, hour, price in cents, refund in cents, cancelled.
+    orders: Vec<(u8, Hour, u32, u32, bool)>,
+    /// From, to, hour.
+    aliases: Vec<(u8, u8, Hour)>,
+    /// Users with a profile that are authenticated.
+    profiles: Vec<u8>,
+}
+
+fn worlds() -> impl Strategy<Value = World> {
+    let session =
+        (0_u8..6, 0_u16..300, prop::option::of(0_u8..4), 0_u16..300, prop::bool::weighted(0.2));
+    let order = (
+        0_u8..6,
+        0_u16..300,
+        0_u32..20_000,
+        prop_oneof![3 => Just(0), 1 => 0_u32..30_000],
+        prop::bool::weighted(0.15),
+    );
+    let alias = (0_u8..6, 0_u8..6, 0_u16..300);
+    (
+        prop::collection::vec(session, 0..40),
+        prop::collection::vec(order, 1..12),
+        prop::collection::vec(alias, 0..4),
+        prop::collection::vec(0_u8..6, 0..3),
+    )
+        .prop_map(|(sessions, orders, aliases, profiles)| World {
+            sessions,
+            orders,
+            aliases,
+            profiles,
+        })
+}
+
+fn time(hour: Hour) -> String {
+    format!("2024-01-{:02}T{:02}:00:00Z", 1 + hour / 24, hour % 24)
+}
+
+fn strings<const N: usize>(cells: [&str; N]) -> Vec<String> {
+    cells.map(str::to_owned).to_vec()
+}
+
+/// The tables of a world as rows of text: name, header, rows.
+fn tables(
+    world: &World,
+    source: &dyn Fn(u8) -> String,
+) -> Vec<(&'static str, Vec<String>, Vec<Vec<String>>)> {
+    let sessions =
+        world.sessions.iter().enumerate().map(|(at, (user, hour, origin, updated, again))| {
+            // A reused id is another version of the session before it.
+            let id = if *again && at > 0 { at - 1 } else { at };
+            vec![
+                format!("s{id}"),
+                format!("u{user}"),
+                time(*hour),
+                time((*hour).max(*updated)),
+                origin.map_or(String::new(), source),
+            ]
+        });
+    let orders =
+        world.orders.iter().enumerate().map(|(at, (user, hour, price, refund, cancelled))| {
+            let money = |cents: u32| format!("{}.{:02}", cents / 100, cents % 100);
+            let cancelled = if *cancelled { time(*hour) } else { String::new() };
+            vec![
+                format!("o{at}"),
+                format!("u{user}"),
+                time(*hour),
+                money(*price),
+                money(*refund),
+                cancelled,
+            ]
+        });
+    let aliases = world
+        .aliases
+        .iter()
+        .map(|(from, to, hour)| vec![format!("u{from}"), format!("u{to}"), time(*hour)]);
+    let users = world.profiles.iter().map(|user| {
+        vec![format!("u{user}"), time(0), "true".to_owned(), time(1), format!("land{}", user % 2)]
+    });
+    vec![
+        (
+            "sessions",
+            strings(["external_id", "user_external_id", "created_at", "updated_at", "utm_source"]),
+            sessions.collect(),
+        ),
+        (
+            "orders",
+            strings([
+                "external_id",
+                "user_external_id",
+                "created_at",
+                "subtotal_price",
+                "refunded_price",
+                "cancelled_at",
+            ]),
+            orders.collect(),
+        ),
+        (
+            "aliases",
+            strings(["from_user_external_id", "to_user_external_id", "created_at"]),
+            aliases.collect(),
+        ),
+        (
+            "users",
+            strings(["external_id", "created_at", "is_authenticated", "signed_up_at", "country"]),
+            users.collect(),
+        ),
+    ]
+}
+
+/// Runs a world laid out as asked and returns every output's text.
+struct Ran {
+    published: Published,
+    files: BTreeMap<&'static str, String>,
+}
+
+const OUTPUTS: [&str; 5] = ["report", "credits", "journeys", "persons", "identity"];
+
+fn ran(
+    world: &World,
+    threads: usize,
+    files: usize,
+    shuffle: u64,
+    source: &dyn Fn(u8) -> String,
+    change: impl Fn(&mut Settings),
+) -> Ran {
+    let playground = Playground::new();
+    let mut settings = Settings {
+        model: MODELS.iter().map(|entry| entry.name.to_owned()).collect(),
+        currency: Some("EUR".into()),
+        threads: Some(threads),
+        format: Some("csv".into()),
+        output: Some(playground.path("report.csv")),
+        credits: Some(playground.path("credits.csv")),
+        journeys: Some(playground.path("journeys.csv")),
+        persons: Some(playground.path("persons.csv")),
+        identity: Some(playground.path("identity.csv")),
+        ..Settings::default()
+    };
+    for (table, header, mut rows) in tables(world, source) {
+        shuffled(&mut rows, shuffle);
+        let mut paths = Vec::new();
+        for (part, rows) in rows.chunks(rows.len().div_ceil(files).max(1)).enumerate() {
+            let path = playground.path(&format!("{table}-{part}.parquet"));
+            parquet_from_rows(table, &header, rows, &path);
+            paths.push(path.to_str().unwrap().to_owned());
+        }
+        match table {
+            "sessions" => settings.sessions = paths,
+            "orders" => settings.orders = paths,
+            "aliases" => settings.aliases = paths,
+            _ => settings.users = paths,
+        }
+    }
+    if settings.sessions.is_empty() {
+        let (_, header, _) = tables(world, source).remove(0);
+        parquet_from_rows("sessions", &header, &[], &playground.path("none.parquet"));
+        settings.sessions = vec![playground.path("none.parquet").to_str().unwrap().to_owned()];
+    }
+    change(&mut settings);
+    let published = done(settings, threads);
+    let text = |name: &'static str| {
+        (name, fs::read_to_string(playground.path(&format!("{name}.csv"))).unwrap_or_default())
+    };
+    Ran { published, files: OUTPUTS.map(text).into() }
+}
+
+fn done(settings: Settings, threads: usize) -> Published {
+    let now = apportion::calendar::parse_instant("2030-01-01").unwrap();
+    let config = Config::new(settings, now).unwrap();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+    pool.install(|| run(&config, &Silent).unwrap().publish().unwrap())
+}
+
+fn shuffled(rows: &mut [Vec<String>], seed: u64) {
+    let mut state = seed;
+    for at in (1..rows.len()).rev().filter(|_| seed != 0) {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        rows.swap(at, (state >> 33) as usize % (at + 1));
+    }
+}
+
+fn plain(source: u8) -> String {
+    format!("source{source}")
+}
+
+fn records(csv: &str) -> Vec<BTreeMap<String, String>> {
+    csv::Reader::from_reader(csv.as_bytes()).deserialize().map(|record| record.unwrap()).collect()
+}
+
+/// `-12.34` as an integer.
+fn cents(text: &str) -> i128 {
+    text.replace('.', "").parse().unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+    #[test]
+    fn credit_is_conserved_to_the_unit_under_every_model(world in worlds(), overlap in any::<bool>(), skip in any::<bool>()) {
+        let ran = ran(&world, 2, 1, 0, &plain, |settings| {
+            settings.overlap = Some(overlap);
+            settings.direct = skip.then_some(apportion::journeys::DirectPolicy::Skip);
+        });
+        prop_assert!(ran.published.summary.proof.holds);
+        let owed: BTreeMap<String, i128> = records(&ran.files["journeys"])
+            .into_iter()
+            .map(|journey| (journey["order_external_id"].clone(), cents(&journey["amount"])))
+            .collect();
+        let counted = world.orders.iter().filter(|order| !order.4).count();
+        prop_assert_eq!(owed.len(), counted);
+        let mut credited: BTreeMap<(String, String), (f64, i128)> = BTreeMap::new();
+        for credit in records(&ran.files["credits"]) {
+            let key = (credit["model"].clone(), credit["order_external_id"].clone());
+            let share: f64 = credit["share"].parse().unwrap();
+            prop_assert!((0.0..=1.0).contains(&share));
+            let sum = credited.entry(key).or_default();
+            sum.0 += share;
+            sum.1 += cents(&credit["amount"]);
+        }
+        prop_assert_eq!(credited.len(), counted * MODELS.len());
+        for ((model, order), (share, amount)) in credited {
+            prop_assert!((share - 1.0).abs() < 1e-12, "{} {} {}", model, order, share);
+            prop_assert_eq!(amount, owed[&order], "{} {}", model, order);
+        }
+        let mut reported: BTreeMap<String, i128> = BTreeMap::new();
+        for row in records(&ran.files["report"]) {
+            *reported.entry(row["model"].clone()).or_default() += cents(&row["amount"]);
+        }
+        for entry in MODELS {
+            prop_assert_eq!(reported.get(entry.name).copied().unwrap_or(0), owed.values().sum::<i128>(), "{}", entry.name);
+        }
+    }
+
+    #[test]
+    fn threads_row_order_and_files_change_no_byte(world in worlds(), seed in 1_u64..u64::MAX) {
+        let first = ran(&world, 1, 1, 0, &plain, |_| ()).files;
+        for (threads, files, shuffle) in [(2, 1, 0), (8, 1, 0), (1, 1, seed), (2, 3, 0), (8, 2, seed)] {
+            let other = ran(&world, threads, files, shuffle, &plain, |_| ()).files;
+            prop_assert_eq!(&first, &other, "{} threads, {} files, shuffled by {}", threads, files, shuffle);
+        }
+    }
+
+    #[test]
+    fn renaming_sources_renames_credits(world in worlds()) {
+        let renamed = |source: u8| format!("renamed{source}");
+        let before = ran(&world, 1, 1, 0, &plain, |_| ()).files.remove("credits").unwrap();
+        let after = ran(&world, 1, 1, 0, &renamed, |_| ()).files.remove("credits").unwrap();
+        prop_assert_eq!(before.replace("source0", "renamed0").replace("source1", "renamed1").replace("source2", "renamed2").replace("source3", "renamed3").replace("utm_renamed", "utm_source"), after);
+    }
+
+    #[test]
+    fn nothing_after_the_order_nor_before_the_lookback_earns(world in worlds(), days in 1_u16..6) {
+        let ran = ran(&world, 1, 1, 0, &plain, |settings| settings.lookback = Some(format!("{days}d")));
+        for credit in records(&ran.files["credits"]) {
+            if let Ok(seconds) = credit["time_to_conversion"].parse::<i64>() {
+                prop_assert!((0..=i64::from(days) * 86_400).contains(&seconds));
+            } else {
+                prop_assert_eq!(&credit["role"], "unattributed");
+            }
+        }
+    }
+
+    #[test]
+    fn a_journey_of_one_touch_gives_it_everything(world in worlds()) {
+        let ran = ran(&world, 1, 1, 0, &plain, |_| ());
+        for credit in records(&ran.files["credits"]) {
+            if credit["touches"] == "1" {
+                prop_assert_eq!((&*credit["share"], &*credit["role"]), ("1", "alone"));
+            }
+        }
+    }
+
+    #[test]
+    fn every_row_is_accepted_or_rejected_once(world in worlds(), clock in 0_u16..300) {
+        let ran = ran(&world, 2, 2, 0, &plain, |settings| {
+            settings.as_of = Some(time(clock));
+            settings.max_rejects = Some("100%".into());
+        });
+        let summary = ran.published.summary;
+        for table in &summary.tables {
+            prop_assert_eq!(table.read, table.accepted + table.rejected, "{}", table.table);
+        }
+        prop_assert_eq!(summary.rejected, summary.rejects.iter().map(|by| by.rows).sum::<u64>());
+        let orders = &summary.orders;
+        prop_assert_eq!(orders.counted, orders.attributed + orders.unattributed);
+        let late = world.orders.iter().filter(|order| order.1 > clock).count() as u64;
+        prop_assert_eq!(orders.counted + orders.cancelled, world.orders.len() as u64 - late);
+    }
+}
+
+#[test]
+fn every_format_says_the_same() {
+    let world = World {
+        sessions: vec![
+            (0, 1, Some(1), 1, false),
+            (0, 5, None, 5, false),
+            (1, 2, Some(2), 2, false),
+        ],
+        orders: vec![(0, 6, 1001, 0, false), (1, 9, 250, 400, false), (2, 3, 99, 0, false)],
+        aliases: vec![(1, 0, 1)],
+        profiles: vec![0],
+    };
+    let csv = ran(&world, 1, 1, 0, &plain, |_| ()).files.remove("credits").unwrap();
+    let playground = Playground::new();
+    for (format, extension) in
+        [("json", "json"), ("ndjson", "jsonl"), ("parquet", "parquet"), ("arrow", "arrow")]
+    {
+        let path = playground.path(&format!("credits.{extension}"));
+        ran(&world, 1, 1, 0, &plain, |settings| settings.credits = Some(path.clone()));
+        let rows = match format {
+            "json" | "ndjson" => from_json(&path),
+            _ => from_arrow(&path),
+        };
+        assert_eq!(rows, records(&csv), "{format}");
+    }
+}
+
+/// Rows of Parquet or Arrow as the CSV would say them.
+fn from_arrow(path: &Path) -> Vec<BTreeMap<String, String>> {
+    let file = fs::File::open(path).unwrap();
+    let batches: Vec<RecordBatch> = if path.extension().unwrap() == "parquet" {
+        ParquetRecordBatchReaderBuilder::try_new(file)
+            .unwrap()
+            .build()
+            .unwrap()
+            .map(Result::unwrap)
+            .collect()
+    } else {
+        StreamReader::try_new(file, None).unwrap().map(Result::unwrap).collect()
+    };
+    let rows = concat_batches(&batches[0].schema(), &batches).unwrap();
+    let text = path.with_extension("again.csv");
+    let sink = Box::new(fs::File::create(&text).unwrap());
+    output::write(output::format("csv").unwrap(), sink, &rows).unwrap();
+    records(&fs::read_to_string(text).unwrap())
+}
+
+/// JSON rows as the CSV would say them.
+fn from_json(path: &Path) -> Vec<BTreeMap<String, String>> {
+    let text = fs::read_to_string(path).unwrap();
+    let rows: Vec<BTreeMap<String, serde_json::Value>> = if path.extension().unwrap() == "json" {
+        serde_json::from_str(&text).unwrap()
+    } else {
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let cell = |value: serde_json::Value| match value {
+        serde_json::Value::Null => String::new(),
+        serde_json::Value::String(text) => text,
+        serde_json::Value::Number(number) => number.as_f64().unwrap().to_string(),
+        other => other.to_string(),
+    };
+    rows.into_iter()
+        .map(|row| row.into_iter().map(|(name, value)| (name, cell(value))).collect())
+        .collect()
+}
