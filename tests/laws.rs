@@ -67,11 +67,11 @@ fn strings<const N: usize>(cells: [&str; N]) -> Vec<String> {
     cells.map(str::to_owned).to_vec()
 }
 
-/// The tables of a world as rows of text: name, header, rows.
-fn tables(
-    world: &World,
-    source: &dyn Fn(u8) -> String,
-) -> Vec<(&'static str, Vec<String>, Vec<Vec<String>>)> {
+/// A table as text: name, header, rows.
+type Sheet = (&'static str, Vec<String>, Vec<Vec<String>>);
+
+/// The tables of a world.
+fn tables(world: &World, source: &dyn Fn(u8) -> String) -> Vec<Sheet> {
     let sessions =
         world.sessions.iter().enumerate().map(|(at, (user, hour, origin, updated, again))| {
             // A reused id is another version of the session before it.

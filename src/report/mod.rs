@@ -19,7 +19,7 @@ use arrow::array::{
 pub use lines::{Line, Sums, lines};
 pub use rows::{CreditTable, credit_rows, journey_rows};
 pub use side::{Costs, SessionCounts, costs, session_counts};
-pub use terminal::render;
+pub use terminal::{render, render_wide};
 
 use crate::credits::share;
 use crate::engine::Credited;

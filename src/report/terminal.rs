@@ -34,6 +34,86 @@ pub fn render(report: &Report) -> String {
     text
 }
 
+/// The report as text with the models side by side: one table of amounts and one of conversions
+/// for each currency, with their totals.
+pub fn render_wide(report: &Report) -> String {
+    let mut blocks: BTreeMap<Currency, Vec<&Line>> = BTreeMap::new();
+    for (line, _) in report.cells.iter().filter(|(_, model)| *model == 0) {
+        let line = &report.lines[*line];
+        blocks.entry(line.currency).or_default().push(line);
+    }
+    let mut texts = Vec::new();
+    for (currency, lines) in blocks {
+        let amount = |credited: &Credited| thousands(&currency.format(credited.amount));
+        let conversions =
+            |credited: &Credited| thousands(&format!("{:.2}", share(credited.conversions)));
+        texts
+            .push(format!("amount \u{b7} {currency}\n\n{}", side_by_side(report, &lines, &amount)));
+        texts.push(format!(
+            "conversions \u{b7} {currency}\n\n{}",
+            side_by_side(report, &lines, &conversions)
+        ));
+    }
+    texts.join("\n")
+}
+
+fn side_by_side(report: &Report, lines: &[&Line], figure: &dyn Fn(&Credited) -> String) -> String {
+    let names = names(report);
+    let mut header: Vec<(&str, Align)> =
+        names.iter().map(|name| (name.as_str(), Align::Left)).collect();
+    header.extend(report.models.iter().map(|model| (model.as_str(), Align::Right)));
+    let shown = shown(lines);
+    let row = |names: Vec<String>, of: &[&Line]| {
+        let models = (0..report.models.len()).map(|model| {
+            let mut sum = Credited::default();
+            for line in of {
+                sum.add(&line.credited[model]);
+            }
+            figure(&sum)
+        });
+        names.into_iter().chain(models).collect::<Vec<String>>()
+    };
+    let mut rows: Vec<Vec<String>> =
+        lines[..shown].iter().map(|line| row(labels(line, names.len()), &[*line])).collect();
+    if shown < lines.len() {
+        rows.push(row(more(lines.len() - shown, names.len()), &lines[shown..]));
+    }
+    rows.push(row(label("total", names.len()), lines));
+    aligned(&header, rows)
+}
+
+/// The names of the dimensions; one without a name where there are none.
+fn names(report: &Report) -> Vec<String> {
+    let names: Vec<String> = report.by.iter().map(ToString::to_string).collect();
+    if names.is_empty() { vec![String::new()] } else { names }
+}
+
+/// How many lines are shown before the rest is summed up; one alone is not worth summing.
+fn shown(lines: &[&Line]) -> usize {
+    if lines.len() > ROWS + 1 { ROWS } else { lines.len() }
+}
+
+/// A label that stands in the first of so many columns.
+fn label(text: &str, columns: usize) -> Vec<String> {
+    let mut labels = vec![String::new(); columns];
+    text.clone_into(&mut labels[0]);
+    labels
+}
+
+fn more(lines: usize, columns: usize) -> Vec<String> {
+    label(&format!("({} more)", thousands(&lines.to_string())), columns)
+}
+
+fn labels(line: &Line, columns: usize) -> Vec<String> {
+    if line.values.is_empty() {
+        label("all", columns)
+    } else if line.unattributed && line.values.iter().all(|value| value == UNATTRIBUTED) {
+        label(UNATTRIBUTED, columns)
+    } else {
+        line.values.iter().map(|value| shortened(&printable(value))).collect()
+    }
+}
+
 /// What a row of a table shows.
 #[derive(Default)]
 struct Row {
@@ -45,28 +125,12 @@ struct Row {
 }
 
 fn block(report: &Report, model: usize, currency: Currency, lines: &[&Line]) -> String {
-    let mut header: Vec<(String, Align)> =
-        report.by.iter().map(|dimension| (dimension.to_string(), Align::Left)).collect();
-    if header.is_empty() {
-        header.push((String::new(), Align::Left));
-    }
-    let names = header.len();
-    let label = |text: &str| {
-        let mut labels = vec![String::new(); names];
-        text.clone_into(&mut labels[0]);
-        labels
-    };
-    let shown = if lines.len() > ROWS + 1 { ROWS } else { lines.len() };
+    let names = names(report);
+    let shown = shown(lines);
     let mut rows: Vec<Row> = lines[..shown]
         .iter()
         .map(|line| Row {
-            names: if line.values.is_empty() {
-                label("all")
-            } else if line.unattributed && line.values.iter().all(|value| value == UNATTRIBUTED) {
-                label(UNATTRIBUTED)
-            } else {
-                line.values.iter().map(|value| shortened(&printable(value))).collect()
-            },
+            names: labels(line, names.len()),
             sessions: line.sessions.map(|counts| counts.sessions),
             orders: Some(line.orders),
             credited: line.credited[model],
@@ -74,10 +138,9 @@ fn block(report: &Report, model: usize, currency: Currency, lines: &[&Line]) -> 
         })
         .collect();
     if shown < lines.len() {
-        let label = label(&format!("({} more)", lines.len() - shown));
-        rows.push(summed(label, &lines[shown..], model));
+        rows.push(summed(more(lines.len() - shown, names.len()), &lines[shown..], model));
     }
-    let total = summed(label("total"), lines, model);
+    let total = summed(label("total", names.len()), lines, model);
     let whole = total.credited;
     rows.push(total);
     let mut columns: Vec<&str> = Vec::new();
@@ -91,7 +154,7 @@ fn block(report: &Report, model: usize, currency: Currency, lines: &[&Line]) -> 
     // What is wider than a terminal loses what can best be done without.
     let mut spare = ["orders", "sessions"].into_iter();
     loop {
-        let text = laid_out(&header, &columns, &rows, whole, currency);
+        let text = laid_out(&names, &columns, &rows, whole, currency);
         let width = text.lines().map(|line| line.chars().count()).max().unwrap_or(0);
         match spare.next() {
             Some(column) if width > WIDTH => columns.retain(|name| *name != column),
@@ -101,14 +164,14 @@ fn block(report: &Report, model: usize, currency: Currency, lines: &[&Line]) -> 
 }
 
 fn laid_out(
-    names: &[(String, Align)],
+    names: &[String],
     columns: &[&str],
     rows: &[Row],
     whole: Credited,
     currency: Currency,
 ) -> String {
     let mut header: Vec<(&str, Align)> =
-        names.iter().map(|(name, align)| (name.as_str(), *align)).collect();
+        names.iter().map(|name| (name.as_str(), Align::Left)).collect();
     header.extend(columns.iter().map(|name| (*name, Align::Right)));
     let cells = rows.iter().map(|row| {
         let figures = columns.iter().map(|column| row.figure(column, whole, currency));
