@@ -260,7 +260,7 @@ fn resolve(config: &Config, tables: &Tables, summary: &mut Summary) -> People {
         }
     }
     if let Some(loaded) = tables.get(&Table::Users) {
-        users.insert(Table::Users, gathering.profile(&loaded.rows));
+        users.insert(Table::Users, gathering.profile(&loaded.rows, &config.reconcile));
     }
     if let Some(loaded) = tables.get(&Table::UserAliases) {
         gathering.alias(&loaded.rows);

@@ -51,6 +51,8 @@ pub(super) fn text(summary: &Summary) -> String {
         (identity.alias_conflicts, "aliases lost to an earlier one"),
         (identity.alias_self, "aliases to itself"),
         (identity.alias_cycles, "cycles of aliases"),
+        (identity.reconciled, "persons joined by a reconciliation key"),
+        (identity.key_conflicts, "not joined by a key: both authenticated"),
         (identity.authenticated_conflicts, "aliases refused: both ends authenticated"),
         (summary.touches.person_conflicts, "touches under two persons"),
         (summary.orders.person_conflicts, "orders under two persons"),

@@ -14,6 +14,7 @@ pub use settings::{Cancelled, Normalize, Settings};
 
 use crate::calendar::{DAY, parse_day, parse_duration, parse_instant, parse_zone, start_of_day};
 use crate::error::{Error, Result};
+use crate::identity::Key;
 use crate::journeys::{Dimension, MissingRate, Window};
 use crate::models::{self, Asked};
 use crate::money::{Currency, Units};
@@ -102,6 +103,8 @@ pub struct Config {
     pub missing_rate: MissingRate,
     /// Whether aliases join two authenticated users.
     pub merge_authenticated: bool,
+    /// What makes users one person beside aliases.
+    pub reconcile: Vec<Key>,
     /// The report's dimensions.
     pub by: Vec<Dimension>,
     /// The instants that are reported: from the first, before the second.
@@ -172,6 +175,11 @@ impl Config {
             currency,
             missing_rate: settings.missing_rate.unwrap_or_default(),
             merge_authenticated: settings.merge_authenticated.unwrap_or(false),
+            reconcile: settings
+                .reconcile
+                .iter()
+                .map(|key| Key::parse(key))
+                .collect::<Result<_>>()?,
             by: dimensions(&settings)?,
             period: period(&settings, zone)?,
             date_by: settings.date_by.unwrap_or_default(),

@@ -146,6 +146,16 @@ pub struct Settings {
         help_heading = "Attribution"
     )]
     pub missing_rate: Option<MissingRate>,
+    /// Join users with the same `email`, `email_md5`, `email_sha1`, `email_sha256` or `telephone`
+    #[arg(
+        long,
+        value_name = "KEY",
+        value_delimiter = ',',
+        num_args = 1..,
+        help_heading = "Attribution"
+    )]
+    #[serde(deserialize_with = "one_or_many")]
+    pub reconcile: Vec<String>,
     /// Let aliases join two authenticated users
     #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Attribution")]
     pub merge_authenticated: Option<bool>,
@@ -309,6 +319,7 @@ impl Settings {
             currency: self.currency.or(file.currency),
             missing_rate: self.missing_rate.or(file.missing_rate),
             merge_authenticated: self.merge_authenticated.or(file.merge_authenticated),
+            reconcile: many(self.reconcile, file.reconcile),
             by: many(self.by, file.by),
             from: self.from.or(file.from),
             to: self.to.or(file.to),

@@ -34,6 +34,8 @@ pub enum Outcome {
     Cycle,
     /// It has only one to itself.
     SelfAlias,
+    /// It shares a reconciliation key with another person.
+    Reconciled,
 }
 
 impl Outcome {
@@ -45,6 +47,7 @@ impl Outcome {
             Self::Conflict => "conflict",
             Self::Cycle => "cycle",
             Self::SelfAlias => "self",
+            Self::Reconciled => "reconciled",
         }
     }
 }
@@ -63,7 +66,7 @@ pub struct Resolved {
 }
 
 /// An instant that sorts after every other where it is not known.
-fn or_never(at: Option<i64>) -> (bool, Option<i64>) {
+pub(super) fn or_never(at: Option<i64>) -> (bool, Option<i64>) {
     (at.is_none(), at)
 }
 

@@ -5,10 +5,12 @@
 //! writes persons and the audit. Not for merging the rows themselves: that is `merge`.
 
 mod aliases;
+mod keys;
 mod tables;
 mod versions;
 
 pub use aliases::{Alias, Outcome, Resolved, resolve_aliases};
+pub use keys::Key;
 pub use tables::{audit_table, persons_table};
 pub use versions::{Merged, one_row_per_id};
 
@@ -72,6 +74,10 @@ pub struct Account {
     pub alias_cycles: u64,
     /// Aliases that were refused because both ends are authenticated.
     pub authenticated_conflicts: u64,
+    /// Persons that joined another by a reconciliation key.
+    pub reconciled: u64,
+    /// Persons that did not, because both are authenticated.
+    pub key_conflicts: u64,
 }
 
 /// Collects users and what is said of them, then resolves persons.
@@ -80,6 +86,7 @@ pub struct Gathering {
     users: Interner,
     facts: Vec<UserFacts>,
     aliases: Vec<Alias>,
+    tokens: Vec<(keys::Token, u32)>,
 }
 
 impl Gathering {
@@ -94,9 +101,11 @@ impl Gathering {
         codes
     }
 
-    /// Takes in the users table. Returns the user of each row.
-    pub fn profile(&mut self, rows: &RecordBatch) -> Vec<u32> {
+    /// Takes in the users table, with the keys that say who is one person. Returns the user of
+    /// each row.
+    pub fn profile(&mut self, rows: &RecordBatch, keys: &[Key]) -> Vec<u32> {
         let codes = self.meet(rows, "external_id");
+        self.tokens.extend(keys::tokens(rows, &codes, keys));
         self.learn(rows, &codes, "");
         for code in &codes {
             self.facts[*code as usize].profile = true;
@@ -119,8 +128,9 @@ impl Gathering {
 
     /// Follows every alias; `merge_authenticated` allows two authenticated users to be one person.
     pub fn resolve(self, merge_authenticated: bool) -> Identity {
-        let Self { users, facts, aliases } = self;
-        let resolved = resolve_aliases(&users, &facts, aliases, merge_authenticated);
+        let Self { users, facts, aliases, tokens } = self;
+        let mut resolved = resolve_aliases(&users, &facts, aliases, merge_authenticated);
+        keys::join(&users, &facts, tokens, &mut resolved);
         let mut account = resolved.account;
         account.users = users.len() as u64;
         let count = |wanted: &dyn Fn(usize) -> bool| {
