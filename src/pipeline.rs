@@ -89,7 +89,7 @@ pub fn run(config: &Config, progress: &dyn Progress) -> Result<Finished> {
     progress.stage("reporting");
     let report = make_report(config, &tables, &merged, &ordered, &labels, &sums, &mut summary)?;
     account(config, &ordered, &sums, &report, &mut summary)?;
-    let staged = writers.finish(config, &tables, &people, &ordered.rejects, &report, &summary)?;
+    let staged = writers.finish(config, &tables, &people, &ordered, &report, &summary)?;
     Ok(Finished { report, summary, staged })
 }
 
@@ -701,7 +701,7 @@ impl Writers {
         config: &Config,
         tables: &Tables,
         people: &People,
-        rejects: &[Reject],
+        ordered: &Ordered,
         report: &Report,
         summary: &Summary,
     ) -> Result<Vec<Staged>> {
@@ -720,13 +720,16 @@ impl Writers {
             let profiles = tables
                 .get(&Table::Users)
                 .map(|loaded| (&loaded.rows, people.users[&Table::Users].as_slice()));
-            write(output, &persons_table(&people.identity, profiles)?)?;
+            let persons = persons_table(&people.identity, profiles)?;
+            let currencies = &ordered.amounts.currencies;
+            let orders = &ordered.orders;
+            write(output, &report::with_orders(&persons, &people.identity, orders, currencies)?)?;
         }
         if let Some(output) = &outputs.identity {
             write(output, &audit_table(&people.identity)?)?;
         }
         if let Some(output) = &outputs.rejects {
-            write(output, &rejects_table(rejects)?)?;
+            write(output, &rejects_table(&ordered.rejects)?)?;
         }
         if let Some(path) = &outputs.report {
             let file = Staged::new(path)?;
