@@ -60,7 +60,7 @@ fn select_a_journey(bencher: Bencher<'_, '_>, touches: usize) {
     let order_at = touches.at[touches.at.len() - 1];
     let mut selected = Selected::default();
     bencher.bench_local(|| {
-        selected.select(&window, &touches, touches.of(0), black_box(order_at), None);
+        selected.select(&window, &touches, touches.of(0), black_box(order_at), None, None);
         selected.touches.len()
     });
 }

@@ -36,6 +36,7 @@ pub mod identity;
 pub mod touchpoints;
 pub mod journeys;
 pub mod models;
+pub mod vouchers;
 pub mod credits;
 pub mod engine;
 pub mod report;

@@ -24,6 +24,7 @@ use crate::schema::{Table, UTM};
 use crate::summary::{Summary, prove};
 use crate::touchpoints;
 use crate::validate::{Reject, Rule, rejects_table};
+use crate::vouchers::{self, Replacement};
 
 /// Who is told how far a run has come, from any thread.
 pub trait Progress: Sync {
@@ -78,9 +79,10 @@ pub fn run(config: &Config, progress: &dyn Progress) -> Result<Finished> {
     progress.stage("resolving identity");
     let people = resolve(config, &tables, &mut summary);
     progress.stage("merging versions");
-    let merged = merge(&mut tables, &people, &mut summary)?;
+    let mut merged = merge(&mut tables, &people, &mut summary)?;
     progress.stage("ordering touches");
-    let ordered = order(config, &tables, &merged, &people, &mut summary)?;
+    let mut ordered = order(config, &tables, &merged, &people, &mut summary)?;
+    reattribute(config, &mut merged, &mut ordered)?;
     check_rejects(config, &tables, &ordered.rejects, &mut summary)?;
     let labels = label(config, &merged, &ordered)?;
     progress.stage("attributing orders");
@@ -204,6 +206,9 @@ fn needs(config: &Config, table: Table) -> Needs {
         Table::Devices => names.extend(touchpoints::DEVICE_COLUMNS),
         Table::Orders => {
             names.insert("conversion_type");
+            if !config.vouchers.is_empty() {
+                names.insert("discount_codes");
+            }
             names.insert(config.amount.as_deref().unwrap_or(DEFAULT_AMOUNT));
             names.extend(config.by.iter().filter_map(|dimension| match dimension {
                 Dimension::Order(column) => Some(column.as_str()),
@@ -215,6 +220,9 @@ fn needs(config: &Config, table: Table) -> Needs {
             names.extend(touch_columns(config));
             let by_device =
                 touch_columns(config).any(|name| touchpoints::DEVICE_COLUMNS.contains(&name));
+            if !config.vouchers.is_empty() {
+                names.extend(UTM);
+            }
             if config.outputs.credits.is_some() {
                 names.extend(UTM);
                 names.extend(["domain_id", "device_external_id", "device_type"]);
@@ -323,6 +331,7 @@ struct Ordered {
     amounts: Amounts,
     rates: Option<Rates>,
     rejects: Vec<Reject>,
+    replacements: Vec<Replacement>,
 }
 
 fn order(
@@ -359,7 +368,20 @@ fn order(
         .flat_map(|loaded| loaded.rejects.clone())
         .collect();
     rejects.extend(without_rate(tables, merged, &amounts));
-    Ok(Ordered { touches, orders, amounts, rates, rejects })
+    Ok(Ordered { touches, orders, amounts, rates, rejects, replacements: Vec::new() })
+}
+
+/// Lets discount codes say where their orders came from.
+fn reattribute(config: &Config, merged: &mut MergedTables, ordered: &mut Ordered) -> Result<()> {
+    ordered.replacements = vouchers::reattribute(
+        &config.vouchers,
+        &config.window,
+        &mut ordered.touches,
+        &mut merged.touches,
+        &ordered.orders,
+        &merged.orders.rows,
+    )?;
+    Ok(())
 }
 
 /// Orders that are rejected for want of a rate, by the file's name only: their rows were merged.
@@ -485,6 +507,7 @@ fn attribute(
         touch_cells: &named.touch_cells,
         unattributed: if named.has_touch_dimensions { UNATTRIBUTED_CELL } else { 0 },
         order_cells: &named.order_cells,
+        replacements: &ordered.replacements,
         window: config.window,
         models: &config.models,
         date_by: config.date_by,

@@ -49,6 +49,8 @@ pub enum Kind {
     Number,
     /// An amount of the row's currency.
     Money,
+    /// Several texts: a list, or text divided by commas.
+    Texts,
     /// Anything that can be a label; nothing is known of it.
     Any,
 }
@@ -64,6 +66,7 @@ impl Kind {
             Self::Flag => "flag",
             Self::Number => "number",
             Self::Money => "money",
+            Self::Texts => "texts",
             Self::Any => "dimension",
         }
     }
@@ -78,6 +81,7 @@ impl Kind {
             Self::Flag => "true or false",
             Self::Number => "a number",
             Self::Money => "an integer of minor units, a decimal or a float of major units",
+            Self::Texts => "a list of texts, or text divided by commas",
             Self::Any => "text, a number, true or false, or a time",
         }
     }
@@ -183,6 +187,7 @@ const ORDERS: &[Column] = &[
     optional("total_price", Kind::Money),
     optional("refunded_price", Kind::Money),
     optional("currency", Kind::Text),
+    optional("discount_codes", Kind::Texts),
     optional("cancelled_at", Kind::Time),
     optional("conversion_type", Kind::Text),
     optional("user_created_at", Kind::Time),

@@ -23,6 +23,11 @@ pub const NO_MEDIUM: &str = "none";
 /// What a device says of a touch.
 pub const DEVICE_COLUMNS: [&str; 3] = ["device_type", "browser", "os"];
 
+/// Whether a source is a direct visit, given as such or for want of one.
+pub fn is_direct(source: &str) -> bool {
+    matches!(source, "direct" | "(direct)")
+}
+
 /// Sessions, then views, with the columns of both.
 pub fn append(sessions: &RecordBatch, views: &RecordBatch) -> Result<RecordBatch> {
     let mut fields: Vec<Arc<Field>> = sessions.schema().fields().iter().map(Arc::clone).collect();
@@ -91,7 +96,7 @@ pub fn with_devices(touches: &RecordBatch, devices: &RecordBatch) -> Result<Reco
 }
 
 /// The batch with a column put in the place of the one of its name, or at the end.
-fn with_column(rows: &RecordBatch, name: &str, column: ArrayRef) -> Result<RecordBatch> {
+pub(crate) fn with_column(rows: &RecordBatch, name: &str, column: ArrayRef) -> Result<RecordBatch> {
     let mut fields: Vec<Arc<Field>> = rows.schema().fields().iter().map(Arc::clone).collect();
     let mut columns = rows.columns().to_vec();
     let field = Arc::new(Field::new(name, column.data_type().clone(), true));

@@ -169,6 +169,10 @@ fn failures(case: &Path, layout: Layout) -> Vec<String> {
     for output in OUTPUTS {
         arguments.extend([format!("--{output}"), format!("{output}.csv")]);
     }
+    let workspace = case.join("apportion.toml");
+    if workspace.exists() {
+        fs::copy(workspace, playground.path("apportion.toml")).unwrap();
+    }
     let output = playground.run(&arguments);
     let (stdout, stderr) = said(&output);
     let mut failures = Vec::new();

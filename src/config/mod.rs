@@ -21,6 +21,7 @@ use crate::money::{Currency, Units};
 use crate::output::{self, Format};
 use crate::schema::{Mapping, Table};
 use crate::validate::MaxRejects;
+use crate::vouchers::Vouchers;
 
 /// The commented workspace file that `apportion init` writes.
 pub const TEMPLATE: &str = include_str!("apportion.toml");
@@ -103,6 +104,8 @@ pub struct Config {
     pub missing_rate: MissingRate,
     /// Whether aliases join two authenticated users.
     pub merge_authenticated: bool,
+    /// What discount codes say of where an order came from.
+    pub vouchers: Vouchers,
     /// What makes users one person beside aliases.
     pub reconcile: Vec<Key>,
     /// The report's dimensions.
@@ -180,6 +183,7 @@ impl Config {
                 .iter()
                 .map(|key| Key::parse(key))
                 .collect::<Result<_>>()?,
+            vouchers: Vouchers::new(&settings.vouchers)?,
             by: dimensions(&settings)?,
             period: period(&settings, zone)?,
             date_by: settings.date_by.unwrap_or_default(),

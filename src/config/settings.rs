@@ -12,6 +12,7 @@ use crate::config::DateBy;
 use crate::error::{Error, Result};
 use crate::journeys::{DirectPolicy, MissingRate, ViewPolicy};
 use crate::money::Units;
+use crate::vouchers::Origin;
 
 /// What is done with cancelled orders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, clap::ValueEnum)]
@@ -255,6 +256,9 @@ pub struct Settings {
     #[arg(long, value_name = "N", help_heading = "Running")]
     pub threads: Option<usize>,
 
+    /// What discount codes say of where an order came from.
+    #[arg(skip)]
+    pub vouchers: BTreeMap<String, Origin>,
     /// The workspace's own models: a set of parameters under a name of its own.
     #[arg(skip)]
     #[serde(deserialize_with = "named_models")]
@@ -337,6 +341,7 @@ impl Settings {
             rejects: self.rejects.or(file.rejects),
             summary: self.summary.or(file.summary),
             threads: self.threads.or(file.threads),
+            vouchers: file.vouchers,
             models: file.models,
         }
     }

@@ -8,6 +8,7 @@ use crate::engine::UNATTRIBUTED_CELL;
 use crate::error::{Error, Result};
 use crate::journeys::{Orders, Role, Selected, Touches, Window, previous_orders};
 use crate::models::Asked;
+use crate::vouchers::Replacement;
 
 /// What is the same for every partition of a run.
 #[derive(Clone, Copy)]
@@ -23,6 +24,8 @@ pub struct Work<'a> {
     pub unattributed: u32,
     /// The combination of dimensions of each order.
     pub order_cells: &'a [u32],
+    /// Touches that stand in the place of others in one order's journey, by order.
+    pub replacements: &'a [Replacement],
     /// The rules of a journey's window.
     pub window: Window,
     /// The models.
@@ -37,6 +40,15 @@ pub struct Work<'a> {
     pub credits: bool,
     /// Whether each order's journey is wanted.
     pub journeys: bool,
+}
+
+impl Work<'_> {
+    /// The touch of an order that another stands in the place of, and that other.
+    fn replaced(&self, order: usize) -> Option<(u32, u32)> {
+        let order = u32::try_from(order).ok()?;
+        let found = self.replacements.binary_search_by_key(&order, |replacement| replacement.order);
+        found.ok().map(|at| (self.replacements[at].from, self.replacements[at].to))
+    }
 }
 
 /// Some whole persons.
@@ -182,7 +194,15 @@ fn attribute_person(
             continue;
         }
         let (order_at, previous) = (work.orders.at[order], scratch.previous[at]);
-        scratch.selected.select(&work.window, work.touches, touches.clone(), order_at, previous);
+        let replaced = work.replaced(order);
+        scratch.selected.select(
+            &work.window,
+            work.touches,
+            touches.clone(),
+            order_at,
+            previous,
+            replaced,
+        );
         attribute_order(work, person, order, is_first, partial, scratch)?;
     }
     Ok(())

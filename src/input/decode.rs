@@ -3,6 +3,7 @@
 //! | kind | canonical Arrow type |
 //! |---|---|
 //! | id, text, any | `Utf8View`; text is trimmed, and empty is null |
+//! | texts | `Utf8View`, divided by commas |
 //! | time | `Timestamp(Microsecond, UTC)` |
 //! | day | `Date32` |
 //! | flag | `Boolean` |
@@ -58,7 +59,7 @@ pub(super) struct Amounts<'a> {
 /// The canonical Arrow type of a kind.
 pub(super) fn canonical_type(kind: Kind) -> DataType {
     match kind {
-        Kind::Id | Kind::Text | Kind::Any => DataType::Utf8View,
+        Kind::Id | Kind::Text | Kind::Texts | Kind::Any => DataType::Utf8View,
         Kind::Time => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
         Kind::Day => DataType::Date32,
         Kind::Flag => DataType::Boolean,
@@ -91,6 +92,7 @@ pub(super) fn decode(
     match kind {
         Kind::Id => ids(plain),
         Kind::Text => kind_of_text(plain.data_type()).then(|| text(plain, lower)).flatten(),
+        Kind::Texts => texts(plain),
         Kind::Any => text(plain, lower),
         Kind::Time => times(plain),
         Kind::Day => days(plain),
@@ -153,6 +155,28 @@ fn text(array: &ArrayRef, lower: bool) -> Option<Decoded> {
         }
     }
     Some(Decoded::good(tidy.finish()))
+}
+
+/// A list of texts as one text, divided by commas.
+fn texts(array: &ArrayRef) -> Option<Decoded> {
+    if kind_of_text(array.data_type()) {
+        return text(array, false);
+    }
+    let lists = match array.data_type() {
+        DataType::List(item) | DataType::LargeList(item) if kind_of_text(item.data_type()) => {
+            cast(array, &DataType::LargeList(Arc::clone(item))).ok()?
+        }
+        _ => return None,
+    };
+    let joined: StringViewArray = lists
+        .as_list::<i64>()
+        .iter()
+        .map(|list| {
+            let codes = views(&list?)?;
+            Some(codes.iter().flatten().collect::<Vec<_>>().join(","))
+        })
+        .collect();
+    text(&(Arc::new(joined) as ArrayRef), false)
 }
 
 fn times(array: &ArrayRef) -> Option<Decoded> {

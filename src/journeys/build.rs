@@ -15,6 +15,7 @@ use crate::identity::external_ids;
 use crate::ids::{Interner, group_rows};
 use crate::journeys::{Orders, Touches};
 use crate::money::{Currency, convert, rate_from_f64};
+use crate::touchpoints::is_direct;
 
 /// The touches of all persons, from merged sessions followed by merged views.
 ///
@@ -39,8 +40,7 @@ fn direct_touches(rows: &RecordBatch) -> Vec<bool> {
     let Some(sources) = rows.column_by_name("utm_source") else {
         return vec![true; rows.num_rows()];
     };
-    let direct = |source: &str| matches!(source, "direct" | "(direct)");
-    sources.as_string_view().iter().map(|source| source.is_none_or(direct)).collect()
+    sources.as_string_view().iter().map(|source| source.is_none_or(is_direct)).collect()
 }
 
 /// Exchange rates towards one currency.

@@ -68,7 +68,8 @@ impl Selected {
 
     /// Selects the touches of an order at `order_at` among its person's touches `of`.
     ///
-    /// `previous` is when the person's previous order was, where there is one.
+    /// `previous` is when the person's previous order was, where there is one; `replaced` names a
+    /// touch of this order and the one that stands in its place.
     ///
     /// ```text
     ///        t − lookback          previous                     t
@@ -83,6 +84,7 @@ impl Selected {
         of: Range<usize>,
         order_at: i64,
         previous: Option<i64>,
+        replaced: Option<(u32, u32)>,
     ) {
         self.touches.clear();
         let times = &touches.at[of.clone()];
@@ -120,6 +122,11 @@ impl Selected {
             }
             #[expect(clippy::cast_possible_truncation, reason = "touches are numbered in 32 bits")]
             self.touches.push(touch as u32);
+        }
+        if let Some((from, to)) = replaced
+            && let Some(touch) = self.touches.iter_mut().rev().find(|touch| **touch == from)
+        {
+            *touch = to;
         }
         if window.direct == DirectPolicy::Skip
             && self.touches.iter().any(|touch| !touches.direct[*touch as usize])
@@ -190,7 +197,7 @@ mod tests {
     ) -> Vec<u32> {
         let mut selected = Selected::default();
         let touches = touches(of);
-        selected.select(window, &touches, touches.of(0), order_at, previous);
+        selected.select(window, &touches, touches.of(0), order_at, previous, None);
         selected.touches
     }
 

@@ -131,7 +131,7 @@ fn typed(kind: Kind, cells: &[Option<&str>]) -> ArrayRef {
                 Arc::new(cells.iter().map(|cell| (*cell)?.parse().ok()).collect::<Float64Array>())
             }
         },
-        Kind::Id | Kind::Text | Kind::Any => text(),
+        Kind::Id | Kind::Text | Kind::Texts | Kind::Any => text(),
     }
 }
 
