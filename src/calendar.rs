@@ -86,6 +86,11 @@ pub fn day_of(instant: i64, zone: Tz) -> NaiveDate {
     utc(instant).with_timezone(&zone).date_naive()
 }
 
+/// An instant by the clock of a zone.
+pub fn local_time(instant: i64, zone: Tz) -> NaiveDateTime {
+    utc(instant).with_timezone(&zone).naive_local()
+}
+
 /// The first instant of a calendar day in a zone, also where midnight does not exist.
 pub fn start_of_day(day: NaiveDate, zone: Tz) -> i64 {
     let midnight = day.and_time(NaiveTime::MIN);

@@ -18,7 +18,8 @@ use crate::journeys::{
 };
 use crate::output::{self, Staged, TableWriter};
 use crate::report::{
-    self, Costs, CreditTable, Measures, Report, SessionCounts, Sums, credit_rows, journey_rows,
+    self, Costs, CreditTable, Measures, Report, SessionCounts, Steps, Sums, credit_rows,
+    journey_rows,
 };
 use crate::schema::{Table, UTM};
 use crate::summary::{Summary, prove};
@@ -79,7 +80,7 @@ pub fn run(config: &Config, progress: &dyn Progress) -> Result<Finished> {
     progress.stage("resolving identity");
     let people = resolve(config, &tables, &mut summary);
     progress.stage("merging versions");
-    let mut merged = merge(&mut tables, &people, &mut summary)?;
+    let mut merged = merge(config, &mut tables, &people, &mut summary)?;
     progress.stage("ordering touches");
     let mut ordered = order(config, &tables, &merged, &people, &mut summary)?;
     reattribute(config, &mut merged, &mut ordered)?;
@@ -179,6 +180,8 @@ fn check_dimensions(config: &Config) -> Result<()> {
     let mut of_touches = columns(Table::Sessions)?;
     of_touches.extend(columns(Table::Postviews)?);
     of_touches.extend(touchpoints::DEVICE_COLUMNS.map(str::to_owned));
+    of_touches.extend(touchpoints::LOCAL_COLUMNS.map(str::to_owned));
+    of_touches.insert(touchpoints::DOMAIN_TYPE.to_owned());
     for dimension in &config.by {
         let known = match dimension {
             Dimension::Touch(column) => of_touches.contains(column),
@@ -225,10 +228,15 @@ fn needs(config: &Config, table: Table) -> Needs {
             }
             if config.outputs.credits.is_some() {
                 names.extend(UTM);
+            }
+            if config.outputs.credits.is_some() || config.outputs.journeys.is_some() {
                 names.extend(["domain_id", "device_external_id", "device_type"]);
             }
             if by_device {
                 names.insert("device_external_id");
+            }
+            if touch_columns(config).any(|name| name == touchpoints::DOMAIN_TYPE) {
+                names.insert("domain_id");
             }
             if counts_sessions(config) {
                 names.extend(["duration", "interactions_count"]);
@@ -287,7 +295,12 @@ struct MergedTables {
     orders: Merged,
 }
 
-fn merge(tables: &mut Tables, people: &People, summary: &mut Summary) -> Result<MergedTables> {
+fn merge(
+    config: &Config,
+    tables: &mut Tables,
+    people: &People,
+    summary: &mut Summary,
+) -> Result<MergedTables> {
     let devices = tables.get(&Table::Devices).map(|loaded| loaded.rows.clone());
     let mut one = |table: Table| -> Result<Option<Merged>> {
         let Some(loaded) = tables.get_mut(&table) else { return Ok(None) };
@@ -321,6 +334,9 @@ fn merge(tables: &mut Tables, people: &People, summary: &mut Summary) -> Result<
         Some(devices) => touchpoints::with_devices(&touches, &devices)?,
         None => touches,
     };
+    let touches = touchpoints::with_domain_type(&touches, &config.domain_types)?;
+    let columns: Vec<&str> = touch_columns(config).collect();
+    let touches = touchpoints::with_local_time(&touches, &columns, config.zone)?;
     Ok(MergedTables { touches, touch_persons, sessions: count, orders })
 }
 
@@ -423,8 +439,8 @@ struct Named {
     touch_cells: Vec<u32>,
     order_cells: Vec<u32>,
     has_touch_dimensions: bool,
-    /// The steps that paths are made of, where they are not the touch dimensions.
-    steps: Option<Combined>,
+    /// What journeys are made of, where they are wanted.
+    steps: Option<Steps>,
 }
 
 fn label(config: &Config, merged: &MergedTables, ordered: &Ordered) -> Result<Named> {
@@ -467,11 +483,16 @@ fn label(config: &Config, merged: &MergedTables, ordered: &Ordered) -> Result<Na
         if columns.is_empty() {
             columns = vec!["utm_source", "utm_medium"];
         }
-        let labels: Vec<Labels> = columns
-            .into_iter()
-            .map(|column| in_order(Labels::of_column(&merged.touches, column), &touches.row))
-            .collect();
-        combine(&labels, touches.row.len())
+        let named =
+            |column: &str| in_order(Labels::of_column(&merged.touches, column), &touches.row);
+        let labels: Vec<Labels> = columns.into_iter().map(named).collect();
+        Steps {
+            path: combine(&labels, touches.row.len()),
+            device_types: named("device_type"),
+            devices: named("device_external_id"),
+            domains: named("domain_id"),
+            domain_types: named(touchpoints::DOMAIN_TYPE),
+        }
     });
     let has_touch_dimensions = !of_touch.is_empty();
     let mut touches = combine(&of_touch, touches.row.len());

@@ -2,14 +2,18 @@
 //!
 //! Done after merging, so that a default never overwrites a real value.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, RecordBatch, StringViewArray, UInt32Array, new_null_array,
 };
 use arrow::compute::{concat, take};
-use arrow::datatypes::{Field, Schema};
+use arrow::datatypes::{Field, Schema, TimestampMicrosecondType};
+use chrono::{Datelike, Timelike};
+use chrono_tz::Tz;
 
+use crate::calendar::{local_time, parse_zone};
 use crate::error::Result;
 use crate::identity::external_ids;
 use crate::ids::Interner;
@@ -22,6 +26,13 @@ pub const NO_MEDIUM: &str = "none";
 
 /// What a device says of a touch.
 pub const DEVICE_COLUMNS: [&str; 3] = ["device_type", "browser", "os"];
+
+/// When a touch was, by the clock of where it was made; Monday is 0.
+pub const LOCAL_COLUMNS: [&str; 5] =
+    ["local_year", "local_month", "local_day", "local_weekday", "local_hour"];
+
+/// What kind of place a touch's domain is: `web`, `app`, `marketplace`, `telephone`, `retail`.
+pub const DOMAIN_TYPE: &str = "domain_type";
 
 /// Whether a source is a direct visit, given as such or for want of one.
 pub fn is_direct(source: &str) -> bool {
@@ -93,6 +104,58 @@ pub fn with_devices(touches: &RecordBatch, devices: &RecordBatch) -> Result<Reco
         touches = with_column(&touches, name, known)?;
     }
     Ok(touches)
+}
+
+/// Adds the wanted parts of the local date: in the touch's own time zone, else in `zone`.
+pub fn with_local_time(touches: &RecordBatch, wanted: &[&str], zone: Tz) -> Result<RecordBatch> {
+    if !LOCAL_COLUMNS.iter().any(|name| wanted.contains(name)) {
+        return Ok(touches.clone());
+    }
+    let times = touches.column_by_name("created_at");
+    let zones = touches.column_by_name("timezone").map(|zones| zones.as_string_view());
+    let times = times.map(|times| times.as_primitive::<TimestampMicrosecondType>().values());
+    let mut known: (Option<&str>, Tz) = (None, zone);
+    let local: Vec<_> = times
+        .into_iter()
+        .flatten()
+        .enumerate()
+        .map(|(row, at)| {
+            let own = zones.filter(|zones| zones.is_valid(row)).map(|zones| zones.value(row));
+            if own != known.0 {
+                known = (own, own.and_then(parse_zone).unwrap_or(zone));
+            }
+            local_time(*at, known.1)
+        })
+        .collect();
+    let mut touches = touches.clone();
+    for name in LOCAL_COLUMNS.into_iter().filter(|name| wanted.contains(name)) {
+        let parts: StringViewArray = local
+            .iter()
+            .map(|at| {
+                Some(match name {
+                    "local_year" => at.year().to_string(),
+                    "local_month" => at.month().to_string(),
+                    "local_day" => at.day().to_string(),
+                    "local_weekday" => at.weekday().num_days_from_monday().to_string(),
+                    _ => at.hour().to_string(),
+                })
+            })
+            .collect();
+        touches = with_column(&touches, name, Arc::new(parts))?;
+    }
+    Ok(touches)
+}
+
+/// Adds the type of each touch's domain, where the workspace says it.
+pub fn with_domain_type(
+    touches: &RecordBatch,
+    types: &BTreeMap<String, String>,
+) -> Result<RecordBatch> {
+    let Some(domains) = touches.column_by_name("domain_id") else { return Ok(touches.clone()) };
+    let domains = domains.as_string_view().iter();
+    let of_domain: StringViewArray =
+        domains.map(|domain| types.get(domain?).map(String::as_str)).collect();
+    with_column(touches, DOMAIN_TYPE, Arc::new(of_domain))
 }
 
 /// The batch with a column put in the place of the one of its name, or at the end.

@@ -170,7 +170,10 @@ fn with_origins(
         let said: StringViewArray = origins
             .iter()
             .map(|origin| {
-                origin.get(name).map(String::as_str).or_else(|| (name == "utm_medium").then_some(NO_MEDIUM))
+                origin
+                    .get(name)
+                    .map(String::as_str)
+                    .or_else(|| (name == "utm_medium").then_some(NO_MEDIUM))
             })
             .collect();
         copies = with_column(&copies, &format!("via_{name}"), original)?;

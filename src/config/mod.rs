@@ -104,6 +104,8 @@ pub struct Config {
     pub missing_rate: MissingRate,
     /// Whether aliases join two authenticated users.
     pub merge_authenticated: bool,
+    /// The type of each domain that the workspace describes.
+    pub domain_types: BTreeMap<String, String>,
     /// What discount codes say of where an order came from.
     pub vouchers: Vouchers,
     /// What makes users one person beside aliases.
@@ -183,6 +185,7 @@ impl Config {
                 .iter()
                 .map(|key| Key::parse(key))
                 .collect::<Result<_>>()?,
+            domain_types: domain_types(&settings),
             vouchers: Vouchers::new(&settings.vouchers)?,
             by: dimensions(&settings)?,
             period: period(&settings, zone)?,
@@ -218,6 +221,11 @@ fn inputs(settings: &Settings) -> BTreeMap<Table, Vec<String>> {
     .filter(|(_, paths)| !paths.is_empty())
     .map(|(table, paths)| (table, paths.clone()))
     .collect()
+}
+
+fn domain_types(settings: &Settings) -> BTreeMap<String, String> {
+    let types = settings.domains.iter();
+    types.map(|(domain, kind)| (domain.clone(), kind.name().to_owned())).collect()
 }
 
 fn mappings(settings: &Settings) -> Result<BTreeMap<Table, Mapping>> {

@@ -25,6 +25,35 @@ pub enum Cancelled {
     Include,
 }
 
+/// What kind of place a domain is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DomainType {
+    /// A web site.
+    Web,
+    /// An app.
+    App,
+    /// A place on somebody else's site.
+    Marketplace,
+    /// Calls.
+    Telephone,
+    /// A shop with a door.
+    Retail,
+}
+
+impl DomainType {
+    /// The type's name in tables.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Web => "web",
+            Self::App => "app",
+            Self::Marketplace => "marketplace",
+            Self::Telephone => "telephone",
+            Self::Retail => "retail",
+        }
+    }
+}
+
 /// What is done to the letters of utm fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
@@ -256,6 +285,9 @@ pub struct Settings {
     #[arg(long, value_name = "N", help_heading = "Running")]
     pub threads: Option<usize>,
 
+    /// What kind of place each domain is.
+    #[arg(skip)]
+    pub domains: BTreeMap<String, DomainType>,
     /// What discount codes say of where an order came from.
     #[arg(skip)]
     pub vouchers: BTreeMap<String, Origin>,
@@ -341,6 +373,7 @@ impl Settings {
             rejects: self.rejects.or(file.rejects),
             summary: self.summary.or(file.summary),
             threads: self.threads.or(file.threads),
+            domains: file.domains,
             vouchers: file.vouchers,
             models: file.models,
         }

@@ -19,7 +19,7 @@ use arrow::array::{
 
 pub use lines::{Line, Sums, lines};
 pub use persons::with_orders;
-pub use rows::{CreditTable, credit_rows, journey_rows};
+pub use rows::{CreditTable, Steps, credit_rows, journey_rows};
 pub use side::{Costs, SessionCounts, costs, session_counts};
 pub use terminal::{render, render_wide};
 

@@ -13,7 +13,7 @@ use crate::credits::share;
 use crate::engine::{CreditRows, JourneyRows};
 use crate::error::Result;
 use crate::identity::external_ids;
-use crate::journeys::{Combined, Orders, Path, Role, Touches};
+use crate::journeys::{Combined, Labels, NOT_SET, Orders, Path, Role, Touches};
 use crate::money::Currency;
 use crate::report::{decimals, texts};
 use crate::schema::UTM;
@@ -186,26 +186,43 @@ fn order_users(table: &CreditTable<'_>, orders: &[u32]) -> Result<ArrayRef> {
     })
 }
 
+/// What the journeys of a run are made of, for each touch by its position.
+#[derive(Debug, Clone, Default)]
+pub struct Steps {
+    /// What paths are made of.
+    pub path: Combined,
+    /// The touch's device type.
+    pub device_types: Labels,
+    /// The touch's device.
+    pub devices: Labels,
+    /// The touch's domain.
+    pub domains: Labels,
+    /// What kind of place that is.
+    pub domain_types: Labels,
+}
+
 /// The journeys of a partition: one row an order.
 ///
-/// `steps` are the combinations of each touch by its position, which paths are made of. Columns:
+/// Device types and domains have paths of their own, and the number of distinct ones: of types,
+/// of devices, of domains and of their types, not counting touches that name none. Columns:
 /// `order_external_id`, `person`, `user_external_id`, `order_at`, `conversion_type`, `amount`,
 /// `currency`, `touches`, `path`, `path_hash`, `time_to_conversion` (seconds, of the first touch),
-/// `is_first_conversion`.
+/// `is_first_conversion`, `device_type_path`, `device_types`, `devices`, `domain_path`, `domains`,
+/// `domain_type_path`, `domain_types`.
 pub fn journey_rows(
     table: &CreditTable<'_>,
     rows: &JourneyRows,
-    steps: &Combined,
+    steps: &Steps,
     kinds: &[String],
 ) -> Result<RecordBatch> {
-    let labels: Vec<String> = steps.values.iter().map(|values| values.join(" / ")).collect();
+    let labels: Vec<String> = steps.path.values.iter().map(|values| values.join(" / ")).collect();
     let orders = &rows.order;
     let journeys: Vec<&[u32]> =
         rows.starts.windows(2).map(|range| &rows.touches[range[0]..range[1]]).collect();
     let mut path = Path::default();
     let (mut paths, mut hashes) = (Vec::new(), Vec::new());
     for journey in &journeys {
-        path.take(journey.iter().map(|touch| steps.codes[*touch as usize]));
+        path.take(journey.iter().map(|touch| steps.path.codes[*touch as usize]));
         paths.push(path.text(&labels));
         hashes.push(path.hash(&labels));
     }
@@ -239,8 +256,38 @@ pub fn journey_rows(
             "is_first_conversion",
             Arc::new(rows.first.iter().map(|first| Some(*first)).collect::<BooleanArray>()),
         ),
+        ("device_type_path", funnel(&journeys, &steps.device_types)),
+        ("device_types", distinct(&journeys, &steps.device_types)),
+        ("devices", distinct(&journeys, &steps.devices)),
+        ("domain_path", funnel(&journeys, &steps.domains)),
+        ("domains", distinct(&journeys, &steps.domains)),
+        ("domain_type_path", funnel(&journeys, &steps.domain_types)),
+        ("domain_types", distinct(&journeys, &steps.domain_types)),
     ];
     Ok(RecordBatch::try_from_iter_with_nullable(
         columns.into_iter().map(|(name, column)| (name, column, true)),
     )?)
+}
+
+/// The path of each journey through labels.
+fn funnel(journeys: &[&[u32]], labels: &Labels) -> ArrayRef {
+    let mut path = Path::default();
+    let mut text = |journey: &&[u32]| {
+        path.take(journey.iter().map(|touch| labels.codes[*touch as usize]));
+        Some(path.text(&labels.values))
+    };
+    Arc::new(journeys.iter().map(&mut text).collect::<StringViewArray>())
+}
+
+/// How many distinct labels each journey has, not counting what is not set.
+fn distinct(journeys: &[&[u32]], labels: &Labels) -> ArrayRef {
+    let mut seen = Vec::new();
+    let mut count = |journey: &&[u32]| {
+        seen.clear();
+        seen.extend(journey.iter().map(|touch| labels.codes[*touch as usize]));
+        seen.sort_unstable();
+        seen.dedup();
+        seen.iter().filter(|code| labels.values[**code as usize] != NOT_SET).count() as u64
+    };
+    Arc::new(UInt64Array::from_iter_values(journeys.iter().map(&mut count)))
 }
