@@ -9,12 +9,13 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::TimestampMicrosecondType;
 
 use crate::config::{Cancelled, Config, DateBy, Output};
-use crate::engine::{self, Cells, Partial, Tally, UNATTRIBUTED_CELL, Work};
+use crate::engine::{self, Cells, Partial, Parts, Tally, UNATTRIBUTED_CELL, Work};
 use crate::error::{Error, MissingColumn, Result};
 use crate::identity::{Gathering, Identity, Merged, audit_table, one_row_per_id, persons_table};
 use crate::input::{self, Loaded, Needs, Reading};
 use crate::journeys::{
-    self, Amounts, Combined, Dimension, Labels, OrderSettings, Orders, Rates, Touches, combine,
+    self, Amounts, Combined, Dimension, Items, Labels, OrderSettings, Orders, Rates, Touches,
+    combine,
 };
 use crate::output::{self, Staged, TableWriter};
 use crate::report::{
@@ -85,7 +86,7 @@ pub fn run(config: &Config, progress: &dyn Progress) -> Result<Finished> {
     let mut ordered = order(config, &tables, &merged, &people, &mut summary)?;
     reattribute(config, &mut merged, &mut ordered)?;
     check_rejects(config, &tables, &ordered.rejects, &mut summary)?;
-    let labels = label(config, &merged, &ordered)?;
+    let labels = label(config, &tables, &merged, &ordered)?;
     progress.stage("attributing orders");
     let mut writers = Writers::begin(config)?;
     let sums = attribute(config, &merged, &ordered, &labels, &people, &mut writers)?;
@@ -111,6 +112,13 @@ pub fn read(config: &Config, progress: &dyn Progress, summary: &mut Summary) -> 
                 "no {needed} are given; `--{needed} PATH` names them, or `{needed}` in apportion.toml"
             )));
         }
+    }
+    if let Some(item) = config.by.iter().find(|dimension| matches!(dimension, Dimension::Item(_)))
+        && !config.inputs.contains_key(&Table::OrderItems)
+    {
+        return Err(Error::Contradiction(format!(
+            "`--by {item}` needs the items of orders; `--order-items PATH` names them"
+        )));
     }
     check_dimensions(config)?;
     let mut tables = Tables::new();
@@ -177,6 +185,7 @@ fn check_dimensions(config: &Config) -> Result<()> {
         Ok(names)
     };
     let of_orders = columns(Table::Orders)?;
+    let of_items = columns(Table::OrderItems)?;
     let mut of_touches = columns(Table::Sessions)?;
     of_touches.extend(columns(Table::Postviews)?);
     of_touches.extend(touchpoints::DEVICE_COLUMNS.map(str::to_owned));
@@ -186,12 +195,14 @@ fn check_dimensions(config: &Config) -> Result<()> {
         let known = match dimension {
             Dimension::Touch(column) => of_touches.contains(column),
             Dimension::Order(column) => of_orders.contains(column),
+            Dimension::Item(column) => of_items.contains(column),
             Dimension::Span(_) => true,
         };
         if !known {
             let mut known: Vec<String> = ["none", "day", "week", "month"].map(str::to_owned).into();
             known.extend(of_touches);
             known.extend(of_orders.into_iter().map(|column| format!("order.{column}")));
+            known.extend(of_items.into_iter().map(|column| format!("item.{column}")));
             return Err(Error::Unknown { kind: "dimension", name: dimension.to_string(), known });
         }
     }
@@ -203,7 +214,11 @@ fn check_dimensions(config: &Config) -> Result<()> {
 fn needs(config: &Config, table: Table) -> Needs {
     let mut names: BTreeSet<&str> = BTreeSet::new();
     match table {
-        Table::Users | Table::UserAliases | Table::Spend | Table::ExchangeRates => {
+        Table::OrderItems
+        | Table::Users
+        | Table::UserAliases
+        | Table::Spend
+        | Table::ExchangeRates => {
             return Needs::All;
         }
         Table::Devices => names.extend(touchpoints::DEVICE_COLUMNS),
@@ -215,7 +230,7 @@ fn needs(config: &Config, table: Table) -> Needs {
             names.insert(config.amount.as_deref().unwrap_or(DEFAULT_AMOUNT));
             names.extend(config.by.iter().filter_map(|dimension| match dimension {
                 Dimension::Order(column) => Some(column.as_str()),
-                Dimension::Touch(_) | Dimension::Span(_) => None,
+                Dimension::Touch(_) | Dimension::Item(_) | Dimension::Span(_) => None,
             }));
         }
         Table::Sessions | Table::Postviews => {
@@ -252,13 +267,15 @@ const DEFAULT_AMOUNT: &str = "subtotal_price";
 fn touch_columns(config: &Config) -> impl Iterator<Item = &str> {
     config.by.iter().filter_map(|dimension| match dimension {
         Dimension::Touch(column) => Some(column.as_str()),
-        Dimension::Order(_) | Dimension::Span(_) => None,
+        Dimension::Order(_) | Dimension::Item(_) | Dimension::Span(_) => None,
     })
 }
 
 /// Sessions can be counted by everything that a session itself has.
 fn counts_sessions(config: &Config) -> bool {
-    !config.by.iter().any(|dimension| matches!(dimension, Dimension::Order(_)))
+    let of_orders =
+        |dimension: &Dimension| matches!(dimension, Dimension::Order(_) | Dimension::Item(_));
+    !config.by.iter().any(of_orders)
 }
 
 /// Who is who, and the user of each row of each table.
@@ -438,18 +455,39 @@ struct Named {
     orders: Combined,
     touch_cells: Vec<u32>,
     order_cells: Vec<u32>,
+    /// The parts that orders are divided into, where the report is by their items.
+    parts: Option<Parts>,
     has_touch_dimensions: bool,
     /// What journeys are made of, where they are wanted.
     steps: Option<Steps>,
 }
 
-fn label(config: &Config, merged: &MergedTables, ordered: &Ordered) -> Result<Named> {
+/// The items of orders, where the report is by them.
+fn items(
+    config: &Config,
+    tables: &Tables,
+    merged: &MergedTables,
+    ordered: &Ordered,
+) -> Option<(Items, RecordBatch)> {
+    config.by.iter().find(|dimension| matches!(dimension, Dimension::Item(_)))?;
+    let rows = tables.get(&Table::OrderItems)?.rows.clone();
+    Some((Items::new(&rows, &ordered.orders, &merged.orders.rows), rows))
+}
+
+fn label(
+    config: &Config,
+    tables: &Tables,
+    merged: &MergedTables,
+    ordered: &Ordered,
+) -> Result<Named> {
     let (touches, orders) = (&ordered.touches, &ordered.orders);
     let too_many = |what: &str| Error::Contradiction(format!("there are more than 2^32 {what}"));
     u32::try_from(touches.row.len()).map_err(|_| too_many("touches"))?;
     u32::try_from(orders.row.len()).map_err(|_| too_many("orders"))?;
     let codes = &ordered.amounts.currencies;
     let mut of_touch = Vec::new();
+    // Dimensions of items, with their place among those of orders.
+    let mut of_item: Vec<(usize, &String)> = Vec::new();
     let mut of_order = vec![Labels {
         codes: orders.currency.iter().map(|code| u32::from(*code)).collect(),
         values: codes.iter().map(ToString::to_string).collect(),
@@ -467,6 +505,7 @@ fn label(config: &Config, merged: &MergedTables, ordered: &Ordered) -> Result<Na
                 let labels = Labels::of_column(&merged.orders.rows, column);
                 of_order.push(in_order(labels, &orders.row));
             }
+            Dimension::Item(column) => of_item.push((of_order.len() + of_item.len(), column)),
             Dimension::Span(span) if config.date_by == DateBy::Touch => {
                 of_touch.push(Labels::of_span(touches.at.iter().copied(), *span, config.zone));
             }
@@ -496,10 +535,23 @@ fn label(config: &Config, merged: &MergedTables, ordered: &Ordered) -> Result<Na
     });
     let has_touch_dimensions = !of_touch.is_empty();
     let mut touches = combine(&of_touch, touches.row.len());
-    let mut orders = combine(&of_order, orders.row.len());
+    let (mut orders, parts) = match items(config, tables, merged, ordered) {
+        Some((items, rows)) => {
+            let mut of_part: Vec<Labels> =
+                of_order.iter().map(|labels| items.of_orders(labels)).collect();
+            for (place, column) in of_item {
+                of_part.insert(place, items.of_column(&rows, column));
+            }
+            let combined = combine(&of_part, items.row.len());
+            let parts = Parts::new(&items.starts, &combined.codes, &items.weight);
+            (combined, Some(parts))
+        }
+        None => (combine(&of_order, orders.row.len()), None),
+    };
     Ok(Named {
         touch_cells: std::mem::take(&mut touches.codes),
         order_cells: std::mem::take(&mut orders.codes),
+        parts,
         touches,
         orders,
         has_touch_dimensions,
@@ -528,6 +580,7 @@ fn attribute(
         touch_cells: &named.touch_cells,
         unattributed: if named.has_touch_dimensions { UNATTRIBUTED_CELL } else { 0 },
         order_cells: &named.order_cells,
+        parts: named.parts.as_ref(),
         replacements: &ordered.replacements,
         window: config.window,
         models: &config.models,
@@ -638,7 +691,7 @@ fn count_sessions(config: &Config, merged: &MergedTables) -> BTreeMap<Vec<String
         .by
         .iter()
         .map(|dimension| match dimension {
-            Dimension::Touch(column) | Dimension::Order(column) => {
+            Dimension::Touch(column) | Dimension::Order(column) | Dimension::Item(column) => {
                 Labels::of_column(&sessions, column)
             }
             Dimension::Span(span) => {

@@ -20,6 +20,8 @@ pub enum Table {
     Postviews,
     /// Conversions with their amounts.
     Orders,
+    /// What was bought in an order.
+    OrderItems,
     /// Profiles.
     Users,
     /// Which user id is another one.
@@ -195,6 +197,20 @@ const ORDERS: &[Column] = &[
     optional("user_signed_up_at", Kind::Time),
 ];
 
+const ORDER_ITEMS: &[Column] = &[
+    required("external_id", Kind::Id),
+    required("order_external_id", Kind::Id),
+    optional("created_at", Kind::Time),
+    optional("updated_at", Kind::Time),
+    optional("product_external_id", Kind::Id),
+    optional("sku", Kind::Id),
+    optional("name", Kind::Text),
+    optional("brand", Kind::Text),
+    optional("category", Kind::Text),
+    optional("price", Kind::Money),
+    optional("quantity", Kind::Number),
+];
+
 const USERS: &[Column] = &[
     required("external_id", Kind::Id),
     required("created_at", Kind::Time),
@@ -250,8 +266,9 @@ const EXCHANGE_RATES: &[Column] = &[
 
 impl Table {
     /// Every table, in the order in which a run reads them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Orders,
+        Self::OrderItems,
         Self::Sessions,
         Self::Postviews,
         Self::Users,
@@ -267,6 +284,7 @@ impl Table {
             Self::Sessions => "sessions",
             Self::Postviews => "postviews",
             Self::Orders => "orders",
+            Self::OrderItems => "order_items",
             Self::Users => "users",
             Self::UserAliases => "aliases",
             Self::Devices => "devices",
@@ -295,6 +313,7 @@ impl Table {
             Self::Sessions => SESSIONS,
             Self::Postviews => POSTVIEWS,
             Self::Orders => ORDERS,
+            Self::OrderItems => ORDER_ITEMS,
             Self::Users => USERS,
             Self::UserAliases => USER_ALIASES,
             Self::Devices => DEVICES,

@@ -33,7 +33,8 @@ const FLOATS: [&str; 11] = [
 ];
 
 /// Tables and the flags that name them.
-const TABLES: [(&str, &str); 8] = [
+const TABLES: [(&str, &str); 9] = [
+    ("order_items", "--order-items"),
     ("sessions", "--sessions"),
     ("orders", "--orders"),
     ("users", "--users"),

@@ -210,6 +210,7 @@ fn inputs(settings: &Settings) -> BTreeMap<Table, Vec<String>> {
     [
         (Table::Sessions, &settings.sessions),
         (Table::Orders, &settings.orders),
+        (Table::OrderItems, &settings.order_items),
         (Table::Users, &settings.users),
         (Table::UserAliases, &settings.aliases),
         (Table::Postviews, &settings.postviews),

@@ -75,6 +75,10 @@ pub struct Settings {
     #[arg(long, value_name = "PATH", num_args = 1..)]
     #[serde(deserialize_with = "one_or_many")]
     pub orders: Vec<String>,
+    /// What was bought in each order
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    #[serde(deserialize_with = "one_or_many")]
+    pub order_items: Vec<String>,
     /// User profiles
     #[arg(long, value_name = "PATH", num_args = 1..)]
     #[serde(deserialize_with = "one_or_many")]
@@ -190,7 +194,7 @@ pub struct Settings {
     #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Attribution")]
     pub merge_authenticated: Option<bool>,
 
-    /// Dimensions of the report: session columns, order.COLUMN, day, week, month, or none
+    /// Dimensions of the report: session columns, order.COLUMN, item.COLUMN, day, week, month, or none
     /// [default: `utm_source,utm_medium`]
     #[arg(long, value_name = "DIMENSION", value_delimiter = ',', num_args = 1.., help_heading = "Report")]
     #[serde(deserialize_with = "one_or_many")]
@@ -332,6 +336,7 @@ impl Settings {
         Self {
             sessions: many(self.sessions, file.sessions),
             orders: many(self.orders, file.orders),
+            order_items: many(self.order_items, file.order_items),
             users: many(self.users, file.users),
             aliases: many(self.aliases, file.aliases),
             postviews: many(self.postviews, file.postviews),
@@ -379,10 +384,11 @@ impl Settings {
         }
     }
 
-    fn inputs_mut(&mut self) -> [&mut Vec<String>; 8] {
+    fn inputs_mut(&mut self) -> [&mut Vec<String>; 9] {
         [
             &mut self.sessions,
             &mut self.orders,
+            &mut self.order_items,
             &mut self.users,
             &mut self.aliases,
             &mut self.postviews,

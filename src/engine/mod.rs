@@ -5,12 +5,13 @@
 //! partitions changes nothing. Not for what comes before (ordered columns) or after (reports).
 
 mod cells;
+mod destinations;
 mod partition;
 
 use rayon::prelude::*;
 
 pub use cells::{Cell, Cells, Credited, UNATTRIBUTED_CELL};
-pub use partition::{CreditRows, JourneyRows, Partial, Partition, Tally, Work, attribute};
+pub use partition::{CreditRows, JourneyRows, Partial, Partition, Parts, Tally, Work, attribute};
 
 use crate::error::Result;
 

@@ -5,6 +5,7 @@ use crate::credits::{Divider, WHOLE};
 use crate::engine::Cells;
 #[cfg(doc)]
 use crate::engine::UNATTRIBUTED_CELL;
+use crate::engine::destinations::Destinations;
 use crate::error::{Error, Result};
 use crate::journeys::{Orders, Role, Selected, Touches, Window, previous_orders};
 use crate::models::Asked;
@@ -24,6 +25,8 @@ pub struct Work<'a> {
     pub unattributed: u32,
     /// The combination of dimensions of each order.
     pub order_cells: &'a [u32],
+    /// The parts that each order's credit is divided into, where there is more than one cell.
+    pub parts: Option<&'a Parts>,
     /// Touches that stand in the place of others in one order's journey, by order.
     pub replacements: &'a [Replacement],
     /// The rules of a journey's window.
@@ -40,6 +43,41 @@ pub struct Work<'a> {
     pub credits: bool,
     /// Whether each order's journey is wanted.
     pub journeys: bool,
+}
+
+/// The parts of all orders: by its items, an order's credit goes to several cells.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub struct Parts {
+    /// Where each order's parts begin, by its position; one more entry than there are orders.
+    pub starts: Vec<u32>,
+    /// The combination of order dimensions of each part; distinct within an order.
+    pub cells: Vec<u32>,
+    /// What each part weighs.
+    pub weights: Vec<f64>,
+}
+
+impl Parts {
+    /// The parts of orders from their items: items of one combination are one part.
+    ///
+    /// `starts` says where each order's items begin; `cells` and `weights` are one an item.
+    pub fn new(starts: &[u32], cells: &[u32], weights: &[f64]) -> Self {
+        let mut parts = Self { starts: vec![0], ..Self::default() };
+        for range in starts.windows(2) {
+            let first = parts.cells.len();
+            for item in range[0] as usize..range[1] as usize {
+                let known = parts.cells[first..].iter().position(|cell| *cell == cells[item]);
+                if let Some(known) = known {
+                    parts.weights[first + known] += weights[item];
+                } else {
+                    parts.cells.push(cells[item]);
+                    parts.weights.push(weights[item]);
+                }
+            }
+            #[expect(clippy::cast_possible_truncation, reason = "rows are numbered in 32 bits")]
+            parts.starts.push(parts.cells.len() as u32);
+        }
+        parts
+    }
 }
 
 impl Work<'_> {
@@ -150,7 +188,9 @@ struct Scratch {
     divider: Divider,
     shares: Vec<i64>,
     amounts: Vec<i64>,
-    cells: Vec<usize>,
+    /// The place of each touch that earns among the destinations.
+    earning: Vec<Option<usize>>,
+    destinations: Destinations,
 }
 
 /// Divides the credit of every order of a partition's persons, under every model.
@@ -216,7 +256,9 @@ fn attribute_order(
     partial: &mut Partial,
     scratch: &mut Scratch,
 ) -> Result<()> {
-    let Scratch { selected, weights, divider, shares, amounts, cells, .. } = scratch;
+    let Scratch { selected, weights, divider, shares, amounts, earning, destinations, .. } =
+        scratch;
+    destinations.begin(work, order);
     let (order_at, amount) = (work.orders.at[order], work.orders.amount[order]);
     #[expect(clippy::cast_possible_truncation, reason = "orders are numbered in 32 bits")]
     let order_number = order as u32;
@@ -235,10 +277,10 @@ fn attribute_order(
     let count = journey.touches();
     if count == 0 {
         if work.orders.reported[order] {
-            let cell = partial.cells.find(work.unattributed, work.order_cells[order]);
-            partial.cells.meet(cell, order_number, person, None);
+            let cells = &mut partial.cells;
+            destinations.add(work, cells, (work.unattributed, None), (order_number, person));
             for model in 0..work.models.len() {
-                partial.cells.credit(cell, model, WHOLE, amount, first, None);
+                destinations.credit(cells, (0, model), (WHOLE, amount), first, None);
             }
             if work.credits {
                 partial.credits.push(order_number, None, 0, 0, first);
@@ -254,16 +296,16 @@ fn attribute_order(
     // By order, every touch of a reported order earns; by touch, those of the period do.
     let earns =
         |touched_at: i64| work.date_by == DateBy::Order || (from..until).contains(&touched_at);
-    cells.clear();
+    earning.clear();
     let first_credit = partial.credits.order.len();
     for (position, touch) in selected.touches.iter().enumerate() {
         if !earns(journey.touched_at[position]) {
-            cells.push(usize::MAX);
+            earning.push(None);
             continue;
         }
-        let cell = partial.cells.find(work.touch_cells[*touch as usize], work.order_cells[order]);
-        partial.cells.meet(cell, order_number, person, Some(Role::of(position, count)));
-        cells.push(cell);
+        earning.push(Some(destinations.touches()));
+        let touched = (work.touch_cells[*touch as usize], Some(Role::of(position, count)));
+        destinations.add(work, &mut partial.cells, touched, (order_number, person));
         if work.credits {
             partial.credits.push(order_number, Some(*touch), position, count, first);
         }
@@ -293,19 +335,12 @@ fn attribute_order(
             partial.tally.broken += 1;
         }
         let mut row = first_credit;
-        for (position, cell) in cells.iter().enumerate() {
-            if *cell == usize::MAX {
-                continue;
-            }
+        for (position, place) in earning.iter().enumerate() {
+            let Some(place) = *place else { continue };
             let seconds = (order_at - journey.touched_at[position]).div_euclid(1_000_000);
-            partial.cells.credit(
-                *cell,
-                number,
-                shares[position],
-                amounts[position],
-                first,
-                Some(seconds),
-            );
+            let credit = (shares[position], amounts[position]);
+            let cells = &mut partial.cells;
+            destinations.credit(cells, (place, number), credit, first, Some(seconds));
             if work.credits {
                 partial.credits.shares[row * models + number] = shares[position];
                 partial.credits.amounts[row * models + number] = amounts[position];

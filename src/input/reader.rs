@@ -187,12 +187,16 @@ fn not_parquet(
 /// The columns of the whole table: what any file has of what is needed, canonical ones first.
 fn canonical_schema(reading: &Reading<'_>, files: &[Opened]) -> SchemaRef {
     let table = reading.table;
-    let found: BTreeMap<&str, Kind> = files
-        .iter()
-        .flat_map(|file| file.columns.iter().map(|column| (column.name.as_str(), column.kind)))
+    let columns = || files.iter().flat_map(|file| &file.columns);
+    let found: BTreeMap<&str, Kind> =
+        columns().map(|column| (column.name.as_str(), column.kind)).collect();
+    // What passes through unasked must be something that a cell can hold.
+    let nested: BTreeSet<&str> = columns()
+        .filter(|column| column.kind == Kind::Any && column.data_type.is_nested())
+        .map(|column| column.name.as_str())
         .collect();
     let wanted = |name: &str| match &reading.needs {
-        Needs::All => true,
+        Needs::All => !nested.contains(name),
         Needs::Named(names) => names.contains(name),
     };
     let canonical = table.columns().iter().filter(|column| {

@@ -23,6 +23,8 @@ pub enum Dimension {
     Touch(String),
     /// A column of the order.
     Order(String),
+    /// A column of the order's items.
+    Item(String),
     /// A span of calendar time: of the order, or of the touch where the report is dated by it.
     Span(Span),
 }
@@ -43,9 +45,10 @@ impl Dimension {
             "day" => Self::Span(Span::Day),
             "week" => Self::Span(Span::Week),
             "month" => Self::Span(Span::Month),
-            name => match name.strip_prefix("order.") {
-                Some(column) => Self::Order(column.to_owned()),
-                None => Self::Touch(name.to_owned()),
+            name => match name.split_once('.') {
+                Some(("order", column)) => Self::Order(column.to_owned()),
+                Some(("item", column)) => Self::Item(column.to_owned()),
+                _ => Self::Touch(name.to_owned()),
             },
         }
     }
@@ -56,6 +59,7 @@ impl fmt::Display for Dimension {
         match self {
             Self::Touch(column) => formatter.write_str(column),
             Self::Order(column) => write!(formatter, "order.{column}"),
+            Self::Item(column) => write!(formatter, "item.{column}"),
             Self::Span(Span::Day) => formatter.write_str("day"),
             Self::Span(Span::Week) => formatter.write_str("week"),
             Self::Span(Span::Month) => formatter.write_str("month"),

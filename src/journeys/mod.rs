@@ -6,12 +6,14 @@
 //! for what a touch is worth; that is `models`.
 
 mod build;
+mod items;
 mod labels;
 mod path;
 mod window;
 
 pub(crate) use build::date;
 pub use build::{Amounts, MissingRate, OrderSettings, Rates, orders, touches};
+pub use items::Items;
 pub use labels::{Combined, Dimension, Labels, NOT_SET, UNATTRIBUTED, combine};
 pub use path::{Path, path_hash};
 pub use window::{DirectPolicy, Selected, ViewPolicy, Window, previous_orders};

@@ -85,7 +85,7 @@ pub fn lines(sums: Sums<'_>) -> Vec<Line> {
             let of_touch = match dimension {
                 Dimension::Touch(_) => true,
                 Dimension::Span(_) => sums.dated_by_touch,
-                Dimension::Order(_) => false,
+                Dimension::Order(_) | Dimension::Item(_) => false,
             };
             let next = if of_touch { &mut touch } else { &mut order };
             *next += 1;

@@ -76,7 +76,7 @@ pub fn costs(
             matches!(column.as_str(), "utm_source" | "utm_medium" | "utm_campaign")
         }
         Dimension::Span(_) => true,
-        Dimension::Order(_) => false,
+        Dimension::Order(_) | Dimension::Item(_) => false,
     };
     if !by.iter().all(known) {
         return Ok(None);
@@ -105,7 +105,7 @@ pub fn costs(
         };
         let values = by.iter().map(|dimension| match dimension {
             Dimension::Span(span) => span.label(day),
-            Dimension::Touch(column) | Dimension::Order(column) => {
+            Dimension::Touch(column) | Dimension::Order(column) | Dimension::Item(column) => {
                 text(column, row).unwrap_or_else(|| NOT_SET.to_owned())
             }
         });
