@@ -3,9 +3,12 @@
 //! Integers are given in the order of first sight, so they depend on the order of the input and
 //! never reach an output or a comparison that decides one.
 
-use arrow::array::StringViewArray;
-use hashbrown::{DefaultHashBuilder, HashTable};
 use std::hash::BuildHasher;
+
+use arrow::array::{Array, StringViewArray};
+use hashbrown::hash_table::Entry;
+use hashbrown::{DefaultHashBuilder, HashTable};
+use rayon::prelude::*;
 
 /// Distinct texts, numbered from zero in the order in which they were first seen.
 ///
@@ -19,7 +22,9 @@ use std::hash::BuildHasher;
 /// ```
 #[derive(Default)]
 pub struct Interner {
-    numbers: HashTable<u32>,
+    /// Each number with the hash of its text, so that growing reads no text again and a text is
+    /// compared only with one of the same hash.
+    numbers: HashTable<(u64, u32)>,
     hasher: DefaultHashBuilder,
     text: String,
     ends: Vec<usize>,
@@ -32,20 +37,19 @@ impl Interner {
     ///
     /// With more than 2^32 distinct texts.
     pub fn intern(&mut self, name: &str) -> u32 {
-        let hash = self.hasher.hash_one(name);
-        let (text, ends, hasher) = (&self.text, &self.ends, &self.hasher);
-        let known = |number: u32| slice(text, ends, number);
-        let entry = self.numbers.entry(
-            hash,
-            |number| known(*number) == name,
-            |number| hasher.hash_one(known(*number)),
-        );
-        match entry {
-            hashbrown::hash_table::Entry::Occupied(entry) => *entry.get(),
-            hashbrown::hash_table::Entry::Vacant(entry) => {
+        self.intern_hashed(self.hasher.hash_one(name), name)
+    }
+
+    fn intern_hashed(&mut self, hash: u64, name: &str) -> u32 {
+        let (text, ends) = (&self.text, &self.ends);
+        let same =
+            |(known, number): &(u64, u32)| *known == hash && slice(text, ends, *number) == name;
+        match self.numbers.entry(hash, same, |(known, _)| *known) {
+            Entry::Occupied(entry) => entry.get().1,
+            Entry::Vacant(entry) => {
                 let number =
                     u32::try_from(self.ends.len()).expect("fewer than 2^32 distinct texts");
-                entry.insert(number);
+                entry.insert((hash, number));
                 self.text.push_str(name);
                 self.ends.push(self.text.len());
                 number
@@ -56,7 +60,8 @@ impl Interner {
     /// The number of a text that was seen.
     pub fn get(&self, name: &str) -> Option<u32> {
         let hash = self.hasher.hash_one(name);
-        self.numbers.find(hash, |number| self.name(*number) == name).copied()
+        let same = |(known, number): &(u64, u32)| *known == hash && self.name(*number) == name;
+        self.numbers.find(hash, same).map(|(_, number)| *number)
     }
 
     /// The text of a number.
@@ -80,19 +85,65 @@ impl Interner {
 
     /// The number of every text of a column; a missing text has the number of `missing`.
     pub fn intern_column(&mut self, texts: &StringViewArray, missing: &str) -> Vec<u32> {
+        let hashes = hashes(texts, missing, &self.hasher);
         let mut last: Option<(Option<&str>, u32)> = None;
         texts
             .iter()
-            .map(|text| match last {
+            .zip(hashes)
+            .map(|(text, hash)| match last {
                 Some((known, number)) if known == text => number,
                 _ => {
-                    let number = self.intern(text.unwrap_or(missing));
+                    let number = self.intern_hashed(hash, text.unwrap_or(missing));
                     last = Some((text, number));
                     number
                 }
             })
             .collect()
     }
+}
+
+/// The hash of every text of a column, in parallel.
+fn hashes(texts: &StringViewArray, missing: &str, hasher: &DefaultHashBuilder) -> Vec<u64> {
+    let hash =
+        |row: usize| hasher.hash_one(if texts.is_valid(row) { texts.value(row) } else { missing });
+    (0..texts.len()).into_par_iter().with_min_len(16 * 1024).map(hash).collect()
+}
+
+/// Which rows of a column hold the same text: a number a row, and how many numbers there are.
+///
+/// `None` where every text occurs once, which is what exports mostly hold: that is known from the
+/// hashes alone. Texts are compared in full where hashes agree.
+pub fn same_texts(texts: &StringViewArray) -> Option<(Vec<u32>, usize)> {
+    let hashes = hashes(texts, "", &DefaultHashBuilder::default());
+    let mut sorted = hashes.clone();
+    sorted.par_sort_unstable();
+    let mut repeated: Vec<u64> =
+        sorted.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
+    repeated.dedup();
+    if repeated.is_empty() {
+        return None;
+    }
+    // Only texts whose hash occurs again can occur again: all others are alone.
+    let mut suspects = Interner::default();
+    let mut numbers: Vec<Option<u32>> = Vec::new();
+    let mut things = 0_u32;
+    let mut fresh = || {
+        things += 1;
+        things - 1
+    };
+    let keys = texts.iter().zip(&hashes).map(|(text, hash)| {
+        if repeated.binary_search(hash).is_err() {
+            return fresh();
+        }
+        let suspect = suspects.intern(text.unwrap_or_default()) as usize;
+        if suspect == numbers.len() {
+            numbers.push(None);
+        }
+        *numbers[suspect].get_or_insert_with(&mut fresh)
+    });
+    let keys: Vec<u32> = keys.collect();
+    let things = things as usize;
+    (things < keys.len()).then_some((keys, things))
 }
 
 fn slice<'a>(text: &'a str, ends: &[usize], number: u32) -> &'a str {
@@ -131,6 +182,15 @@ pub fn group_rows(keys: &[u32], groups: usize) -> (Vec<u32>, Vec<u32>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_of_one_text_have_one_number_and_distinct_texts_need_none() {
+        let texts =
+            |texts: &[&str]| texts.iter().map(|text| Some(*text)).collect::<StringViewArray>();
+        assert_eq!(same_texts(&texts(&["a", "b", "c"])), None);
+        let (keys, things) = same_texts(&texts(&["a", "b", "a", "c", "b"])).unwrap();
+        assert_eq!((keys, things), (vec![0, 1, 0, 2, 1], 3));
+    }
 
     #[test]
     fn rows_are_grouped_stably() {

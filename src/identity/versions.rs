@@ -1,10 +1,10 @@
 //! One row per external id: versions are merged, and an id under two persons goes to one of them.
 
-use arrow::array::{AsArray, RecordBatch};
+use arrow::array::RecordBatch;
 
 use crate::error::Result;
 use crate::identity::{Identity, external_ids};
-use crate::ids::{Interner, group_rows};
+use crate::ids::{group_rows, same_texts};
 use crate::merge::{Versions, field_times, merge};
 
 /// A table with one row per external id.
@@ -13,8 +13,6 @@ pub struct Merged {
     pub rows: RecordBatch,
     /// The person of each row, as numbered by [`Identity`].
     pub person: Vec<u32>,
-    /// The original user of each row, as numbered by [`Identity`].
-    pub user: Vec<u32>,
     /// How many rows were versions of another one.
     pub versions: u64,
     /// How many ids occurred under two persons.
@@ -28,18 +26,9 @@ pub struct Merged {
 /// left out.
 pub fn one_row_per_id(identity: &Identity, rows: RecordBatch, users: &[u32]) -> Result<Merged> {
     let of_row: Vec<u32> = users.iter().map(|user| identity.person[*user as usize]).collect();
-    let mut ids = Interner::default();
-    let keys = ids.intern_column(external_ids(&rows), "");
-    let things = ids.len();
-    if things == rows.num_rows() {
-        return Ok(Merged {
-            rows,
-            person: of_row,
-            user: users.to_vec(),
-            versions: 0,
-            conflicts: 0,
-        });
-    }
+    let Some((keys, things)) = same_texts(external_ids(&rows)) else {
+        return Ok(Merged { rows, person: of_row, versions: 0, conflicts: 0 });
+    };
     let versions = (rows.num_rows() - things) as u64;
     let times = field_times(&rows);
     let (order, starts) = group_rows(&keys, things);
@@ -68,12 +57,5 @@ pub fn one_row_per_id(identity: &Identity, rows: RecordBatch, users: &[u32]) -> 
     }
     let merged =
         merge(&rows, &Versions { keys: &keys, things, own: None, dropped: Some(&dropped) })?;
-    let user = merged
-        .column_by_name("user_external_id")
-        .map(|names| {
-            let names = names.as_string_view().iter();
-            names.map(|name| name.and_then(|name| identity.users.get(name)).unwrap_or(0)).collect()
-        })
-        .unwrap_or_default();
-    Ok(Merged { rows: merged, person, user, versions, conflicts })
+    Ok(Merged { rows: merged, person, versions, conflicts })
 }
