@@ -8,14 +8,14 @@
 use std::cmp::Ordering;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, DynComparator, RecordBatch, UInt32Array,
-    make_comparator,
+    Array, ArrayRef, AsArray, BooleanArray, DynComparator, RecordBatch, StringViewArray,
+    UInt32Array, make_comparator,
 };
 use arrow::compute::{SortOptions, take};
 use arrow::datatypes::TimestampMicrosecondType;
 
 use crate::error::Result;
-use crate::ids::group_rows;
+use crate::ids::{group_rows, same_texts};
 
 /// Which rows are versions of one thing, and which of them come first.
 #[derive(Debug, Clone, Copy)]
@@ -61,6 +61,25 @@ pub fn merge(rows: &RecordBatch, versions: &Versions<'_>) -> Result<RecordBatch>
         })
         .collect::<Result<Vec<ArrayRef>>>()?;
     Ok(RecordBatch::try_new(rows.schema(), columns)?)
+}
+
+/// One row per `external_id`; the rows as they are where every id occurs once.
+pub fn merge_rows(rows: &RecordBatch) -> Result<RecordBatch> {
+    match same_texts(external_ids(rows)) {
+        None => Ok(rows.clone()),
+        Some((keys, things)) => {
+            merge(rows, &Versions { keys: &keys, things, own: None, dropped: None })
+        }
+    }
+}
+
+/// The ids of a table's rows, as text.
+///
+/// # Panics
+///
+/// If the table has no `external_id`; every table that is asked has one.
+pub fn external_ids(rows: &RecordBatch) -> &StringViewArray {
+    rows.column_by_name("external_id").expect("external_id is required").as_string_view()
 }
 
 /// The time of each row's fields: `updated_at` where later than `created_at`, else `created_at`.

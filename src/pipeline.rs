@@ -3,7 +3,7 @@
 //! Not for how a stage works: each is a module of its own, named after it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::PathBuf;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::TimestampMicrosecondType;
@@ -17,6 +17,7 @@ use crate::journeys::{
     self, Amounts, Combined, Dimension, Items, Labels, OrderSettings, Orders, Rates, Touches,
     combine,
 };
+use crate::merge::{external_ids, merge_rows};
 use crate::output::{self, Staged, TableWriter};
 use crate::report::{
     self, Costs, CreditTable, Measures, Report, SessionCounts, Steps, Sums, credit_rows,
@@ -77,6 +78,7 @@ impl Finished {
 /// Whatever makes the run impossible; nothing has appeared then. See [`Error`].
 pub fn run(config: &Config, progress: &dyn Progress) -> Result<Finished> {
     let mut summary = Summary::new(config.as_of);
+    let mut writers = Writers::begin(config)?;
     let mut tables = read(config, progress, &mut summary)?;
     progress.stage("resolving identity");
     let people = resolve(config, &tables, &mut summary);
@@ -88,7 +90,6 @@ pub fn run(config: &Config, progress: &dyn Progress) -> Result<Finished> {
     check_rejects(config, &tables, &ordered.rejects, &mut summary)?;
     let labels = label(config, &tables, &merged, &ordered)?;
     progress.stage("attributing orders");
-    let mut writers = Writers::begin(config)?;
     let sums = attribute(config, &merged, &ordered, &labels, &people, &mut writers)?;
     progress.stage("reporting");
     let report = make_report(config, &tables, &merged, &ordered, &labels, &sums, &mut summary)?;
@@ -400,7 +401,7 @@ fn order(
         .filter_map(|table| tables.get(table))
         .flat_map(|loaded| loaded.rejects.clone())
         .collect();
-    rejects.extend(without_rate(tables, merged, &amounts));
+    rejects.extend(without_rate(merged, &amounts));
     Ok(Ordered { touches, orders, amounts, rates, rejects, replacements: Vec::new() })
 }
 
@@ -417,25 +418,18 @@ fn reattribute(config: &Config, merged: &mut MergedTables, ordered: &mut Ordered
     Ok(())
 }
 
-/// Orders that are rejected for want of a rate, by the file's name only: their rows were merged.
-fn without_rate(tables: &Tables, merged: &MergedTables, amounts: &Amounts) -> Vec<Reject> {
-    let ids = crate::identity::external_ids(&merged.orders.rows);
-    let file = tables
-        .get(&Table::Orders)
-        .and_then(|loaded| loaded.files.first())
-        .map_or_else(|| Path::new("").to_path_buf(), |file| file.path.clone());
-    amounts
-        .without_rate
-        .iter()
-        .map(|(row, message)| Reject {
-            table: Table::Orders,
-            file: file.clone(),
-            row: u64::from(*row) + 1,
-            external_id: Some(ids.value(*row as usize).to_owned()),
-            rule: Rule::MissingRate,
-            message: message.clone(),
-        })
-        .collect()
+/// Orders that are rejected for want of a rate. They were merged from rows of any file, so that
+/// they have an id, and no file or row.
+fn without_rate(merged: &MergedTables, amounts: &Amounts) -> Vec<Reject> {
+    let ids = external_ids(&merged.orders.rows);
+    let reject = |(row, message): &(u32, String)| Reject {
+        table: Table::Orders,
+        place: None,
+        external_id: Some(ids.value(*row as usize).to_owned()),
+        rule: Rule::MissingRate,
+        message: message.clone(),
+    };
+    amounts.without_rate.iter().map(reject).collect()
 }
 
 fn check_rejects(
@@ -468,10 +462,13 @@ fn items(
     tables: &Tables,
     merged: &MergedTables,
     ordered: &Ordered,
-) -> Option<(Items, RecordBatch)> {
-    config.by.iter().find(|dimension| matches!(dimension, Dimension::Item(_)))?;
-    let rows = tables.get(&Table::OrderItems)?.rows.clone();
-    Some((Items::new(&rows, &ordered.orders, &merged.orders.rows), rows))
+) -> Result<Option<(Items, RecordBatch)>> {
+    let by_items = config.by.iter().any(|dimension| matches!(dimension, Dimension::Item(_)));
+    let Some(loaded) = tables.get(&Table::OrderItems).filter(|_| by_items) else {
+        return Ok(None);
+    };
+    let rows = merge_rows(&loaded.rows)?;
+    Ok(Some((Items::new(&rows, &ordered.orders, &merged.orders.rows), rows)))
 }
 
 fn label(
@@ -535,7 +532,7 @@ fn label(
     });
     let has_touch_dimensions = !of_touch.is_empty();
     let mut touches = combine(&of_touch, touches.row.len());
-    let (mut orders, parts) = match items(config, tables, merged, ordered) {
+    let (mut orders, parts) = match items(config, tables, merged, ordered)? {
         Some((items, rows)) => {
             let mut of_part: Vec<Labels> =
                 of_order.iter().map(|labels| items.of_orders(labels)).collect();
@@ -774,22 +771,27 @@ fn account(
 struct Writers {
     credits: Option<Box<dyn TableWriter>>,
     journeys: Option<Box<dyn TableWriter>>,
-    staged: Vec<Staged>,
+    /// Every file of the run, by its place.
+    staged: BTreeMap<PathBuf, Staged>,
 }
 
 impl Writers {
+    /// Begins every file of the run, so that a place that cannot be written to is known before
+    /// the work.
     fn begin(config: &Config) -> Result<Self> {
-        // Every place is tried before the work, so that a run does not fail at its end.
-        let mut staged = Vec::new();
-        let mut begin = |output: &Option<Output>| -> Result<Option<Box<dyn TableWriter>>> {
+        let outputs = &config.outputs;
+        let places = outputs.files().map(|output| &output.path);
+        let staged = places
+            .chain(&outputs.report)
+            .chain(&outputs.summary)
+            .map(|path| Ok((path.clone(), Staged::new(path)?)))
+            .collect::<Result<BTreeMap<PathBuf, Staged>>>()?;
+        let begin = |output: &Option<Output>| -> Result<Option<Box<dyn TableWriter>>> {
             let Some(output) = output else { return Ok(None) };
-            let file = Staged::new(&output.path)?;
-            let writer = Late { sink: Some(file.sink()?), format: output.format, writer: None };
-            staged.push(file);
-            Ok(Some(Box::new(writer)))
+            let sink = Some(staged[&output.path].sink()?);
+            Ok(Some(Box::new(Late { sink, format: output.format, writer: None })))
         };
-        let credits = begin(&config.outputs.credits)?;
-        let journeys = begin(&config.outputs.journeys)?;
+        let (credits, journeys) = (begin(&outputs.credits)?, begin(&outputs.journeys)?);
         Ok(Self { credits, journeys, staged })
     }
 
@@ -802,16 +804,13 @@ impl Writers {
         report: &Report,
         summary: &Summary,
     ) -> Result<Vec<Staged>> {
-        let Self { credits, journeys, mut staged } = self;
+        let Self { credits, journeys, staged } = self;
         for writer in [credits, journeys].into_iter().flatten() {
             writer.finish()?;
         }
         let outputs = &config.outputs;
-        let mut write = |output: &Output, rows: &RecordBatch| -> Result<()> {
-            let file = Staged::new(&output.path)?;
-            output::write(output.format, file.sink()?, rows)?;
-            staged.push(file);
-            Ok(())
+        let write = |output: &Output, rows: &RecordBatch| {
+            output::write(output.format, staged[&output.path].sink()?, rows)
         };
         if let Some(output) = &outputs.persons {
             let profiles = tables
@@ -829,22 +828,18 @@ impl Writers {
             write(output, &rejects_table(&ordered.rejects)?)?;
         }
         if let Some(path) = &outputs.report {
-            let file = Staged::new(path)?;
-            write_report(config, report, file.sink()?)?;
-            staged.push(file);
+            write_report(config, report, staged[path].sink()?)?;
         }
         if let Some(path) = &outputs.summary {
-            let file = Staged::new(path)?;
-            let mut sink = file.sink()?;
+            let mut sink = staged[path].sink()?;
             let failed = |why: &dyn std::fmt::Display| Error::Output {
                 format: "json",
                 why: why.to_string(),
             };
             serde_json::to_writer_pretty(&mut sink, summary).map_err(|error| failed(&error))?;
             sink.write_all(b"\n").and_then(|()| sink.flush()).map_err(|error| failed(&error))?;
-            staged.push(file);
         }
-        Ok(staged)
+        Ok(staged.into_values().collect())
     }
 }
 

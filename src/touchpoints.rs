@@ -1,4 +1,5 @@
-//! Sessions and views as one table of touches, with where they came from filled in.
+//! Sessions and views as one table of touches, with what follows from a touch filled in: where it
+//! came from, its device, the kind of its domain, its local time.
 //!
 //! Done after merging, so that a default never overwrites a real value.
 
@@ -15,9 +16,8 @@ use chrono_tz::Tz;
 
 use crate::calendar::{local_time, parse_zone};
 use crate::error::Result;
-use crate::identity::external_ids;
 use crate::ids::Interner;
-use crate::merge::{Versions, merge};
+use crate::merge::{external_ids, merge_rows};
 
 /// The source of a touch that names none.
 pub const DIRECT: &str = "direct";
@@ -81,10 +81,9 @@ pub fn with_devices(touches: &RecordBatch, devices: &RecordBatch) -> Result<Reco
     let Some(used) = touches.column_by_name("device_external_id") else {
         return Ok(touches.clone());
     };
+    let devices = merge_rows(devices)?;
     let mut ids = Interner::default();
-    let keys = ids.intern_column(external_ids(devices), "");
-    let versions = Versions { keys: &keys, things: ids.len(), own: None, dropped: None };
-    let devices = merge(devices, &versions)?;
+    ids.intern_column(external_ids(&devices), "");
     let device: UInt32Array = used.as_string_view().iter().map(|id| ids.get(id?)).collect();
     let mut touches = touches.clone();
     for name in DEVICE_COLUMNS {

@@ -3,7 +3,7 @@
 //! A rejected row is counted once, by the first rule that it breaks in the order of [`Rule`]. Not
 //! for what makes a whole file unreadable: that is an error of `input`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -84,10 +84,8 @@ impl Rule {
 pub struct Reject {
     /// The table.
     pub table: Table,
-    /// The file.
-    pub file: PathBuf,
-    /// The row's number in the file, from 1.
-    pub row: u64,
+    /// The file and the row's number in it, from 1; none for a row that was merged from several.
+    pub place: Option<(PathBuf, u64)>,
     /// The row's id, where it has one.
     pub external_id: Option<String>,
     /// The rule that it breaks.
@@ -124,7 +122,7 @@ pub struct Verdict {
 
 /// Ids that stand for no user: a template that was not filled, or a null that became text.
 ///
-/// Compared without case, blanks and brackets.
+/// Compared without case, and without the blanks, brackets and quotes around it.
 const PLACEHOLDERS: [&str; 12] = [
     "user_id",
     "userid",
@@ -155,22 +153,33 @@ pub fn is_placeholder(id: &str) -> bool {
     PLACEHOLDERS.iter().any(|placeholder| placeholder.eq_ignore_ascii_case(bare))
 }
 
+/// A value that could not be understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadValue {
+    /// Its row in the batch.
+    pub row: usize,
+    /// Its column.
+    pub column: String,
+    /// The rule that it breaks.
+    pub rule: Rule,
+    /// What is wrong with it.
+    pub message: String,
+}
+
 /// Judges every row of a decoded batch; `bad` are the values that could not be understood.
-pub fn judge(
-    judge: &Judge<'_>,
-    rows: RecordBatch,
-    bad: Vec<(usize, Rule, String)>,
-) -> Result<Verdict> {
+pub fn judge(judge: &Judge<'_>, rows: RecordBatch, bad: Vec<BadValue>) -> Result<Verdict> {
     let mut findings = Findings::default();
-    for (row, rule, message) in bad {
+    // A value that is there and cannot be understood is bad, not missing.
+    let mut there: BTreeSet<(usize, String)> = BTreeSet::new();
+    for BadValue { row, column, rule, message } in bad {
         findings.add(row, rule, || message);
+        there.insert((row, column));
     }
     for column in judge.table.columns() {
         let Some(array) = rows.column_by_name(column.name) else { continue };
         if column.required && array.null_count() > 0 {
             for row in (0..array.len()).filter(|row| array.is_null(*row)) {
-                // A value that is there and cannot be understood is bad, not missing.
-                if !findings.has(row) {
+                if !there.contains(&(row, column.name.to_owned())) {
                     findings
                         .add(row, Rule::MissingValue, || format!("`{}` is missing", column.name));
                 }
@@ -207,8 +216,7 @@ pub fn judge(
         .into_iter()
         .map(|(row, (rule, message))| Reject {
             table: judge.table,
-            file: judge.file.to_path_buf(),
-            row: judge.first_row + row as u64 + 1,
+            place: Some((judge.file.to_path_buf(), judge.first_row + row as u64 + 1)),
             external_id: ids
                 .as_ref()
                 .filter(|ids| ids.is_valid(row))
@@ -396,10 +404,10 @@ pub fn rejects_table(rejects: &[Reject]) -> Result<RecordBatch> {
     let texts = |text: &dyn Fn(&Reject) -> Option<String>| -> ArrayRef {
         Arc::new(rejects.iter().map(text).collect::<StringViewArray>())
     };
-    let rows = UInt64Array::from_iter_values(rejects.iter().map(|reject| reject.row));
+    let rows: UInt64Array = rejects.iter().map(|reject| Some(reject.place.as_ref()?.1)).collect();
     Ok(RecordBatch::try_from_iter_with_nullable([
         ("table", texts(&|reject| Some(reject.table.name().to_owned())), true),
-        ("file", texts(&|reject| Some(reject.file.display().to_string())), true),
+        ("file", texts(&|reject| Some(reject.place.as_ref()?.0.display().to_string())), true),
         ("row", Arc::new(rows) as ArrayRef, true),
         ("external_id", texts(&|reject| reject.external_id.clone()), true),
         ("rule", texts(&|reject| Some(reject.rule.name().to_owned())), true),
@@ -433,8 +441,7 @@ mod tests {
     fn the_limit_is_a_share_or_a_number_of_rows() {
         let reject = Reject {
             table: Table::Orders,
-            file: "o.parquet".into(),
-            row: 1,
+            place: None,
             external_id: None,
             rule: Rule::BadTime,
             message: String::new(),

@@ -139,12 +139,10 @@ fn time_range(loaded: &Loaded) -> Option<(i64, i64)> {
 
 fn example(rejects: &[Reject], rule: Rule) -> String {
     let first = rejects.iter().find(|reject| reject.rule == rule);
-    first.map_or_else(String::new, |reject| {
-        format!(
-            ", first in row {} of {}: {}",
-            reject.row,
-            reject.file.display(),
-            printable(&reject.message)
-        )
-    })
+    let Some((reject, (file, row))) =
+        first.and_then(|reject| Some((reject, reject.place.as_ref()?)))
+    else {
+        return String::new();
+    };
+    format!(", first in row {row} of {}: {}", file.display(), printable(&reject.message))
 }

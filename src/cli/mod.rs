@@ -25,7 +25,7 @@ use crate::error::{Error, Result};
 enum Status {
     /// It did what it was asked.
     Done,
-    /// It did, and found something that needs a look.
+    /// It found something that needs a look first: more rejected rows than are allowed.
     Findings,
     /// It could not.
     Failed,
@@ -56,7 +56,7 @@ impl From<Status> for ExitCode {
   apportion check --sessions sessions.parquet --orders orders.parquet
   apportion models time_decay
 
-Exit codes: 0 done, 1 done with findings, 2 could not run."
+Exit codes: 0 done, 1 more rejected rows than are allowed, 2 could not run."
 )]
 struct Cli {
     #[command(subcommand)]

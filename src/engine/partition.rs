@@ -132,7 +132,7 @@ pub struct JourneyRows {
 /// What a partition counted, for the summary and the proof sheet.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Tally {
-    /// Orders that count and are reported.
+    /// Orders that count and are reported; dated by touch, all that count.
     pub counted: u64,
     /// Those of them with touches.
     pub attributed: u64,

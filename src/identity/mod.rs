@@ -1,6 +1,7 @@
 //! Whose row is it: every user id, however it was met, resolves to a person.
 //!
-//! `aliases` follows alias rows to the end of their chains; this module collects what is known of
+//! `aliases` follows alias rows to the end of their chains; `keys` joins users with the same e-mail
+//! address or telephone, where that is asked for; this module collects what is known of
 //! each user from profiles, minimal users and aliases, and keeps the account of stubs; `tables`
 //! writes persons and the audit. Not for merging the rows themselves: that is `merge`.
 
@@ -14,7 +15,7 @@ pub use keys::Key;
 pub use tables::{audit_table, persons_table};
 pub use versions::{Merged, one_row_per_id};
 
-use arrow::array::{Array, AsArray, RecordBatch, StringViewArray, TimestampMicrosecondArray};
+use arrow::array::{Array, AsArray, RecordBatch, TimestampMicrosecondArray};
 use arrow::datatypes::TimestampMicrosecondType;
 use serde::Serialize;
 
@@ -64,7 +65,7 @@ pub struct Account {
     pub stubs_healed: u64,
     /// Those of them that have none.
     pub stubs_left: u64,
-    /// Users that followed an alias to another person.
+    /// Users that are another person: by an alias, or by a reconciliation key.
     pub merged: u64,
     /// Aliases that lost because another of the same user holds.
     pub alias_conflicts: u64,
@@ -126,7 +127,8 @@ impl Gathering {
         }
     }
 
-    /// Follows every alias; `merge_authenticated` allows two authenticated users to be one person.
+    /// Follows every alias, then joins what shares a key; `merge_authenticated` allows an alias
+    /// (never a key) to make two authenticated users one person.
     pub fn resolve(self, merge_authenticated: bool) -> Identity {
         let Self { users, facts, aliases, tokens } = self;
         let mut resolved = resolve_aliases(&users, &facts, aliases, merge_authenticated);
@@ -177,15 +179,6 @@ impl Gathering {
                 authenticated.is_some_and(|flags| flags.is_valid(row) && flags.value(row));
         }
     }
-}
-
-/// The ids of a table's rows, as text.
-///
-/// # Panics
-///
-/// If the table has no `external_id`; every table that is asked has one.
-pub fn external_ids(rows: &RecordBatch) -> &StringViewArray {
-    rows.column_by_name("external_id").expect("external_id is required").as_string_view()
 }
 
 /// The earlier of two instants, where one is known.

@@ -3,9 +3,9 @@
 use arrow::array::RecordBatch;
 
 use crate::error::Result;
-use crate::identity::{Identity, external_ids};
+use crate::identity::Identity;
 use crate::ids::{group_rows, same_texts};
-use crate::merge::{Versions, field_times, merge};
+use crate::merge::{Versions, external_ids, field_times, merge};
 
 /// A table with one row per external id.
 pub struct Merged {

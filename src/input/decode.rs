@@ -2,7 +2,8 @@
 //!
 //! | kind | canonical Arrow type |
 //! |---|---|
-//! | id, text, any | `Utf8View`; text is trimmed, and empty is null |
+//! | id | `Utf8View`; blank is null |
+//! | text, any | `Utf8View`, trimmed; empty is null |
 //! | texts | `Utf8View`, divided by commas |
 //! | time | `Timestamp(Microsecond, UTC)` |
 //! | day | `Date32` |
@@ -21,8 +22,8 @@ use arrow::array::{
 };
 use arrow::compute::cast;
 use arrow::datatypes::{
-    DataType, Date32Type, Date64Type, Decimal128Type, Float64Type, Int64Type, TimeUnit,
-    TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
+    DataType, Date32Type, Date64Type, Decimal128Type, Float32Type, Float64Type, Int64Type,
+    TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
     TimestampSecondType,
 };
 use chrono::Datelike;
@@ -230,7 +231,7 @@ fn days(array: &ArrayRef) -> Option<Decoded> {
         let epoch = chrono::NaiveDate::default().num_days_from_ce();
         let parsed: Date32Array = texts
             .iter()
-            .map(|text| Some(parse_day(text?.get(..10)?)?.num_days_from_ce() - epoch))
+            .map(|text| Some(parse_day(text?.trim().get(..10)?)?.num_days_from_ce() - epoch))
             .collect();
         let mut bad = Vec::new();
         note_bad(&texts, &parsed, Rule::BadTime, "is not a day", &mut bad);
@@ -346,8 +347,12 @@ fn moneys(array: &ArrayRef, text_is_fine: bool, amounts: &Amounts<'_>) -> Option
             })
         }
         data_type if data_type.is_floating() => {
-            let floats = cast(array, &DataType::Float64).ok()?;
-            let floats = floats.as_primitive::<Float64Type>();
+            // A short float stands for its own decimal text, not for that of the long float which
+            // is nearest to it.
+            let floats: Float64Array = match array.as_primitive_opt::<Float32Type>() {
+                Some(short) => short.unary(|value| value.to_string().parse().unwrap_or(f64::NAN)),
+                None => cast(array, &DataType::Float64).ok()?.as_primitive().clone(),
+            };
             let minor = amounts.units == Some(Units::Minor);
             column(&|row, exponent| {
                 money::minor_from_f64(floats.value(row), if minor { 0 } else { exponent })

@@ -19,12 +19,12 @@ use super::files::Source;
 use crate::error::{Error, Result};
 use crate::money::{Currency, Units};
 use crate::schema::{Found, Kind, Mapping, Origin, Table, resolve};
-use crate::validate::{self, Judge, Reject, Rule};
+use crate::validate::{self, BadValue, Judge, Reject};
 
 /// Rows that are decoded at a time.
 const BATCH_ROWS: usize = 64 * 1024;
 
-/// Which columns of a table are wanted beyond the required ones.
+/// Which columns of a table are wanted beyond those that are required or judged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Needs {
     /// Every column of the files.
@@ -272,7 +272,7 @@ fn judge_batch(
 ) -> Result<Part> {
     let rows = batch.num_rows();
     let mut arrays: BTreeMap<&str, ArrayRef> = BTreeMap::new();
-    let mut bad: Vec<(usize, Rule, String)> = Vec::new();
+    let mut bad: Vec<BadValue> = Vec::new();
     // Amounts are read in the row's currency, so money comes last.
     let (money, others): (Vec<&Found>, Vec<&Found>) =
         columns.iter().partition(|column| column.kind == Kind::Money);
@@ -299,7 +299,12 @@ fn judge_batch(
                 expected: column.kind.expected(),
             });
         };
-        bad.extend(wrong);
+        bad.extend(wrong.into_iter().map(|(row, rule, message)| BadValue {
+            row,
+            column: column.name.clone(),
+            rule,
+            message,
+        }));
         arrays.insert(&column.name, array);
     }
     let full: Vec<ArrayRef> = schema
@@ -351,6 +356,7 @@ mod tests {
     use parquet::file::properties::WriterProperties;
 
     use super::*;
+    use crate::validate::Rule;
 
     #[test]
     fn nested_users_and_row_numbers_across_row_groups_are_right() {
@@ -388,7 +394,8 @@ mod tests {
         let loaded = read(&reading, &[source], &|_| ()).unwrap();
         assert_eq!((loaded.read, loaded.rows.num_rows()), (4, 3));
         let reject = &loaded.rejects[0];
-        assert_eq!((reject.row, reject.rule), (3, Rule::PlaceholderUser));
+        assert_eq!(reject.rule, Rule::PlaceholderUser);
+        assert_eq!(reject.place.as_ref().unwrap().1, 3);
         let users = loaded.rows.column_by_name("user_external_id").unwrap().as_string_view();
         assert_eq!(users.iter().flatten().collect::<Vec<_>>(), ["a", "b", "d"]);
     }

@@ -11,9 +11,9 @@ use rust_decimal::Decimal;
 
 use crate::calendar::day_of;
 use crate::error::{Error, Result};
-use crate::identity::external_ids;
 use crate::ids::{Interner, group_rows};
 use crate::journeys::{Orders, Touches};
+use crate::merge::external_ids;
 use crate::money::{Currency, convert, rate_from_f64};
 use crate::touchpoints::is_direct;
 

@@ -3,10 +3,9 @@
 use arrow::array::{Array, AsArray, Float64Array, RecordBatch};
 use arrow::datatypes::{Float64Type, Int64Type};
 
-use crate::identity::external_ids;
 use crate::ids::{Interner, group_rows};
 use crate::journeys::{Labels, NOT_SET, Orders};
-use crate::merge::field_times;
+use crate::merge::{external_ids, field_times};
 
 /// The items of all orders, order by order.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -22,9 +21,9 @@ pub struct Items {
 impl Items {
     /// Gathers the items of every order.
     ///
-    /// Of the items of an order, those of its newest time hold (all, where there is no time); an
-    /// item that occurs twice among them counts once. An item without a quantity is one; without
-    /// a price it weighs nothing.
+    /// `rows` has one row an item. Of the items of an order, those of its newest time hold (all,
+    /// where there is no time). An item without a quantity is one; without a price it weighs
+    /// nothing.
     pub fn new(rows: &RecordBatch, orders: &Orders, order_rows: &RecordBatch) -> Self {
         let mut ids = Interner::default();
         let numbers = ids.intern_column(external_ids(order_rows), "");
@@ -52,15 +51,9 @@ impl Items {
             let mut own = by_order[starts[order] as usize..starts[order + 1] as usize].to_vec();
             let newest = own.iter().map(|row| times[*row as usize]).max().flatten();
             own.retain(|row| times[*row as usize] == newest);
-            // Rows come in any order: the same item at the same time keeps its greatest price.
-            own.sort_by(|left, right| {
-                let (left, right) = (*left as usize, *right as usize);
-                names
-                    .value(left)
-                    .cmp(names.value(right))
-                    .then(weight(right).total_cmp(&weight(left)))
+            own.sort_unstable_by(|left, right| {
+                names.value(*left as usize).cmp(names.value(*right as usize))
             });
-            own.dedup_by_key(|row| names.value(*row as usize));
             if own.is_empty() {
                 items.row.push(None);
                 items.weight.push(1.0);

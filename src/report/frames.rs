@@ -1,7 +1,7 @@
 //! The border between our columns and Polars: plain vectors in, plain vectors out.
 //!
 //! arrow-rs and Polars have different Arrow types. Only results cross, a few thousand rows, so
-//! they cross as vectors; nothing else of the crate names Polars.
+//! they cross as vectors. Beside this file only the error type names Polars.
 
 use polars::prelude::{Column, DataFrame, DataType, IntoLazy, NamedFrom, Series};
 use polars::sql::SQLContext;
