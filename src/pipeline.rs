@@ -556,6 +556,14 @@ fn label(
     })
 }
 
+/// Where a touch was said to come from before a discount code said otherwise.
+fn vias(config: &Config) -> impl Iterator<Item = String> {
+    let fields = UTM.into_iter().filter(|_| !config.vouchers.is_empty());
+    fields
+        .map(|field| format!("via_{field}"))
+        .filter(|name| !touch_columns(config).any(|column| column == name))
+}
+
 /// The sums of all partitions.
 struct Attributed {
     cells: Cells,
@@ -608,6 +616,7 @@ fn attribute(
     let extra: Vec<String> = touch_columns(config)
         .filter(|name| !UTM.contains(name) && !["domain_id", "device_type"].contains(name))
         .map(str::to_owned)
+        .chain(vias(config))
         .collect();
     let table = CreditTable {
         touches: &ordered.touches,
