@@ -127,6 +127,11 @@ impl Span {
     }
 }
 
+/// An instant as RFC 3339 text in UTC, always with microseconds: texts compare as instants do.
+pub fn format_micros(instant: i64) -> String {
+    utc(instant).format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
+}
+
 /// An instant as RFC 3339 text in UTC, with a fraction only where there is one.
 pub fn format_instant(instant: i64) -> String {
     let at = utc(instant);

@@ -33,12 +33,20 @@ pub struct Divider {
 impl Divider {
     /// Takes the weights of a journey: finite and not negative; all zero means evenly.
     ///
-    /// They become integers in proportion to the greatest, so that equal weights stay equal and
-    /// everything after is exact.
+    /// Whole numbers are taken as they are; others become whole in proportion to the greatest.
+    /// Equal weights stay equal, and everything after is exact.
     pub fn weigh(&mut self, weights: &[f64]) {
         let greatest = weights.iter().fold(0.0_f64, |greatest, weight| greatest.max(*weight));
         self.weights.clear();
-        if greatest > 0.0 {
+        let whole = greatest <= GREATEST && weights.iter().all(|weight| weight.fract() == 0.0);
+        if greatest > 0.0 && whole {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "whole, not negative and at most 2^52 by the check above"
+            )]
+            self.weights.extend(weights.iter().map(|weight| *weight as u64));
+        } else if greatest > 0.0 {
             // Scaled down first: a weight near the largest float must not overflow.
             #[expect(
                 clippy::cast_possible_truncation,

@@ -132,7 +132,7 @@ pub fn minor_from_scaled(value: i128, scale: i8, exponent: u32) -> Option<i64> {
             None => 0,
             Some(divisor) => {
                 let (quotient, rest) = (value.div_euclid(divisor), value.rem_euclid(divisor));
-                let up = match (rest * 2).cmp(&divisor) {
+                let up = match rest.cmp(&(divisor - rest)) {
                     std::cmp::Ordering::Less => 0,
                     std::cmp::Ordering::Equal => quotient & 1,
                     std::cmp::Ordering::Greater => 1,

@@ -3,6 +3,7 @@
 //! Not for how a stage works: each is a module of its own, named after it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::path::PathBuf;
 
 use arrow::array::{AsArray, RecordBatch};
@@ -23,7 +24,7 @@ use crate::report::{
     self, Costs, CreditTable, Measures, Report, SessionCounts, Steps, Sums, credit_rows,
     journey_rows,
 };
-use crate::schema::{Table, UTM};
+use crate::schema::{Kind, Table, UTM};
 use crate::summary::{Summary, prove};
 use crate::touchpoints;
 use crate::validate::{Reject, Rule, rejects_table};
@@ -143,6 +144,12 @@ pub fn read_table(
     progress.stage(&format!("reading {table}"));
     let sources = input::find(table, paths)?;
     let amount = config.amount.as_deref().filter(|_| table == Table::Orders);
+    if let Some(column) = amount.and_then(|amount| table.column(amount))
+        && column.kind != Kind::Money
+    {
+        let why = format!("it holds {}, not an amount", column.kind.expected());
+        return Err(Error::setting("--amount", column.name, why));
+    }
     let reading = Reading {
         table,
         needs,
@@ -193,6 +200,11 @@ fn check_dimensions(config: &Config) -> Result<()> {
     of_touches.extend(touchpoints::LOCAL_COLUMNS.map(str::to_owned));
     of_touches.insert(touchpoints::DOMAIN_TYPE.to_owned());
     for dimension in &config.by {
+        if report::OWN_COLUMNS.contains(&dimension.to_string().as_str()) {
+            return Err(Error::Contradiction(format!(
+                "`{dimension}` is a column of every report; `--column sessions.app_{dimension}={dimension}` gives yours another name"
+            )));
+        }
         let known = match dimension {
             Dimension::Touch(column) => of_touches.contains(column),
             Dimension::Order(column) => of_orders.contains(column),
@@ -265,6 +277,9 @@ fn needs(config: &Config, table: Table) -> Needs {
 /// The column that amounts are taken from unless another is named.
 const DEFAULT_AMOUNT: &str = "subtotal_price";
 
+/// What an order is that does not say what kind of conversion it is.
+const DEFAULT_CONVERSION_TYPE: &str = "order";
+
 fn touch_columns(config: &Config) -> impl Iterator<Item = &str> {
     config.by.iter().filter_map(|dimension| match dimension {
         Dimension::Touch(column) => Some(column.as_str()),
@@ -324,13 +339,21 @@ fn merge(
         let Some(loaded) = tables.get_mut(&table) else { return Ok(None) };
         let schema = loaded.rows.schema();
         let rows = std::mem::replace(&mut loaded.rows, RecordBatch::new_empty(schema));
-        one_row_per_id(&people.identity, rows, &people.users[&table]).map(Some)
+        one_row_per_id(&people.identity, rows, &people.users[&table], config.currency).map(Some)
     };
     let sessions = one(Table::Sessions)?;
     let views = one(Table::Postviews)?;
     let orders = one(Table::Orders)?;
     let (Some(sessions), Some(orders)) = (sessions, orders) else {
         return Err(Error::Contradiction("a run needs sessions and orders".to_owned()));
+    };
+    let orders = Merged {
+        rows: touchpoints::with_default(&orders.rows, "conversion_type", DEFAULT_CONVERSION_TYPE)?,
+        ..orders
+    };
+    let orders = Merged {
+        rows: touchpoints::with_default(&orders.rows, "currency", config.currency.code())?,
+        ..orders
     };
     summary.orders.versions = orders.versions;
     summary.orders.person_conflicts = orders.conflicts;
@@ -614,7 +637,7 @@ fn attribute(
     };
     let models: Vec<String> = config.models.iter().map(|asked| asked.name.clone()).collect();
     let extra: Vec<String> = touch_columns(config)
-        .filter(|name| !UTM.contains(name) && !["domain_id", "device_type"].contains(name))
+        .filter(|name| !report::CREDIT_COLUMNS.contains(name))
         .map(str::to_owned)
         .chain(vias(config))
         .collect();
@@ -763,6 +786,14 @@ fn account(
         .filter(|table| table.table == "orders")
         .map(|table| table.accepted)
         .sum();
+    for table in &summary.tables {
+        if table.read != table.accepted + table.rejected {
+            return Err(Error::Broken(format!(
+                "{} rows of {} were read, but {} accepted and {} rejected",
+                table.read, table.table, table.accepted, table.rejected
+            )));
+        }
+    }
     if accepted != merged + counts.versions {
         return Err(Error::Broken(format!(
             "{accepted} rows of orders were accepted, but {merged} orders and {} versions are known",
@@ -789,10 +820,24 @@ impl Writers {
     /// the work.
     fn begin(config: &Config) -> Result<Self> {
         let outputs = &config.outputs;
-        let places = outputs.files().map(|output| &output.path);
-        let staged = places
-            .chain(&outputs.report)
-            .chain(&outputs.summary)
+        let places = || {
+            let files = outputs.files().map(|output| &output.path);
+            files.chain(&outputs.report).chain(&outputs.summary)
+        };
+        for (table, paths) in &config.inputs {
+            for source in input::find(*table, paths)? {
+                let input = fs::canonicalize(&source.path).ok();
+                let same =
+                    |place: &&PathBuf| input.is_some() && fs::canonicalize(place).ok() == input;
+                if let Some(place) = places().find(same) {
+                    let place = place.display();
+                    return Err(Error::Contradiction(format!(
+                        "`{place}` is both an output and a file of {table}; name another output"
+                    )));
+                }
+            }
+        }
+        let staged = places()
             .map(|path| Ok((path.clone(), Staged::new(path)?)))
             .collect::<Result<BTreeMap<PathBuf, Staged>>>()?;
         let begin = |output: &Option<Output>| -> Result<Option<Box<dyn TableWriter>>> {

@@ -129,7 +129,9 @@ pub struct ProofLine {
     pub owed: String,
     /// What was credited.
     pub credited: String,
-    /// Whether both agree to the last unit.
+    /// Whether credit is to equal what is owed: not where touches outside the period are left out.
+    pub compared: bool,
+    /// Whether both agree to the last unit, where they are compared.
     pub holds: bool,
 }
 
@@ -204,6 +206,7 @@ pub fn prove(
                 conversions: share(conversions),
                 owed: currency.format(owed),
                 credited: currency.format(credited),
+                compared: complete,
                 holds,
             });
         }

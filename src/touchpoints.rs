@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arrow::array::{
     Array, ArrayRef, AsArray, RecordBatch, StringViewArray, UInt32Array, new_null_array,
 };
-use arrow::compute::{concat, take};
+use arrow::compute::{cast, concat, take};
 use arrow::datatypes::{Field, Schema, TimestampMicrosecondType};
 use chrono::{Datelike, Timelike};
 use chrono_tz::Tz;
@@ -48,8 +48,10 @@ pub fn append(sessions: &RecordBatch, views: &RecordBatch) -> Result<RecordBatch
         }
     }
     let of = |rows: &RecordBatch, field: &Field| {
-        rows.column_by_name(field.name())
-            .map_or_else(|| new_null_array(field.data_type(), rows.num_rows()), Arc::clone)
+        let none = || new_null_array(field.data_type(), rows.num_rows());
+        // What one table knows as a number may pass through the other as text.
+        let as_field = |column: &ArrayRef| cast(column, field.data_type()).ok();
+        rows.column_by_name(field.name()).and_then(as_field).unwrap_or_else(none)
     };
     let columns = fields
         .iter()
@@ -74,6 +76,14 @@ pub fn with_origin(touches: &RecordBatch) -> Result<RecordBatch> {
         sources.iter().map(|source| Some(source.unwrap_or(DIRECT))).collect();
     let touches = with_column(touches, "utm_source", Arc::new(sources))?;
     with_column(&touches, "utm_medium", Arc::new(filled))
+}
+
+/// Fills in a column of text where it is missing.
+pub fn with_default(rows: &RecordBatch, name: &str, default: &str) -> Result<RecordBatch> {
+    let texts = rows.column_by_name(name).map(|texts| texts.as_string_view().clone());
+    let texts = texts.unwrap_or_else(|| StringViewArray::new_null(rows.num_rows()));
+    let filled = texts.iter().map(|text| Some(text.unwrap_or(default)));
+    with_column(rows, name, Arc::new(filled.collect::<StringViewArray>()))
 }
 
 /// Adds type, browser and system of each touch's device, where the touch does not say them itself.

@@ -11,9 +11,9 @@ use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringViewArray,
     TimestampMicrosecondArray, UInt64Array,
 };
-use arrow::datatypes::{Float64Type, Int64Type, TimestampMicrosecondType};
+use arrow::datatypes::{Date32Type, Float64Type, Int64Type, TimestampMicrosecondType};
 
-use crate::calendar::{EARLIEST, LATEST, format_instant, parse_zone};
+use crate::calendar::{DAY, EARLIEST, LATEST, format_instant, parse_zone};
 use crate::error::{Error, Result};
 use crate::money::Currency;
 use crate::schema::{Kind, Table};
@@ -187,6 +187,7 @@ pub fn judge(judge: &Judge<'_>, rows: RecordBatch, bad: Vec<BadValue>) -> Result
         }
         match column.kind {
             Kind::Time => check_times(judge, column.name, array, &mut findings),
+            Kind::Day => check_days(column.name, array, &mut findings),
             Kind::Money => check_prices(column.name, array, &mut findings),
             Kind::Number if column.name == "rate" => check_rates(array, &mut findings),
             Kind::Id if names_a_user(judge.table, column.name) => {
@@ -270,6 +271,15 @@ fn check_times(judge: &Judge<'_>, name: &str, array: &ArrayRef, findings: &mut F
                 let (at, clock) = (format_instant(at), format_instant(judge.as_of));
                 format!("`created_at` is {at}, after the run's clock ({clock})")
             });
+        }
+    }
+}
+
+fn check_days(name: &str, array: &ArrayRef, findings: &mut Findings) {
+    for (row, day) in array.as_primitive::<Date32Type>().iter().enumerate() {
+        let within = |day: i32| (EARLIEST..=LATEST).contains(&i64::from(day).saturating_mul(DAY));
+        if day.is_some_and(|day| !within(day)) {
+            findings.add(row, Rule::BadTime, || format!("`{name}` is outside the years 1 to 9999"));
         }
     }
 }

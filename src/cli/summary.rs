@@ -107,7 +107,15 @@ fn proof(summary: &Summary) -> String {
             thousands(&line.conversions.to_string()),
             thousands(&line.owed),
             thousands(&line.credited),
-            format!("{} {}", line.currency, if line.holds { "\u{2713}" } else { "\u{2717}" }),
+            format!(
+                "{} {}",
+                line.currency,
+                match (line.compared, line.holds) {
+                    (false, _) => "(dated by touch: not compared)",
+                    (true, true) => "\u{2713}",
+                    (true, false) => "\u{2717}",
+                }
+            ),
         ]
     });
     aligned(&header, rows.collect())

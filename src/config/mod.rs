@@ -14,6 +14,7 @@ pub use settings::{Cancelled, Normalize, Settings};
 
 use crate::calendar::{DAY, parse_day, parse_duration, parse_instant, parse_zone, start_of_day};
 use crate::error::{Error, Result};
+use crate::filter::Filter;
 use crate::identity::Key;
 use crate::journeys::{Dimension, MissingRate, Window};
 use crate::models::{self, Asked};
@@ -25,6 +26,9 @@ use crate::vouchers::Vouchers;
 
 /// The commented workspace file that `apportion init` writes.
 pub const TEMPLATE: &str = include_str!("apportion.toml");
+
+/// More threads than any machine makes use of.
+const MOST_THREADS: usize = 1024;
 
 /// What credits are dated by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, clap::ValueEnum)]
@@ -112,6 +116,12 @@ pub struct Config {
     pub reconcile: Vec<Key>,
     /// The report's dimensions.
     pub by: Vec<Dimension>,
+    /// Which touches there are.
+    pub where_touches: Option<Filter>,
+    /// Which orders are reported.
+    pub where_orders: Option<Filter>,
+    /// Which persons are reported.
+    pub where_persons: Option<Filter>,
     /// The instants that are reported: from the first, before the second.
     pub period: (i64, i64),
     /// What credits are dated by.
@@ -164,8 +174,11 @@ impl Config {
             }
             None => MaxRejects::Percent(1.0),
         };
-        if settings.threads == Some(0) {
-            return Err(Error::setting("--threads", "0", "write 1 or more"));
+        if let Some(threads) = settings.threads
+            && !(1..=MOST_THREADS).contains(&threads)
+        {
+            let why = format!("write a number from 1 to {MOST_THREADS}");
+            return Err(Error::setting("--threads", threads.to_string(), why));
         }
         Ok(Self {
             mappings: mappings(&settings)?,
@@ -188,6 +201,9 @@ impl Config {
             domain_types: domain_types(&settings),
             vouchers: Vouchers::new(&settings.vouchers)?,
             by: dimensions(&settings)?,
+            where_touches: filter("--where-touches", settings.where_touches.as_deref()),
+            where_orders: filter("--where-orders", settings.where_orders.as_deref()),
+            where_persons: filter("--where-persons", settings.where_persons.as_deref()),
             period: period(&settings, zone)?,
             date_by: settings.date_by.unwrap_or_default(),
             zone,
@@ -222,6 +238,10 @@ fn inputs(settings: &Settings) -> BTreeMap<Table, Vec<String>> {
     .filter(|(_, paths)| !paths.is_empty())
     .map(|(table, paths)| (table, paths.clone()))
     .collect()
+}
+
+fn filter(flag: &'static str, text: Option<&str>) -> Option<Filter> {
+    text.map(|text| Filter::new(flag, text))
 }
 
 fn domain_types(settings: &Settings) -> BTreeMap<String, String> {

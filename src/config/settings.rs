@@ -69,39 +69,39 @@ pub enum Normalize {
 pub struct Settings {
     /// Sessions: one row a visit
     #[arg(long, value_name = "PATH", num_args = 1..)]
-    #[serde(deserialize_with = "one_or_many")]
+    #[serde(deserialize_with = "one_or_more_paths")]
     pub sessions: Vec<String>,
     /// Orders, or any other conversions
     #[arg(long, value_name = "PATH", num_args = 1..)]
-    #[serde(deserialize_with = "one_or_many")]
+    #[serde(deserialize_with = "one_or_more_paths")]
     pub orders: Vec<String>,
     /// What was bought in each order
     #[arg(long, value_name = "PATH", num_args = 1..)]
-    #[serde(deserialize_with = "one_or_many")]
+    #[serde(deserialize_with = "one_or_more_paths")]
     pub order_items: Vec<String>,
     /// User profiles
     #[arg(long, value_name = "PATH", num_args = 1..)]
-    #[serde(deserialize_with = "one_or_many")]
+    #[serde(deserialize_with = "one_or_more_paths")]
     pub users: Vec<String>,
     /// User aliases: which user id is another one
     #[arg(long, value_name = "PATH", num_args = 1..)]
-    #[serde(deserialize_with = "one_or_many")]
+    #[serde(deserialize_with = "one_or_more_paths")]
     pub aliases: Vec<String>,
     /// Ads that were seen and not clicked
     #[arg(long, value_name = "PATH", num_args = 1..)]
-    #[serde(deserialize_with = "one_or_many")]
+    #[serde(deserialize_with = "one_or_more_paths")]
     pub postviews: Vec<String>,
     /// Devices: type, browser and system
     #[arg(long, value_name = "PATH", num_args = 1..)]
-    #[serde(deserialize_with = "one_or_many")]
+    #[serde(deserialize_with = "one_or_more_paths")]
     pub devices: Vec<String>,
     /// What was paid for a source and medium on a day
     #[arg(long, value_name = "PATH", num_args = 1..)]
-    #[serde(deserialize_with = "one_or_many")]
+    #[serde(deserialize_with = "one_or_more_paths")]
     pub spend: Vec<String>,
     /// Daily exchange rates: units of a currency for one of the workspace's
     #[arg(long, value_name = "PATH", num_args = 1..)]
-    #[serde(deserialize_with = "one_or_many")]
+    #[serde(deserialize_with = "one_or_more_paths")]
     pub exchange_rates: Vec<String>,
     /// Take a column from one with another name; dots reach into structs
     #[arg(long, value_name = "TABLE.COLUMN=NAME", num_args = 1..)]
@@ -199,6 +199,15 @@ pub struct Settings {
     #[arg(long, value_name = "DIMENSION", value_delimiter = ',', num_args = 1.., help_heading = "Report")]
     #[serde(deserialize_with = "one_or_many")]
     pub by: Vec<String>,
+    /// Take only touches for which an SQL condition holds: "`utm_medium` <> 'sms'"
+    #[arg(long, value_name = "SQL", help_heading = "Report")]
+    pub where_touches: Option<String>,
+    /// Report only orders for which an SQL condition holds
+    #[arg(long, value_name = "SQL", help_heading = "Report")]
+    pub where_orders: Option<String>,
+    /// Report only persons for which an SQL condition on the persons table holds
+    #[arg(long, value_name = "SQL", help_heading = "Report")]
+    pub where_persons: Option<String>,
     /// The first day that is reported
     #[arg(long, value_name = "DATE", help_heading = "Report")]
     pub from: Option<String>,
@@ -329,9 +338,14 @@ impl Settings {
         fn many<T>(flag: Vec<T>, file: Vec<T>) -> Vec<T> {
             if flag.is_empty() { file } else { flag }
         }
-        let mut column = file.column;
+        // What a flag says of a column replaces all that the file says of it.
+        let target = |text: &String| text.split('=').next().map(str::to_owned);
+        let flagged: Vec<_> = self.column.iter().chain(&self.set).map(target).collect();
+        let kept = |texts: Vec<String>| {
+            texts.into_iter().filter(|text| !flagged.contains(&target(text))).collect::<Vec<_>>()
+        };
+        let (mut column, mut set) = (kept(file.column), kept(file.set));
         column.append(&mut self.column);
-        let mut set = file.set;
         set.append(&mut self.set);
         Self {
             sessions: many(self.sessions, file.sessions),
@@ -362,6 +376,9 @@ impl Settings {
             merge_authenticated: self.merge_authenticated.or(file.merge_authenticated),
             reconcile: many(self.reconcile, file.reconcile),
             by: many(self.by, file.by),
+            where_touches: self.where_touches.or(file.where_touches),
+            where_orders: self.where_orders.or(file.where_orders),
+            where_persons: self.where_persons.or(file.where_persons),
             from: self.from.or(file.from),
             to: self.to.or(file.to),
             date_by: self.date_by.or(file.date_by),
@@ -411,14 +428,23 @@ impl Settings {
     }
 }
 
-/// A list, or one value that stands for a list of one.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+/// A list of paths, or one path; a comma is part of its name.
+fn one_or_more_paths<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    Ok(match OneOrMany::deserialize(deserializer)? {
+        OneOrMany::One(one) => vec![one],
+        OneOrMany::Many(many) => many,
+    })
+}
+
+/// A list, or text that is divided by commas like a flag's.
 fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum OneOrMany {
-        One(String),
-        Many(Vec<String>),
-    }
     Ok(match OneOrMany::deserialize(deserializer)? {
         OneOrMany::One(one) => one.split(',').map(|part| part.trim().to_owned()).collect(),
         OneOrMany::Many(many) => many,

@@ -132,7 +132,7 @@ pub struct JourneyRows {
 /// What a partition counted, for the summary and the proof sheet.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Tally {
-    /// Orders that count and are reported; dated by touch, all that count.
+    /// Orders that count and are reported; dated by touch, those with a touch in the period.
     pub counted: u64,
     /// Those of them with touches.
     pub attributed: u64,
@@ -263,39 +263,42 @@ fn attribute_order(
     #[expect(clippy::cast_possible_truncation, reason = "orders are numbered in 32 bits")]
     let order_number = order as u32;
     let journey = selected.journey(order_at);
-    let tally = &mut partial.tally;
-    let currency = work.orders.currency[order] as usize;
-    tally.counted += 1;
-    tally.owed[currency] += i128::from(amount);
-    tally.conversions[currency] += 1;
+    let count = journey.touches();
+    let (from, until) = work.period;
+    // By order, every touch of a reported order earns; by touch, those of the period do.
+    let earns =
+        |touched_at: i64| work.date_by == DateBy::Order || (from..until).contains(&touched_at);
+    // Dated by touch, an order of which nothing is shown is not counted either.
+    let shown = if count == 0 {
+        work.orders.reported[order]
+    } else {
+        journey.touched_at.iter().any(|at| earns(*at))
+    };
+    if !shown {
+        return Ok(());
+    }
+    tally_order(work, order, &mut partial.tally);
     if work.journeys {
         partial.journeys.order.push(order_number);
         partial.journeys.first.push(first);
         partial.journeys.starts.push(partial.journeys.touches.len());
         partial.journeys.touches.extend(&selected.touches);
     }
-    let count = journey.touches();
     if count == 0 {
-        if work.orders.reported[order] {
-            let cells = &mut partial.cells;
-            destinations.add(work, cells, (work.unattributed, None), (order_number, person));
-            for model in 0..work.models.len() {
-                destinations.credit(cells, (0, model), (WHOLE, amount), first, None);
-            }
-            if work.credits {
-                partial.credits.push(order_number, None, 0, 0, first);
-                partial.credits.shares.extend(work.models.iter().map(|_| WHOLE));
-                partial.credits.amounts.extend(work.models.iter().map(|_| amount));
-            }
+        let cells = &mut partial.cells;
+        destinations.add(work, cells, (work.unattributed, None), (order_number, person));
+        for model in 0..work.models.len() {
+            destinations.credit(cells, (0, model), (WHOLE, amount), first, None);
+        }
+        if work.credits {
+            partial.credits.push(order_number, None, 0, 0, first);
+            partial.credits.shares.extend(work.models.iter().map(|_| WHOLE));
+            partial.credits.amounts.extend(work.models.iter().map(|_| amount));
         }
         return Ok(());
     }
-    tally.attributed += 1;
-    tally.touches += count as u64;
-    let (from, until) = work.period;
-    // By order, every touch of a reported order earns; by touch, those of the period do.
-    let earns =
-        |touched_at: i64| work.date_by == DateBy::Order || (from..until).contains(&touched_at);
+    partial.tally.attributed += 1;
+    partial.tally.touches += count as u64;
     earning.clear();
     let first_credit = partial.credits.order.len();
     for (position, touch) in selected.touches.iter().enumerate() {
@@ -349,6 +352,13 @@ fn attribute_order(
         }
     }
     Ok(())
+}
+
+fn tally_order(work: &Work<'_>, order: usize, tally: &mut Tally) {
+    let currency = work.orders.currency[order] as usize;
+    tally.counted += 1;
+    tally.owed[currency] += i128::from(work.orders.amount[order]);
+    tally.conversions[currency] += 1;
 }
 
 fn sum(parts: &[i64]) -> i128 {

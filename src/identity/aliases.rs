@@ -61,6 +61,8 @@ pub struct Resolved {
     pub next: Vec<u32>,
     /// What became of each user's aliases.
     pub outcomes: Vec<Outcome>,
+    /// Aliases that were refused, sorted: who, and who it would have been.
+    pub refused: Vec<(u32, u32)>,
     /// Conflicts and cycles, counted.
     pub account: Account,
 }
@@ -87,7 +89,7 @@ pub fn resolve_aliases(
     let mut account = Account::default();
     let mut outcomes = vec![Outcome::Itself; count];
     let mut held: Vec<Option<Alias>> = vec![None; count];
-    hold_earliest(users, aliases, &mut held, &mut outcomes, &mut account);
+    let mut refused = hold_earliest(users, aliases, &mut held, &mut outcomes, &mut account);
     cut_cycles(users, facts, &mut held, &mut outcomes, &mut account);
 
     let (from, to): (Vec<u32>, Vec<u32>) =
@@ -116,6 +118,7 @@ pub fn resolve_aliases(
             if joins && authenticated && !merge_authenticated {
                 outcomes[from as usize] = Outcome::Conflict;
                 account.authenticated_conflicts += 1;
+                refused.push((from, to));
                 roots.push(from);
                 continue;
             }
@@ -125,17 +128,19 @@ pub fn resolve_aliases(
             queue(&mut waiting, from);
         }
     }
-    Resolved { person, next, outcomes, account }
+    refused.sort_unstable();
+    Resolved { person, next, outcomes, refused, account }
 }
 
-/// Keeps the earliest alias of each user, and counts those that lose.
+/// Keeps the earliest alias of each user; returns and counts those that lose.
 fn hold_earliest(
     users: &Interner,
     mut aliases: Vec<Alias>,
     held: &mut [Option<Alias>],
     outcomes: &mut [Outcome],
     account: &mut Account,
-) {
+) -> Vec<(u32, u32)> {
+    let mut refused = Vec::new();
     aliases.sort_by_key(|alias| (alias.from, or_never(alias.created_at), users.name(alias.to)));
     for of_one in aliases.chunk_by(|left, right| left.from == right.from) {
         let from = of_one[0].from as usize;
@@ -157,7 +162,11 @@ fn hold_earliest(
         targets.sort_unstable();
         targets.dedup();
         account.alias_conflicts += targets.len().saturating_sub(1) as u64;
+        let holds = held[from].map(|alias| alias.to);
+        let lost = targets.into_iter().filter(|to| Some(*to) != holds);
+        refused.extend(lost.map(|to| (of_one[0].from, to)));
     }
+    refused
 }
 
 /// Removes the alias of each cycle's survivor.

@@ -48,6 +48,8 @@ pub struct Identity {
     pub next: Vec<u32>,
     /// What became of each user's alias.
     pub outcomes: Vec<Outcome>,
+    /// Aliases that were refused, sorted: who, and who it would have been.
+    pub refused: Vec<(u32, u32)>,
     /// The counts of the summary.
     pub account: Account,
 }
@@ -149,6 +151,7 @@ impl Gathering {
             person: resolved.person,
             next: resolved.next,
             outcomes: resolved.outcomes,
+            refused: resolved.refused,
             account,
         }
     }

@@ -12,9 +12,20 @@ use crate::error::Result;
 use crate::identity::{Identity, earliest};
 use crate::merge::{Versions, merge};
 
+/// Steps of a path that are shown before its end.
+const LONGEST_PATH: usize = 32;
+
 /// The columns of the users table that the persons table says in its own way.
-const OWN_COLUMNS: [&str; 5] =
-    ["external_id", "created_at", "updated_at", "is_authenticated", "signed_up_at"];
+const OWN_COLUMNS: [&str; 8] = [
+    "external_id",
+    "created_at",
+    "updated_at",
+    "is_authenticated",
+    "signed_up_at",
+    "person",
+    "users",
+    "is_stub",
+];
 
 /// One row a person, in the byte order of their ids.
 ///
@@ -83,7 +94,9 @@ pub fn persons_table(
 
 /// One row a user id, in the byte order of the ids: how it came to its person.
 ///
-/// `user_external_id`, `person`, `path` (`a > b > c`, the aliases followed), `outcome`.
+/// `user_external_id`, `person`, `path` (`a > b > c`, the aliases and keys followed), `outcome`,
+/// `refused` (who else its aliases named, divided by commas: they lost to an earlier one, or would
+/// have joined two authenticated users).
 pub fn audit_table(identity: &Identity) -> Result<RecordBatch> {
     let name = |user: u32| identity.users.name(user);
     let mut users: Vec<u32> = (0..).take(identity.person.len()).collect();
@@ -91,13 +104,32 @@ pub fn audit_table(identity: &Identity) -> Result<RecordBatch> {
     let text = |value: &dyn Fn(u32) -> String| -> ArrayRef {
         Arc::new(users.iter().map(|user| Some(value(*user))).collect::<StringViewArray>())
     };
+    let refused: StringViewArray = users
+        .iter()
+        .map(|user| {
+            let range = identity.refused.partition_point(|(from, _)| from < user)
+                ..identity.refused.partition_point(|(from, _)| from <= user);
+            let mut names: Vec<&str> =
+                identity.refused[range].iter().map(|(_, to)| name(*to)).collect();
+            names.sort_unstable();
+            (!names.is_empty()).then(|| names.join(", "))
+        })
+        .collect();
     let path = |user: u32| {
         let mut path = name(user).to_owned();
         let mut at = user;
-        while identity.next[at as usize] != at {
+        for _ in 0..LONGEST_PATH {
+            if identity.next[at as usize] == at {
+                return path;
+            }
             at = identity.next[at as usize];
             path.push_str(" > ");
             path.push_str(name(at));
+        }
+        let person = identity.person[user as usize];
+        if at != person {
+            path.push_str(" > ... > ");
+            path.push_str(name(person));
         }
         path
     };
@@ -106,5 +138,6 @@ pub fn audit_table(identity: &Identity) -> Result<RecordBatch> {
         ("person", text(&|user| name(identity.person[user as usize]).to_owned())),
         ("path", text(&path)),
         ("outcome", text(&|user| identity.outcomes[user as usize].name().to_owned())),
+        ("refused", Arc::new(refused)),
     ])?)
 }

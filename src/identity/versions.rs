@@ -1,11 +1,16 @@
 //! One row per external id: versions are merged, and an id under two persons goes to one of them.
 
-use arrow::array::RecordBatch;
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, Int64Array, RecordBatch};
+use arrow::datatypes::Int64Type;
 
 use crate::error::Result;
 use crate::identity::Identity;
 use crate::ids::{group_rows, same_texts};
+use crate::input::MAJOR;
 use crate::merge::{Versions, external_ids, field_times, merge};
+use crate::money::{Currency, minor_from_scaled};
 
 /// A table with one row per external id.
 pub struct Merged {
@@ -21,15 +26,21 @@ pub struct Merged {
 
 /// Merges the versions of every row of a table of touches or orders.
 ///
-/// `users` is the user of each row. Where an id occurs under several persons, the row with the
+/// `users` is the user of each row, `default` the currency of rows that name none. Where an id occurs under several persons, the row with the
 /// latest field time holds, then the one of the smallest person id; rows of other persons are
 /// left out.
-pub fn one_row_per_id(identity: &Identity, rows: RecordBatch, users: &[u32]) -> Result<Merged> {
+pub fn one_row_per_id(
+    identity: &Identity,
+    rows: RecordBatch,
+    users: &[u32],
+    default: Currency,
+) -> Result<Merged> {
     let of_row: Vec<u32> = users.iter().map(|user| identity.person[*user as usize]).collect();
     let Some((keys, things)) = same_texts(external_ids(&rows)) else {
         return Ok(Merged { rows, person: of_row, versions: 0, conflicts: 0 });
     };
     let versions = (rows.num_rows() - things) as u64;
+    let rows = in_known_currency(rows, &keys, things, default)?;
     let times = field_times(&rows);
     let (order, starts) = group_rows(&keys, things);
     let mut dropped = vec![false; rows.num_rows()];
@@ -58,4 +69,44 @@ pub fn one_row_per_id(identity: &Identity, rows: RecordBatch, users: &[u32]) -> 
     let merged =
         merge(&rows, &Versions { keys: &keys, things, own: None, dropped: Some(&dropped) })?;
     Ok(Merged { rows: merged, person, versions, conflicts })
+}
+
+/// Amounts of rows that name no currency, in the currency that another version of the row names.
+///
+/// They were scaled by the default one, which must not overwrite a real one.
+fn in_known_currency(
+    rows: RecordBatch,
+    keys: &[u32],
+    things: usize,
+    default: Currency,
+) -> Result<RecordBatch> {
+    let Some(codes) = rows.column_by_name("currency").map(|codes| codes.as_string_view()) else {
+        return Ok(rows);
+    };
+    if codes.null_count() == 0 {
+        return Ok(rows);
+    }
+    let versions = Versions { keys, things, own: None, dropped: None };
+    let known = merge(&rows, &versions)?;
+    let known = known.column_by_name("currency").map(|codes| codes.as_string_view().clone());
+    let exponent = |row: usize| -> Option<u32> {
+        let thing = keys[row] as usize;
+        let known = known.as_ref().filter(|known| codes.is_null(row) && known.is_valid(thing))?;
+        known.value(thing).parse::<Currency>().ok().map(Currency::exponent)
+    };
+    let scale = i8::try_from(default.exponent()).unwrap_or_default();
+    let schema = rows.schema();
+    let columns = schema.fields().iter().zip(rows.columns()).map(|(field, column)| {
+        if !field.metadata().contains_key(MAJOR) {
+            return Arc::clone(column);
+        }
+        let minor = column.as_primitive::<Int64Type>().iter().enumerate();
+        let scaled = minor.map(|(row, minor)| match exponent(row) {
+            Some(exponent) => minor_from_scaled(i128::from(minor?), scale, exponent),
+            None => minor,
+        });
+        Arc::new(scaled.collect::<Int64Array>())
+    });
+    let columns = columns.collect();
+    Ok(RecordBatch::try_new(schema, columns)?)
 }

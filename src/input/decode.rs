@@ -28,7 +28,7 @@ use arrow::datatypes::{
 };
 use chrono::Datelike;
 
-use crate::calendar::{DAY, SECOND, parse_day, parse_instant};
+use crate::calendar::{DAY, SECOND, format_instant, parse_day, parse_instant};
 use crate::money::{self, Currency, Units};
 use crate::schema::Kind;
 use crate::validate::Rule;
@@ -123,7 +123,13 @@ fn ids(array: &ArrayRef) -> Option<Decoded> {
             array.data_type(),
             DataType::Binary | DataType::LargeBinary | DataType::BinaryView
         )
-        || matches!(array.data_type(), DataType::Decimal128(_, 0));
+        || matches!(
+            array.data_type(),
+            DataType::Decimal32(_, 0)
+                | DataType::Decimal64(_, 0)
+                | DataType::Decimal128(_, 0)
+                | DataType::Decimal256(_, 0)
+        );
     let views = views(array).filter(|_| carries)?;
     let blank = views.iter().any(|id| id.is_some_and(|id| id.trim().is_empty()));
     if blank {
@@ -138,6 +144,13 @@ fn ids(array: &ArrayRef) -> Option<Decoded> {
 }
 
 fn text(array: &ArrayRef, lower: bool) -> Option<Decoded> {
+    if matches!(array.data_type(), DataType::Timestamp(..)) {
+        let times = times(array)?.array;
+        let times = times.as_primitive::<TimestampMicrosecondType>().iter();
+        return Some(Decoded::good(
+            times.map(|at| at.map(format_instant)).collect::<StringViewArray>(),
+        ));
+    }
     let views = views(array)?;
     let untidy = |value: &str| {
         value.trim().len() != value.len()
@@ -206,18 +219,13 @@ fn times(array: &ArrayRef) -> Option<Decoded> {
             let parsed: TimestampMicrosecondArray =
                 texts.iter().map(|text| parse_instant(text?)).collect();
             note_bad(&texts, &parsed, Rule::BadTime, "is not a time", &mut bad);
-            parsed
+            return Some(Decoded { array: Arc::new(parsed.with_timezone("UTC")), bad });
         }
         _ => return None,
     };
-    if bad.is_empty() {
-        for row in (0..array.len()).filter(|row| array.is_valid(*row) && instants.is_null(*row)) {
-            bad.push((
-                row,
-                Rule::BadTime,
-                "the time does not fit 64 bits of microseconds".to_owned(),
-            ));
-        }
+    for row in (0..array.len()).filter(|row| array.is_valid(*row) && instants.is_null(*row)) {
+        let message = "the time does not fit 64 bits of microseconds".to_owned();
+        bad.push((row, Rule::BadTime, message));
     }
     Some(Decoded { array: Arc::new(instants.with_timezone("UTC")), bad })
 }

@@ -1,6 +1,6 @@
 //! Finds the Parquet files that a path, folder or glob stands for, with the columns in their path.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -26,7 +26,7 @@ pub fn find(table: Table, patterns: &[String]) -> Result<Vec<Source>> {
         let before = paths.len();
         let path = Path::new(pattern);
         if path.exists() {
-            collect(path, &mut paths)?;
+            collect(path, &mut Vec::new(), &mut paths)?;
         } else {
             let matches = glob::glob(pattern)
                 .map_err(|source| Error::Glob { pattern: pattern.clone(), source })?;
@@ -35,7 +35,9 @@ pub fn find(table: Table, patterns: &[String]) -> Result<Vec<Source>> {
                     let path = error.path().to_path_buf();
                     Error::io("read", &path)(error.into())
                 })?;
-                collect(&entry, &mut paths)?;
+                if !is_hidden(&entry) {
+                    collect(&entry, &mut Vec::new(), &mut paths)?;
+                }
             }
         }
         if paths.len() == before {
@@ -43,26 +45,39 @@ pub fn find(table: Table, patterns: &[String]) -> Result<Vec<Source>> {
         }
     }
     paths.sort();
-    paths.dedup();
+    // The same file may be given under several names.
+    let mut seen = BTreeSet::new();
+    paths.retain(|path| seen.insert(fs::canonicalize(path).unwrap_or_else(|_| path.clone())));
     Ok(paths.into_iter().map(|path| Source { hive: hive_columns(&path), path }).collect())
 }
 
-fn collect(path: &Path, paths: &mut Vec<PathBuf>) -> Result<()> {
+/// Whether writers of folders mean a file for themselves: `_SUCCESS`, `.part.crc`.
+fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(['.', '_']))
+}
+
+/// Collects a file, or those below a folder; `above` are the folders that led here, because a link
+/// may lead back.
+fn collect(path: &Path, above: &mut Vec<PathBuf>, paths: &mut Vec<PathBuf>) -> Result<()> {
     if !path.is_dir() {
         paths.push(path.to_path_buf());
         return Ok(());
     }
+    let folder = fs::canonicalize(path).map_err(Error::io("read", path))?;
+    if above.contains(&folder) {
+        return Ok(());
+    }
+    above.push(folder);
     for entry in fs::read_dir(path).map_err(Error::io("read", path))? {
         let entry = entry.map_err(Error::io("read", path))?.path();
-        let name = entry.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let hidden = name.starts_with(['.', '_']);
         let parquet = entry.extension().is_some_and(|extension| {
             extension.eq_ignore_ascii_case("parquet") || extension.eq_ignore_ascii_case("pq")
         });
-        if !hidden && (entry.is_dir() || parquet) {
-            collect(&entry, paths)?;
+        if !is_hidden(&entry) && (entry.is_dir() || parquet) {
+            collect(&entry, above, paths)?;
         }
     }
+    above.pop();
     Ok(())
 }
 

@@ -9,4 +9,5 @@ mod files;
 mod reader;
 
 pub use files::{Source, find};
+pub(crate) use reader::MAJOR;
 pub use reader::{FileRead, Loaded, Needs, Reading, describe, read};

@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, StringViewArray, new_null_array};
-use arrow::compute::{concat_batches, filter_record_batch};
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::compute::{can_cast_types, concat_batches, filter_record_batch, is_null, nullif};
+use arrow::datatypes::{DataType, Field, Metadata, Schema, SchemaRef, TimeUnit};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
 };
+use parquet::basic::Type;
+use parquet::errors::ParquetError;
 use rayon::prelude::*;
 
 use super::decode::{Amounts, Decoded, canonical_type, decode};
@@ -20,6 +22,10 @@ use crate::error::{Error, Result};
 use crate::money::{Currency, Units};
 use crate::schema::{Found, Kind, Mapping, Origin, Table, resolve};
 use crate::validate::{self, BadValue, Judge, Reject};
+
+/// Says of an amount column that its files hold major units, which were scaled by the currency that
+/// the row names, or by the workspace's.
+pub(crate) const MAJOR: &str = "major_units";
 
 /// Rows that are decoded at a time.
 const BATCH_ROWS: usize = 64 * 1024;
@@ -171,16 +177,64 @@ fn open(table: Table, source: &Source, mapping: &Mapping) -> Result<Opened> {
         ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(|source| {
             not_parquet(table, path, "it is something else, or was cut off", Some(source))
         })?;
+    check_footer(&metadata, length)
+        .map_err(|why| not_parquet(table, path, &format!("its footer is damaged: {why}"), None))?;
+    let metadata = with_wide_times(metadata)
+        .map_err(|source| not_parquet(table, path, "its schema is damaged", Some(source)))?;
     let columns = resolve(table, path, metadata.schema(), &source.hive, mapping)?;
     Ok(Opened { path: Arc::from(path.as_path()), metadata, columns })
 }
 
-fn not_parquet(
-    table: Table,
-    path: &Path,
-    why: &str,
-    source: Option<parquet::errors::ParquetError>,
-) -> Error {
+/// What a damaged footer can claim, and the reader would stumble over.
+fn check_footer(metadata: &ArrowReaderMetadata, length: u64) -> Result<(), String> {
+    for group in metadata.metadata().row_groups() {
+        if group.num_rows() < 0 {
+            return Err("a row group has fewer than no rows".to_owned());
+        }
+        for chunk in group.columns() {
+            let start = chunk.dictionary_page_offset().unwrap_or_else(|| chunk.data_page_offset());
+            let end = u64::try_from(start).ok().zip(u64::try_from(chunk.compressed_size()).ok());
+            let end = end.and_then(|(start, size)| start.checked_add(size));
+            if end.is_none_or(|end| end > length) || chunk.data_page_offset() < 0 {
+                return Err(format!("column `{}` lies outside the file", chunk.column_path()));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Reads the old 96-bit times as microseconds: as nanoseconds they would wrap after the year 2262.
+fn with_wide_times(metadata: ArrowReaderMetadata) -> Result<ArrowReaderMetadata, ParquetError> {
+    let descriptor = metadata.parquet_schema();
+    let is_wide = |root: usize| {
+        let of_root = |leaf: &usize| descriptor.get_column_root_idx(*leaf) == root;
+        let mut leaves = (0..descriptor.num_columns()).filter(of_root);
+        leaves.next().is_some_and(|leaf| descriptor.column(leaf).physical_type() == Type::INT96)
+            && leaves.next().is_none()
+    };
+    let fields: Vec<_> = metadata.schema().fields().iter().map(Arc::clone).collect();
+    let wide: Vec<usize> = (0..fields.len())
+        .filter(|root| {
+            is_wide(*root) && matches!(fields[*root].data_type(), DataType::Timestamp(..))
+        })
+        .collect();
+    if wide.is_empty() {
+        return Ok(metadata);
+    }
+    let fields = fields.into_iter().enumerate().map(|(root, field)| {
+        if wide.contains(&root) {
+            let times = DataType::Timestamp(TimeUnit::Microsecond, None);
+            Arc::new(field.as_ref().clone().with_data_type(times))
+        } else {
+            field
+        }
+    });
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    let options = ArrowReaderOptions::new().with_schema(schema);
+    ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options)
+}
+
+fn not_parquet(table: Table, path: &Path, why: &str, source: Option<ParquetError>) -> Error {
     Error::NotParquet { table: table.name(), path: path.to_path_buf(), why: why.to_owned(), source }
 }
 
@@ -192,7 +246,11 @@ fn canonical_schema(reading: &Reading<'_>, files: &[Opened]) -> SchemaRef {
         columns().map(|column| (column.name.as_str(), column.kind)).collect();
     // What passes through unasked must be something that a cell can hold.
     let nested: BTreeSet<&str> = columns()
-        .filter(|column| column.kind == Kind::Any && column.data_type.is_nested())
+        .filter(|column| {
+            let shown =
+                !column.data_type.is_nested() && can_cast_types(&column.data_type, &DataType::Utf8);
+            column.kind == Kind::Any && !shown
+        })
         .map(|column| column.name.as_str())
         .collect();
     let wanted = |name: &str| match &reading.needs {
@@ -212,7 +270,20 @@ fn canonical_schema(reading: &Reading<'_>, files: &[Opened]) -> SchemaRef {
     let fields = canonical
         .map(|column| (column.name, column.kind))
         .chain(others.map(|(name, kind)| (*name, *kind)))
-        .map(|(name, kind)| Field::new(name, canonical_type(kind), true));
+        .map(|(name, kind)| {
+            let field = Field::new(name, canonical_type(kind), true);
+            let of_name = |column: &&Found| column.name == name;
+            let major = |column: &Found| match reading.units {
+                Some(units) => units == Units::Major,
+                None => !column.data_type.is_integer(),
+            };
+            if kind == Kind::Money && columns().filter(of_name).any(major) {
+                let major = [(MAJOR.to_owned(), "true".to_owned())];
+                field.with_metadata(major.into_iter().collect::<Metadata>())
+            } else {
+                field
+            }
+        });
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
@@ -235,15 +306,12 @@ fn read_group(
         |source| not_parquet(table, &file.path, "its pages cannot be decoded", Some(source));
     let columns: Vec<&Found> =
         file.columns.iter().filter(|column| schema.field_with_name(&column.name).is_ok()).collect();
-    let paths: Vec<String> = columns
-        .iter()
-        .filter_map(|column| match &column.origin {
-            Origin::File(path) => Some(path.join(".")),
-            Origin::Folder(_) | Origin::Constant(_) => None,
-        })
-        .collect();
-    let descriptor = file.metadata.parquet_schema();
-    let mask = ProjectionMask::columns(descriptor, paths.iter().map(String::as_str));
+    // By position: a name may hold a dot, which the reader would take for a path.
+    let roots = columns.iter().filter_map(|column| match &column.origin {
+        Origin::File(path) => file.metadata.schema().index_of(path.first()?).ok(),
+        Origin::Folder(_) | Origin::Constant(_) => None,
+    });
+    let mask = ProjectionMask::roots(file.metadata.parquet_schema(), roots);
     let input = File::open(&file.path).map_err(Error::io("read", &file.path))?;
     let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(input, file.metadata.clone())
         .with_row_groups(vec![group])
@@ -277,7 +345,10 @@ fn judge_batch(
     let (money, others): (Vec<&Found>, Vec<&Found>) =
         columns.iter().partition(|column| column.kind == Kind::Money);
     for column in others.into_iter().chain(money) {
-        let (array, text_is_fine) = physical(column, batch, rows);
+        let Some((array, text_is_fine)) = physical(column, batch, rows) else {
+            let why = format!("its pages do not hold the column `{}`", column.origin);
+            return Err(not_parquet(reading.table, &file.path, &why, None));
+        };
         let currency: Option<StringViewArray> = (column.kind == Kind::Money)
             .then(|| arrays.get("currency").map(|codes| codes.as_string_view().clone()))
             .flatten();
@@ -327,23 +398,26 @@ fn judge_batch(
 }
 
 /// A column's values as the file, its folder or the workspace gives them.
-fn physical(column: &Found, batch: &RecordBatch, rows: usize) -> (ArrayRef, bool) {
+///
+/// With it comes whether it is text for want of a type; `None` where the file does not hold it.
+fn physical(column: &Found, batch: &RecordBatch, rows: usize) -> Option<(ArrayRef, bool)> {
     match &column.origin {
         Origin::Constant(value) | Origin::Folder(value) => {
             let repeated: StringViewArray =
                 std::iter::repeat_n(Some(value.as_str()), rows).collect();
-            (Arc::new(repeated), true)
+            Some((Arc::new(repeated), true))
         }
         Origin::File(path) => {
             let mut parts = path.iter();
-            let mut array =
-                parts.next().and_then(|root| batch.column_by_name(root)).map(Arc::clone);
+            let root = parts.next().and_then(|root| batch.column_by_name(root));
+            let mut array = Arc::clone(root?);
             for part in parts {
-                array = array
-                    .and_then(|array| array.as_struct_opt()?.column_by_name(part).map(Arc::clone));
+                let parent = array.as_struct_opt()?;
+                let child = parent.column_by_name(part)?;
+                // A child of nothing is nothing, also where the file says that children never are.
+                array = nullif(child, &is_null(parent).ok()?).ok()?;
             }
-            let missing = || new_null_array(&canonical_type(column.kind), rows);
-            (array.unwrap_or_else(missing), false)
+            Some((array, false))
         }
     }
 }
@@ -351,7 +425,6 @@ fn physical(column: &Found, batch: &RecordBatch, rows: usize) -> (ArrayRef, bool
 #[cfg(test)]
 mod tests {
     use arrow::array::{Int64Array, StringArray, StructArray};
-    use arrow::datatypes::DataType;
     use parquet::arrow::ArrowWriter;
     use parquet::file::properties::WriterProperties;
 

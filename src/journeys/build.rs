@@ -148,6 +148,11 @@ pub fn orders(
     let codes = texts("currency");
     let kinds = texts("conversion_type");
     let cancelled: Option<&ArrayRef> = rows.column_by_name("cancelled_at");
+    let wanted = |row: usize| {
+        let cancelled = cancelled.is_some_and(|at| at.is_valid(row));
+        let (from, until) = settings.period;
+        (settings.count_cancelled || !cancelled) && (from..until).contains(&at[row])
+    };
     let mut numbers = Interner::default();
     let mut amounts = Amounts::default();
     let mut net: Vec<(i64, Currency)> = Vec::with_capacity(rows.num_rows());
@@ -168,6 +173,8 @@ pub fn orders(
                 let what = format!("order `{}` in {}", ids.value(row), settings.currency);
                 return Err(Error::Overflow { what });
             }
+            // What does not count or is not reported needs no rate.
+            Err(Unconverted::NoRate(_)) if !wanted(row) => net.push((minor, own)),
             Err(Unconverted::NoRate(day)) => match settings.missing_rate {
                 MissingRate::Keep => net.push((minor, own)),
                 MissingRate::Fail => {
@@ -190,7 +197,7 @@ pub fn orders(
                 }
             },
         }
-        kind.push(numbers.intern(texts_at(kinds, row).unwrap_or("order")));
+        kind.push(numbers.intern(texts_at(kinds, row).unwrap_or_default()));
     }
     let rejected: Vec<u32> = amounts.without_rate.iter().map(|(row, _)| *row).collect();
     let accepted = |row: u32| rejected.binary_search(&row).is_err();

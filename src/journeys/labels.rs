@@ -8,7 +8,7 @@ use arrow::datatypes::TimestampMicrosecondType;
 use chrono_tz::Tz;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-use crate::calendar::{DAY, Span, day_of};
+use crate::calendar::{Span, day_of};
 use crate::ids::Interner;
 
 /// What a touch dimension reads where an order had no touch.
@@ -67,12 +67,6 @@ impl fmt::Display for Dimension {
     }
 }
 
-/// A quarter of an hour: since 1973 every zone is whole quarters away from UTC (the last odd one,
-/// Liberia's, ended in 1972), so that all of a quarter lies in one day.
-const QUARTER: i64 = DAY / 96;
-/// Since when that holds, with some years to spare.
-const QUARTERS_SINCE: i64 = 3 * 366 * DAY;
-
 /// The values of one dimension, one code a row.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Labels {
@@ -83,6 +77,14 @@ pub struct Labels {
 }
 
 impl Labels {
+    /// A column of a merged table as text; a column that is not there is never set.
+    pub fn texts(rows: &RecordBatch, column: &str) -> StringViewArray {
+        rows.column_by_name(column).map_or_else(
+            || StringViewArray::new_null(rows.num_rows()),
+            |column| label_texts(column),
+        )
+    }
+
     /// The labels of a column of a merged table; a column that is not there is never set.
     pub fn of_column(rows: &RecordBatch, column: &str) -> Self {
         let texts = rows.column_by_name(column).map_or_else(
@@ -97,16 +99,16 @@ impl Labels {
     /// The labels of a span of calendar time, from instants, in a zone.
     pub fn of_span(instants: impl Iterator<Item = i64>, span: Span, zone: Tz) -> Self {
         let mut interner = Interner::default();
-        // Neighbours mostly share their quarter of an hour, and so their day.
+        // Neighbours mostly share their day, and a day its label.
         let mut last = None;
         let codes = instants
             .map(|instant| {
-                let quarter = instant.div_euclid(QUARTER);
+                let day = day_of(instant, zone);
                 match last {
-                    Some((known, code)) if known == quarter && instant >= QUARTERS_SINCE => code,
+                    Some((known, code)) if known == day => code,
                     _ => {
-                        let code = interner.intern(&span.label(day_of(instant, zone)));
-                        last = Some((quarter, code));
+                        let code = interner.intern(&span.label(day));
+                        last = Some((day, code));
                         code
                     }
                 }

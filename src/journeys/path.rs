@@ -29,21 +29,27 @@ impl Path {
         self.steps.iter().map(step).collect::<Vec<_>>().join(" > ")
     }
 
-    /// The path's hash: equal only for equal steps with equal counts.
-    pub fn hash(&self, labels: &[String]) -> String {
-        path_hash(self.steps.iter().map(|(code, count)| (labels[*code as usize].as_str(), *count)))
+    /// The path's hash: equal only for steps of equal values with equal counts.
+    pub fn hash(&self, values: &[Vec<String>]) -> String {
+        path_hash(
+            self.steps.iter().map(|(code, count)| (values[*code as usize].as_slice(), *count)),
+        )
     }
 }
 
 /// The first 128 bits of a SHA-256 over the steps, in hexadecimal.
 ///
-/// Each step is written with its length, so that no two paths are the same bytes, whatever their
-/// labels hold.
-pub fn path_hash<'a>(steps: impl Iterator<Item = (&'a str, u32)>) -> String {
+/// A step is the values of its dimensions and how often it is repeated. Every value is written with
+/// its length and every step with its number of values, so that no two paths are the same bytes,
+/// whatever their values hold.
+pub fn path_hash<'a>(steps: impl Iterator<Item = (&'a [String], u32)>) -> String {
     let mut hasher = Sha256::new();
-    for (label, count) in steps {
-        hasher.update((label.len() as u64).to_le_bytes());
-        hasher.update(label.as_bytes());
+    for (values, count) in steps {
+        hasher.update((values.len() as u64).to_le_bytes());
+        for value in values {
+            hasher.update((value.len() as u64).to_le_bytes());
+            hasher.update(value.as_bytes());
+        }
         hasher.update(count.to_le_bytes());
     }
     let digest = hasher.finalize();
@@ -67,10 +73,19 @@ mod tests {
 
     #[test]
     fn labels_that_look_like_paths_do_not_collide() {
-        let hash = |steps: &[(&str, u32)]| path_hash(steps.iter().copied());
-        assert_ne!(hash(&[("a > b", 1)]), hash(&[("a", 1), ("b", 1)]));
-        assert_ne!(hash(&[("a", 2)]), hash(&[("a", 1), ("a", 1)]));
-        assert_ne!(hash(&[("ab", 1), ("c", 1)]), hash(&[("a", 1), ("bc", 1)]));
+        let hash = |steps: &[(&[&str], u32)]| {
+            let steps: Vec<(Vec<String>, u32)> = steps
+                .iter()
+                .map(|(values, count)| {
+                    (values.iter().map(|value| (*value).to_owned()).collect(), *count)
+                })
+                .collect();
+            path_hash(steps.iter().map(|(values, count)| (values.as_slice(), *count)))
+        };
+        assert_ne!(hash(&[(&["a > b"], 1)]), hash(&[(&["a"], 1), (&["b"], 1)]));
+        assert_ne!(hash(&[(&["a / b", "c"], 1)]), hash(&[(&["a", "b / c"], 1)]));
+        assert_ne!(hash(&[(&["a"], 2)]), hash(&[(&["a"], 1), (&["a"], 1)]));
+        assert_ne!(hash(&[(&["ab"], 1), (&["c"], 1)]), hash(&[(&["a"], 1), (&["bc"], 1)]));
         assert_eq!(hash(&[]).len(), 32);
     }
 }

@@ -2,9 +2,22 @@
 
 use std::collections::BTreeMap;
 
+use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive;
+
 use crate::calendar::parse_duration;
 use crate::error::{Error, Result};
 use crate::models::Entry;
+
+/// Decimals as whole numbers in proportion, as far as a float holds them.
+///
+/// `0.4, 0.4, 0.2` becomes `4, 4, 2`.
+pub(super) fn whole(decimals: &[Decimal]) -> Vec<f64> {
+    let scale = decimals.iter().map(|decimal| decimal.normalize().scale()).max().unwrap_or(0);
+    let factor = Decimal::from(10_u64.pow(scale.min(12)));
+    // Shares and weights are at most a million: times a factor of at most 10^12 they fit.
+    decimals.iter().map(|decimal| (decimal * factor).to_f64().unwrap_or_default()).collect()
+}
 
 /// The arguments of one model; a parameter that is not given has its default.
 #[derive(Debug, Clone)]
@@ -47,27 +60,26 @@ impl Arguments {
             .ok_or_else(|| self.wrong(name, "write a duration above zero, such as `7d` or `12h`"))
     }
 
-    /// A share from 0 to 1.
-    pub fn share(&self, name: &str) -> Result<f64> {
-        let share = self.text(name).parse::<f64>().ok();
+    /// A share from 0 to 1, exactly as it is written.
+    pub fn share(&self, name: &str) -> Result<Decimal> {
+        let share = self.text(name).parse::<Decimal>().ok();
         share
-            .filter(|share| (0.0..=1.0).contains(share))
+            .filter(|share| (Decimal::ZERO..=Decimal::ONE).contains(share))
             .ok_or_else(|| self.wrong(name, "write a share from 0 to 1, such as `0.4`"))
     }
 
-    /// Weights from 0 up, divided by slashes: `0.5/0.3/0.2`; none if empty.
-    pub fn weights(&self, name: &str) -> Result<Vec<f64>> {
+    /// Weights from 0 up, exactly as they are written, divided by slashes: `0.5/0.3/0.2`; none if
+    /// empty.
+    pub fn weights(&self, name: &str) -> Result<Vec<Decimal>> {
         let text = self.text(name);
         if text.is_empty() {
             return Ok(Vec::new());
         }
-        let weight = |text: &str| {
-            text.trim().parse::<f64>().ok().filter(|weight| weight.is_finite() && *weight >= 0.0)
-        };
-        text.split('/')
-            .map(weight)
+        let within = |weight: &Decimal| (Decimal::ZERO..=Decimal::from(1_000_000)).contains(weight);
+        let weights = text.split('/').map(|text| text.trim().parse().ok().filter(within));
+        weights
             .collect::<Option<_>>()
-            .ok_or_else(|| self.wrong(name, "write weights from 0 up, such as `0.5/0.3`"))
+            .ok_or_else(|| self.wrong(name, "write weights from 0 to a million, such as `0.5/0.3`"))
     }
 
     /// An error about the value of a parameter.

@@ -1,6 +1,7 @@
 //! Weights by position, counted from either end, as the workspace says.
 
 use crate::error::Result;
+use crate::models::arguments::whole;
 use crate::models::{Arguments, Entry, Journey, Model, Parameter};
 
 pub(super) const ENTRY: Entry = Entry {
@@ -35,10 +36,13 @@ fn build(arguments: &Arguments) -> Result<Box<dyn Model>> {
     let [middle] = arguments.weights("middle")?[..] else {
         return Err(arguments.wrong("middle", "write one weight from 0 up"));
     };
-    Ok(Box::new(Custom { first, last, middle }))
+    let mut weights = whole(&[&first[..], &last[..], &[middle]].concat());
+    let middle = weights.pop().unwrap_or_default();
+    let last = weights.split_off(first.len());
+    Ok(Box::new(Custom { first: weights, last, middle }))
 }
 
-/// See [`ENTRY`].
+/// See [`ENTRY`]. The weights are whole numbers in proportion, so that dividing by them is exact.
 struct Custom {
     first: Vec<f64>,
     last: Vec<f64>,
@@ -48,17 +52,17 @@ struct Custom {
 impl Model for Custom {
     fn weigh(&self, _journey: Journey<'_>, weights: &mut [f64]) {
         let touches = weights.len();
-        for (weight, first) in weights.iter_mut().zip(&self.first) {
-            *weight += first;
-        }
-        for (weight, last) in weights.iter_mut().rev().zip(&self.last) {
-            *weight += last;
-        }
         let from = self.first.len().min(touches);
         let to = touches.saturating_sub(self.last.len()).max(from);
-        let between = &mut weights[from..to];
-        let each = self.middle / between.len() as f64;
-        between.fill(each);
+        // Everything times the touches between: each of them weighs the middle.
+        let between = (to - from).max(1) as f64;
+        for (weight, first) in weights.iter_mut().zip(&self.first) {
+            *weight += first * between;
+        }
+        for (weight, last) in weights.iter_mut().rev().zip(&self.last) {
+            *weight += last * between;
+        }
+        weights[from..to].fill(self.middle);
     }
 }
 
@@ -68,16 +72,16 @@ mod tests {
 
     #[test]
     fn both_ends_are_counted_and_the_middle_shares() {
-        let custom = Custom { first: vec![0.5, 0.1], last: vec![0.3], middle: 0.2 };
+        let custom = Custom { first: vec![5.0, 1.0], last: vec![3.0], middle: 2.0 };
         let weighed = |touches: usize| {
             let mut weights = vec![0.0; touches];
             let (at, direct) = (vec![0; touches], vec![false; touches]);
             custom.weigh(Journey { order_at: 0, touched_at: &at, direct: &direct }, &mut weights);
             weights
         };
-        assert_eq!(weighed(1), [0.8]);
-        assert_eq!(weighed(2), [0.5, 0.4]);
-        assert_eq!(weighed(3), [0.5, 0.1, 0.3]);
-        assert_eq!(weighed(5), [0.5, 0.1, 0.1, 0.1, 0.3]);
+        assert_eq!(weighed(1), [8.0]);
+        assert_eq!(weighed(2), [5.0, 4.0]);
+        assert_eq!(weighed(3), [5.0, 1.0, 3.0]);
+        assert_eq!(weighed(5), [10.0, 2.0, 2.0, 2.0, 6.0]);
     }
 }

@@ -1,6 +1,9 @@
 //! The first and the last touch take a fixed part each, those between share the rest.
 
+use rust_decimal::Decimal;
+
 use crate::error::Result;
+use crate::models::arguments::whole;
 use crate::models::{Arguments, Entry, Journey, Model, Parameter};
 
 const FORMULA: &str = "share(1) = first, share(n) = last, the others (1 \u{2212} first \u{2212} last) / (n \u{2212} 2) each; \
@@ -47,31 +50,61 @@ pub(super) const INVERSE_J: Entry = Entry {
 
 fn build(arguments: &Arguments) -> Result<Box<dyn Model>> {
     let (first, last) = (arguments.share("first")?, arguments.share("last")?);
-    // A sum that rounding alone lifts above one is one.
-    if first + last > 1.0 + 1e-12 {
+    let rest = Decimal::ONE - first - last;
+    if rest < Decimal::ZERO {
         return Err(arguments.wrong("first", "`first` and `last` together must not exceed 1"));
     }
-    Ok(Box::new(PositionBased { first, last }))
+    let shares = whole(&[first, last, rest]);
+    Ok(Box::new(PositionBased { first: shares[0], last: shares[1], rest: shares[2] }))
 }
 
-/// See [`ENTRY`].
+/// See [`ENTRY`]. The shares are whole numbers in proportion, so that dividing by them is exact.
 struct PositionBased {
     first: f64,
     last: f64,
+    rest: f64,
 }
 
 impl Model for PositionBased {
     fn weigh(&self, _journey: Journey<'_>, weights: &mut [f64]) {
         match weights {
             [only] => *only = 1.0,
+            [first, last] => (*first, *last) = (self.first, self.last),
             [first, between @ .., last] => {
-                *first = self.first;
-                *last = self.last;
-                let rest = (1.0 - self.first - self.last).max(0.0);
-                let each = rest / between.len() as f64;
-                between.fill(each);
+                // Everything times the touches between: each of them weighs the rest.
+                let touches = between.len() as f64;
+                (*first, *last) = (self.first * touches, self.last * touches);
+                between.fill(self.rest);
             }
             [] => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::credits::Divider;
+    use crate::models::ask;
+
+    fn divided(model: &str, touches: usize, amount: i64) -> Vec<i64> {
+        let model = ask(model, &BTreeMap::new()).unwrap().model;
+        let (at, direct) = (vec![0; touches], vec![false; touches]);
+        let (mut weights, mut parts) = (vec![0.0; touches], vec![0; touches]);
+        model.weigh(Journey { order_at: 0, touched_at: &at, direct: &direct }, &mut weights);
+        let mut divider = Divider::default();
+        divider.weigh(&weights);
+        divider.divide(amount, &mut parts);
+        parts
+    }
+
+    #[test]
+    fn ties_of_decimal_shares_go_to_the_earlier_touch() {
+        // 1.5 and 0.5; 1.2, 0.2, 0.2, 0.2, 1.2; 1.4, 0.4, 0.2.
+        assert_eq!(divided("inverse_j", 2, 2), [2, 0]);
+        assert_eq!(divided("position_based", 5, 3), [2, 0, 0, 0, 1]);
+        assert_eq!(divided("position_based:first=0.7:last=0.1", 3, 2), [2, 0, 0]);
     }
 }

@@ -5,8 +5,8 @@
 
 use std::io::Write;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{DataType, Float64Type, SchemaRef};
 use serde_json::{Map, Number, Value};
 
 use crate::error::Result;
@@ -68,6 +68,11 @@ fn object(rows: &RecordBatch, row: usize) -> Map<String, Value> {
             (None, _) => Value::Null,
             (Some(text), DataType::Boolean) => Value::Bool(text == "true"),
             (Some(text), DataType::Decimal128(..)) => Value::String(text),
+            // Not by its text: most readers of numbers lose the last digit.
+            (Some(_), DataType::Float64) => {
+                let number = rows.column(at).as_primitive::<Float64Type>().value(row);
+                Number::from_f64(number).map_or(Value::Null, Value::Number)
+            }
             (Some(text), kind) if kind.is_numeric() => {
                 text.parse::<Number>().map_or(Value::Null, Value::Number)
             }

@@ -92,7 +92,8 @@ pub fn lines(sums: Sums<'_>) -> Vec<Line> {
             if of_touch { Place::Touch(*next - 1) } else { Place::Order(*next - 1) }
         })
         .collect();
-    let mut lines: BTreeMap<(Currency, Vec<String>), Line> = BTreeMap::new();
+    // A source may be called like the orders without one: they are two lines all the same.
+    let mut lines: BTreeMap<(Currency, Vec<String>, bool), Line> = BTreeMap::new();
     for (cell, credited) in sums.cells.iter() {
         let of_order = &orders.values[cell.order as usize];
         let unattributed = cell.touch == UNATTRIBUTED_CELL;
@@ -106,7 +107,7 @@ pub fn lines(sums: Sums<'_>) -> Vec<Line> {
             })
             .collect();
         let line = lines
-            .entry((currency, values.clone()))
+            .entry((currency, values.clone(), unattributed))
             .or_insert_with(|| Line::empty(currency, values, models));
         line.unattributed |= unattributed;
         line.orders += cell.orders;
@@ -123,16 +124,16 @@ pub fn lines(sums: Sums<'_>) -> Vec<Line> {
     for currency in currencies {
         for values in sessions.into_iter().flat_map(BTreeMap::keys) {
             lines
-                .entry((*currency, values.clone()))
+                .entry((*currency, values.clone(), false))
                 .or_insert_with(|| Line::empty(*currency, values.clone(), models));
         }
     }
     for (values, currency) in costs.into_iter().flat_map(BTreeMap::keys) {
         lines
-            .entry((*currency, values.clone()))
+            .entry((*currency, values.clone(), false))
             .or_insert_with(|| Line::empty(*currency, values.clone(), models));
     }
-    for ((currency, values), line) in &mut lines {
+    for ((currency, values, _), line) in &mut lines {
         if !line.unattributed {
             line.sessions = sessions.map(|counts| counts.get(values).copied().unwrap_or_default());
             line.cost = costs.and_then(|costs| costs.get(&(values.clone(), *currency)).copied());

@@ -1,10 +1,9 @@
 //! From exact sums to the report: ratios, order, columns, and how it reads on a terminal.
 //!
 //! `lines` joins credit with sessions and spend; `queries/attribution.sql` derives the ratios and
-//! the order; `frames` is the border to the SQL layer; `rows` writes credits and journeys as
+//! the order; `rows` writes credits and journeys as
 //! tables; `terminal` lays the report out for people. Not for file formats; that is `output`.
 
-mod frames;
 mod lines;
 mod persons;
 mod rows;
@@ -19,18 +18,44 @@ use arrow::array::{
 
 pub use lines::{Line, Sums, lines};
 pub use persons::with_orders;
-pub use rows::{CreditTable, Steps, credit_rows, journey_rows};
+pub use rows::{CREDIT_COLUMNS, CreditTable, Steps, credit_rows, journey_rows};
 pub use side::{Costs, SessionCounts, costs, session_counts};
 pub use terminal::{render, render_wide};
 
 use crate::credits::share;
 use crate::engine::Credited;
 use crate::error::{Error, Result};
+use crate::frames::{Values, query};
 use crate::journeys::Dimension;
 use crate::money::Currency;
-use frames::{Values, query};
 
 const ATTRIBUTION: &str = include_str!("../../queries/attribution.sql");
+
+/// The columns that every report has beside its dimensions.
+pub const OWN_COLUMNS: [&str; 22] = [
+    "model",
+    "currency",
+    "conversions",
+    "conversions_share",
+    "amount",
+    "amount_share",
+    "orders",
+    "persons",
+    "alone",
+    "initiator",
+    "assisting",
+    "closer",
+    "acquisition_conversions",
+    "acquisition_amount",
+    "retention_conversions",
+    "retention_amount",
+    "average_time_to_conversion",
+    "sessions",
+    "conversion_rate",
+    "cost",
+    "cpa",
+    "roas",
+];
 
 /// Digits of the decimals that amounts are written as.
 const PRECISION: u8 = 38;

@@ -18,6 +18,35 @@ use crate::money::Currency;
 use crate::report::{decimals, texts};
 use crate::schema::UTM;
 
+/// The columns that every table of credits has; touch dimensions of other names are added.
+pub const CREDIT_COLUMNS: [&str; 25] = [
+    "order_external_id",
+    "touch_external_id",
+    "touch_kind",
+    "person",
+    "user_external_id",
+    "model",
+    "position",
+    "touches",
+    "role",
+    "share",
+    "amount",
+    "currency",
+    "touch_at",
+    "order_at",
+    "time_to_conversion",
+    "is_first_conversion",
+    "utm_source",
+    "utm_medium",
+    "utm_campaign",
+    "utm_content",
+    "utm_term",
+    "utm_id",
+    "utm_id_from",
+    "domain_id",
+    "device_type",
+];
+
 /// Everything that the rows of credits and journeys refer to.
 #[derive(Clone, Copy)]
 pub struct CreditTable<'a> {
@@ -224,7 +253,7 @@ pub fn journey_rows(
     for journey in &journeys {
         path.take(journey.iter().map(|touch| steps.path.codes[*touch as usize]));
         paths.push(path.text(&labels));
-        hashes.push(path.hash(&labels));
+        hashes.push(path.hash(&steps.path.values));
     }
     let seconds = orders.iter().zip(&journeys).map(|(order, journey)| {
         let first = table.touches.at[*journey.first()? as usize];

@@ -4,35 +4,41 @@
 //! they cross as vectors. Beside this file only the error type names Polars.
 
 use polars::prelude::{Column, DataFrame, DataType, IntoLazy, NamedFrom, Series};
-use polars::sql::SQLContext;
+use polars::sql::{SQLContext, sql_expr};
 
 use crate::error::{Error, Result};
 
 /// A column on its way into a query.
-pub(super) enum Values {
+pub(crate) enum Values {
     /// Whole numbers.
     Integers(Vec<i64>),
     /// Whole numbers, some missing.
     SomeIntegers(Vec<Option<i64>>),
     /// Numbers.
     Floats(Vec<f64>),
+    /// Numbers, some missing.
+    SomeFloats(Vec<Option<f64>>),
     /// Text.
     Texts(Vec<String>),
+    /// Text, some missing.
+    SomeTexts(Vec<Option<String>>),
     /// True or false.
     Flags(Vec<bool>),
+    /// True or false, some missing.
+    SomeFlags(Vec<Option<bool>>),
 }
 
 /// A table on its way into a query.
-pub(super) type Frame = Vec<(&'static str, Values)>;
+pub(crate) type Frame<'a> = Vec<(&'a str, Values)>;
 
 /// What a query answered.
-pub(super) struct Answer(DataFrame, &'static str);
+pub(crate) struct Answer(DataFrame, &'static str);
 
 /// Runs a query over tables.
-pub(super) fn query(
+pub(crate) fn query(
     name: &'static str,
     sql: &str,
-    tables: Vec<(&'static str, Frame)>,
+    tables: Vec<(&'static str, Frame<'_>)>,
 ) -> Result<Answer> {
     let failed = |source| Error::Query { name: name.to_owned(), source: Box::new(source) };
     let mut context = SQLContext::new();
@@ -46,12 +52,32 @@ pub(super) fn query(
     Ok(Answer(answer, name))
 }
 
-fn column(name: &'static str, values: Values) -> Column {
+/// The rows of a table for which a condition holds, as the values of its column `row`.
+///
+/// The condition is parsed as one SQL expression and nothing else, so that it cannot become another
+/// query.
+pub(crate) fn rows_where(
+    condition: &str,
+    frame: Frame<'_>,
+    row: &'static str,
+) -> Result<Vec<Option<i64>>> {
+    let failed = |source| Error::Query { name: "where".to_owned(), source: Box::new(source) };
+    let columns: Vec<Column> =
+        frame.into_iter().map(|(name, values)| column(name, values)).collect();
+    let frame = DataFrame::new_infer_height(columns).map_err(failed)?;
+    let kept = sql_expr(condition).and_then(|holds| frame.lazy().filter(holds).collect());
+    Answer(kept.map_err(failed)?, "where").integers(row)
+}
+
+fn column(name: &str, values: Values) -> Column {
     let name = name.into();
     Column::from(match values {
         Values::Integers(values) => Series::new(name, values),
         Values::SomeIntegers(values) => Series::new(name, values),
         Values::Floats(values) => Series::new(name, values),
+        Values::SomeFloats(values) => Series::new(name, values),
+        Values::SomeTexts(values) => Series::new(name, values),
+        Values::SomeFlags(values) => Series::new(name, values),
         Values::Texts(values) => Series::new(name, values),
         Values::Flags(values) => Series::new(name, values),
     })
@@ -59,16 +85,18 @@ fn column(name: &'static str, values: Values) -> Column {
 
 impl Answer {
     /// A column of whole numbers.
-    pub(super) fn integers(&self, column: &str) -> Result<Vec<Option<i64>>> {
+    pub(crate) fn integers(&self, column: &str) -> Result<Vec<Option<i64>>> {
         let series = self.column(column, &DataType::Int64)?;
         Ok(series.i64().map_err(|source| self.failed(source))?.iter().collect())
     }
 
-    /// A column of numbers; what is not finite is missing.
-    pub(super) fn floats(&self, column: &str) -> Result<Vec<Option<f64>>> {
+    /// A column of numbers; what is not finite is missing, and zero has no sign.
+    pub(crate) fn floats(&self, column: &str) -> Result<Vec<Option<f64>>> {
         let series = self.column(column, &DataType::Float64)?;
         let floats = series.f64().map_err(|source| self.failed(source))?.iter();
-        Ok(floats.map(|value| value.filter(|value| value.is_finite())).collect())
+        Ok(floats
+            .map(|value| value.filter(|value| value.is_finite()).map(|value| value + 0.0))
+            .collect())
     }
 
     fn column(&self, name: &str, kind: &DataType) -> Result<Series> {

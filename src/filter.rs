@@ -1,0 +1,175 @@
+//! Which rows take part: an SQL condition over a table's columns, evaluated by the SQL layer.
+//!
+//! Only the columns that the condition names cross into it. Numbers and amounts (in major units)
+//! are numbers, flags are flags, everything else is text; a time is RFC 3339 text with
+//! microseconds, `2024-03-31T08:00:00.000000Z`, so that it compares as it runs.
+
+use std::collections::BTreeSet;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringViewArray};
+use arrow::datatypes::{DataType, Float64Type, Int64Type, TimestampMicrosecondType};
+
+use crate::calendar::format_micros;
+use crate::error::{Error, Result};
+use crate::frames::{Frame, Values, rows_where};
+use crate::money::Currency;
+
+/// An SQL condition, such as `utm_medium = 'cpc' and landing_page like '/sale%'`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filter {
+    /// The flag that gave it.
+    flag: &'static str,
+    text: String,
+}
+
+impl Filter {
+    /// A condition as a flag gives it.
+    pub fn new(flag: &'static str, text: &str) -> Self {
+        Self { flag, text: text.to_owned() }
+    }
+
+    /// The words of the condition that could be columns.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use apportion::filter::Filter;
+    /// let filter = Filter::new("--where-orders", "subtotal_price > 10 and currency = 'EUR'");
+    /// assert!(filter.words().contains("subtotal_price"));
+    /// ```
+    pub fn words(&self) -> BTreeSet<&str> {
+        let words = self.text.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
+        words.filter(|word| !word.is_empty()).collect()
+    }
+
+    /// Which rows the condition holds for; it does not where it is null.
+    ///
+    /// `currency` is that of rows that name none.
+    ///
+    /// # Errors
+    ///
+    /// A condition that names an unknown column, or cannot be understood.
+    pub fn holds(&self, rows: &RecordBatch, currency: Currency) -> Result<Vec<bool>> {
+        let words = self.words();
+        let schema = rows.schema();
+        let named = || {
+            schema
+                .fields()
+                .iter()
+                .zip(rows.columns())
+                .filter(|(field, _)| words.contains(field.name().as_str()))
+        };
+        let mut frame: Frame<'_> = named()
+            .map(|(field, column)| {
+                (field.name().as_str(), values(rows, field.name(), column, currency))
+            })
+            .collect();
+        // A condition that names no column is as long as the table all the same.
+        let count = i64::try_from(rows.num_rows()).unwrap_or(i64::MAX);
+        frame.push((ROW, Values::Integers((0..count).collect())));
+        let wrong = |error: Error| {
+            let known = named().map(|(field, _)| field.name().as_str()).collect::<Vec<_>>();
+            let why = match error {
+                Error::Query { source, .. } => source.to_string(),
+                other => other.to_string(),
+            };
+            let known = if known.is_empty() {
+                "no column of the table".to_owned()
+            } else {
+                known.join(", ")
+            };
+            Error::setting(self.flag, &self.text, format!("{why} (it names {known})"))
+        };
+        let kept = rows_where(&self.text, frame, ROW).map_err(wrong)?;
+        let mut holds = vec![false; rows.num_rows()];
+        for row in kept.into_iter().flatten() {
+            holds[usize::try_from(row).unwrap_or_default()] = true;
+        }
+        Ok(holds)
+    }
+}
+
+/// The name of the column that numbers rows; no table has it.
+const ROW: &str = "apportion_row_number";
+
+fn values(rows: &RecordBatch, name: &str, column: &ArrayRef, default: Currency) -> Values {
+    match column.data_type() {
+        DataType::Boolean => Values::SomeFlags(column.as_boolean().iter().collect()),
+        DataType::Float64 => {
+            Values::SomeFloats(column.as_primitive::<Float64Type>().iter().collect())
+        }
+        // The only whole numbers of a canonical table are amounts.
+        DataType::Int64 => {
+            let codes =
+                rows.column_by_name("currency").and_then(|codes| codes.as_string_view_opt());
+            let minor = column.as_primitive::<Int64Type>().iter().enumerate();
+            Values::SomeFloats(
+                minor
+                    .map(|(row, minor)| {
+                        let code =
+                            codes.filter(|codes| codes.is_valid(row)).map(|codes| codes.value(row));
+                        let currency = code.and_then(|code| code.parse().ok()).unwrap_or(default);
+                        Some(minor? as f64 / 10_f64.powi(currency.exponent().cast_signed()))
+                    })
+                    .collect(),
+            )
+        }
+        DataType::Timestamp(..) => {
+            let times = column.as_primitive::<TimestampMicrosecondType>().iter();
+            Values::SomeTexts(times.map(|at| at.map(format_micros)).collect())
+        }
+        _ => {
+            let texts: StringViewArray = crate::journeys::Labels::texts(rows, name);
+            Values::SomeTexts(texts.iter().map(|text| text.map(str::to_owned)).collect())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{BooleanArray, Int64Array, TimestampMicrosecondArray};
+
+    use super::*;
+
+    fn rows() -> RecordBatch {
+        let columns: [(&str, ArrayRef); 4] = [
+            ("utm_medium", Arc::new(StringViewArray::from(vec![Some("cpc"), None, Some("email")]))),
+            ("subtotal_price", Arc::new(Int64Array::from(vec![Some(1250), Some(99), None]))),
+            ("app_new", Arc::new(BooleanArray::from(vec![Some(true), Some(false), None]))),
+            (
+                "created_at",
+                Arc::new(
+                    TimestampMicrosecondArray::from(vec![0, 86_400_000_000, 1])
+                        .with_timezone("UTC"),
+                ),
+            ),
+        ];
+        RecordBatch::try_from_iter(columns).unwrap()
+    }
+
+    fn holds(condition: &str) -> Result<Vec<bool>> {
+        Filter::new("--where-touches", condition).holds(&rows(), "EUR".parse().unwrap())
+    }
+
+    #[test]
+    fn conditions_hold_row_by_row_and_not_where_they_are_null() {
+        assert_eq!(holds("utm_medium <> 'email'").unwrap(), [true, false, false]);
+        assert_eq!(
+            holds("subtotal_price >= 12.5 or app_new = false").unwrap(),
+            [true, true, false]
+        );
+        assert_eq!(holds("created_at >= '1970-01-02'").unwrap(), [false, true, false]);
+        assert_eq!(holds("utm_medium like 'c%' and app_new").unwrap(), [true, false, false]);
+        assert_eq!(holds("1 = 1").unwrap(), [true; 3]);
+    }
+
+    #[test]
+    fn what_cannot_be_understood_is_said() {
+        for condition in ["utm_medum = 'cpc'", "utm_medium =", "utm_medium = 'cpc'); select 1 --"] {
+            let error = holds(condition).unwrap_err().to_string();
+            assert!(error.starts_with("`--where-touches` cannot be"), "{error}");
+        }
+    }
+}
