@@ -1,0 +1,259 @@
+//! Inputs as they come: awkward names, types, folders and places that must not change an answer,
+//! and those that must be refused.
+#![expect(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
+
+mod common;
+
+use std::fs;
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, Date32Array, DictionaryArray, Float32Array, Int64Array, LargeStringArray,
+    RecordBatch, StringArray, StringViewArray, StructArray, TimestampMillisecondArray,
+    TimestampNanosecondArray, TimestampSecondArray, UInt8Array,
+};
+use arrow::buffer::NullBuffer;
+use arrow::datatypes::{DataType, Field, Int16Type};
+use common::{Playground, said, write_parquet};
+
+const SESSIONS: &str = "external_id,user_external_id,created_at,utm_source,utm_medium
+s1,u1,2024-03-01T10:00:00Z,google,cpc
+s2,u1,2024-03-02T10:00:00Z,newsletter,email
+";
+
+const ORDERS: &str = "external_id,user_external_id,created_at,subtotal_price,currency
+o1,u1,2024-03-03T10:00:00Z,10.00,EUR
+";
+
+fn playground() -> Playground {
+    let playground = Playground::new();
+    playground.table("sessions", SESSIONS);
+    playground.table("orders", ORDERS);
+    playground
+}
+
+const RUN: [&str; 9] = [
+    "run",
+    "--sessions",
+    "sessions.parquet",
+    "--orders",
+    "orders.parquet",
+    "--format",
+    "csv",
+    "--model",
+    "linear",
+];
+
+/// Runs with more arguments and returns the named columns of the report, a line a row.
+fn report(playground: &Playground, more: &[&str], columns: &[&str]) -> Vec<String> {
+    let output = playground.run(RUN.iter().chain(more));
+    let (stdout, stderr) = said(&output);
+    assert!(output.status.success(), "{stderr}");
+    let mut rows = csv::Reader::from_reader(stdout.as_bytes());
+    let header = rows.headers().unwrap().clone();
+    let at: Vec<usize> = columns
+        .iter()
+        .map(|name| header.iter().position(|column| column == *name).unwrap())
+        .collect();
+    let row = |row: csv::StringRecord| at.iter().map(|at| &row[*at]).collect::<Vec<_>>().join(" ");
+    rows.records().map(|record| row(record.unwrap())).collect()
+}
+
+fn fails(playground: &Playground, arguments: &[&str], code: i32, message: &str) {
+    let before = playground.files();
+    let output = playground.run(arguments);
+    let (stdout, stderr) = said(&output);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
+    assert!(stderr.contains(message), "{arguments:?}: no `{message}` in: {stderr}");
+    assert_eq!((stdout.as_str(), playground.files()), ("", before), "{arguments:?}");
+}
+
+fn text(values: &[&str]) -> ArrayRef {
+    Arc::new(StringArray::from(values.to_vec()))
+}
+
+#[test]
+fn a_dot_in_a_name_is_part_of_it() {
+    let playground = playground();
+    let rows = RecordBatch::try_from_iter([
+        ("external_id", text(&["s1"])),
+        ("user_external_id", text(&["u1"])),
+        ("created_at", text(&["2024-03-01T10:00:00Z"])),
+        ("ad.group", text(&["shoes"])),
+    ]);
+    write_parquet(&rows.unwrap(), &playground.path("sessions.parquet"));
+    let by = report(&playground, &["--by", "ad.group"], &["ad.group", "amount"]);
+    assert_eq!(by, ["shoes 10.00"]);
+    let mapped = ["--column", "sessions.utm_campaign=ad.group", "--by", "utm_campaign"];
+    assert_eq!(report(&playground, &mapped, &["utm_campaign", "amount"]), ["shoes 10.00"]);
+}
+
+#[test]
+fn every_type_that_carries_the_meaning_gives_the_same_answer() {
+    let second = 1_709_287_200; // 2024-03-01T10:00:00Z
+    let ids: [ArrayRef; 5] = [
+        Arc::new(Int64Array::from(vec![7])),
+        Arc::new(UInt8Array::from(vec![7])),
+        Arc::new(LargeStringArray::from(vec!["7"])),
+        Arc::new(StringViewArray::from(vec!["7"])),
+        Arc::new(vec!["7"].into_iter().collect::<DictionaryArray<Int16Type>>()),
+    ];
+    let times: [ArrayRef; 5] = [
+        Arc::new(TimestampSecondArray::from(vec![second])),
+        Arc::new(TimestampMillisecondArray::from(vec![second * 1_000]).with_timezone("+02:00")),
+        Arc::new(TimestampNanosecondArray::from(vec![second * 1_000_000_000])),
+        text(&["2024-03-01T11:00:00+01:00"]),
+        Arc::new(Date32Array::from(vec![19_783])),
+    ];
+    for user in &ids {
+        for time in &times {
+            let playground = playground();
+            let rows = RecordBatch::try_from_iter([
+                ("external_id", text(&["s1"])),
+                ("user_external_id", Arc::clone(user)),
+                ("created_at", Arc::clone(time)),
+                ("utm_source", text(&["google"])),
+            ]);
+            write_parquet(&rows.unwrap(), &playground.path("sessions.parquet"));
+            playground.table("orders", &ORDERS.replace("u1", "7"));
+            let said = report(&playground, &[], &["utm_source", "amount"]);
+            assert_eq!(said, ["google 10.00"], "{} {}", user.data_type(), time.data_type());
+        }
+    }
+}
+
+#[test]
+fn a_user_that_is_nothing_is_missing_even_where_its_fields_never_are() {
+    let playground = playground();
+    let field = Arc::new(Field::new("external_id", DataType::Int64, false));
+    let user = StructArray::new(
+        vec![field].into(),
+        vec![Arc::new(Int64Array::from(vec![1, 0])) as ArrayRef],
+        Some(NullBuffer::from(vec![true, false])),
+    );
+    let rows = RecordBatch::try_from_iter([
+        ("external_id", text(&["s1", "s2"])),
+        ("user", Arc::new(user) as ArrayRef),
+        ("created_at", text(&["2024-03-01", "2024-03-01"])),
+    ]);
+    write_parquet(&rows.unwrap(), &playground.path("sessions.parquet"));
+    playground.table("orders", &ORDERS.replace("u1", "0"));
+    let loose = ["--max-rejects", "100%", "--rejects", "rejects.csv"];
+    assert_eq!(report(&playground, &loose, &["utm_source"]), ["direct", "(unattributed)"]);
+    let rejects = fs::read_to_string(playground.path("rejects.csv")).unwrap();
+    assert!(rejects.contains("s2,missing_value,`user_external_id` is missing"), "{rejects}");
+}
+
+#[test]
+fn a_blank_time_is_missing_whatever_stands_beside_it() {
+    for beside in ["", "2024-03-04T10:00:00Z"] {
+        let playground = playground();
+        let rows = RecordBatch::try_from_iter([
+            ("external_id", text(&["o1", "o2"])),
+            ("user_external_id", text(&["u1", "u1"])),
+            ("created_at", text(&["2024-03-03", "2024-03-03"])),
+            ("subtotal_price", Arc::new(Float32Array::from(vec![1.015, 0.01])) as ArrayRef),
+            ("cancelled_at", text(&[" ", beside])),
+        ]);
+        write_parquet(&rows.unwrap(), &playground.path("orders.parquet"));
+        let amount = if beside.is_empty() { "1.03" } else { "1.02" };
+        assert_eq!(report(&playground, &["--by", "none"], &["amount"]), [amount]);
+    }
+}
+
+#[test]
+fn a_currency_that_another_version_names_is_no_default() {
+    let playground = playground();
+    playground.table(
+        "orders",
+        "external_id,user_external_id,created_at,updated_at,subtotal_price,currency
+o1,u1,2024-03-03T10:00:00Z,2024-03-05T10:00:00Z,100,
+o1,u1,2024-03-03T10:00:00Z,2024-03-04T10:00:00Z,,JPY
+",
+    );
+    assert_eq!(report(&playground, &["--by", "none"], &["amount", "currency"]), ["100 JPY"]);
+}
+
+#[test]
+fn hive_folders_are_columns_and_the_same_file_is_read_once() {
+    let playground = Playground::new();
+    playground.table("orders", ORDERS);
+    playground.table("sessions", &SESSIONS.replace(",utm_medium", ",app_medium"));
+    let folder = playground.path("in/utm_medium=cpc");
+    fs::create_dir_all(&folder).unwrap();
+    fs::rename(playground.path("sessions.parquet"), folder.join("part-0.parquet")).unwrap();
+    fs::write(folder.join("_SUCCESS"), "").unwrap();
+    let run = ["run", "--sessions", "in", "in/*/*", "in/../in", "--orders", "orders.parquet"];
+    let output = playground.run(run.iter().chain(&["--by", "utm_medium", "--format", "csv"]));
+    let (stdout, stderr) = said(&output);
+    assert!(stdout.contains("last_click,cpc,EUR,1,1,10.00"), "{stdout}{stderr}");
+    assert!(stderr.contains("sessions        2 rows in 1 file"), "{stderr}");
+}
+
+#[test]
+fn what_cannot_be_done_is_refused_before_anything_is_written() {
+    let playground = playground();
+    let run = |more: &[&'static str]| RUN.iter().chain(more).copied().collect::<Vec<&str>>();
+    fails(&playground, &run(&["--amount", "created_at"]), 2, "not an amount");
+    fails(&playground, &run(&["--credits", "orders.parquet"]), 2, "both an output and a file");
+    fails(&playground, &run(&["-o", "nowhere/report.csv"]), 2, "cannot write `nowhere/report.csv`");
+    fails(&playground, &run(&["-o", "report.csv/"]), 2, "it is a folder");
+    fails(&playground, &run(&["--by", "currency"]), 2, "is a column of every report");
+    fails(&playground, &run(&["--by", "item.brand"]), 2, "--order-items");
+    fails(&playground, &run(&["--threads", "0"]), 2, "from 1 to 1024");
+    fails(&playground, &run(&["--missing-rate", "keep"]), 2, "without `--exchange-rates`");
+    fails(&playground, &run(&["--config", "missing.toml"]), 2, "cannot read `missing.toml`");
+    fs::write(playground.path("apportion.toml"), "lookbak = '7d'").unwrap();
+    fails(&playground, &run(&[]), 2, "cannot be understood");
+}
+
+#[test]
+fn a_file_that_is_cut_off_anywhere_is_refused() {
+    let playground = playground();
+    let whole = fs::read(playground.path("orders.parquet")).unwrap();
+    for length in (0..whole.len()).step_by(97) {
+        fs::write(playground.path("orders.parquet"), &whole[..length]).unwrap();
+        fails(&playground, &RUN, 2, "is not readable as Parquet");
+    }
+}
+
+#[test]
+fn a_byte_that_changed_never_makes_it_panic() {
+    let playground = playground();
+    let whole = fs::read(playground.path("orders.parquet")).unwrap();
+    for at in (0..whole.len()).step_by(23) {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 0x55;
+        fs::write(playground.path("orders.parquet"), &damaged).unwrap();
+        let output = playground.run(RUN);
+        let (_, stderr) = said(&output);
+        assert!(matches!(output.status.code(), Some(0..=2)), "byte {at}: {stderr}");
+    }
+}
+
+#[test]
+fn a_flag_replaces_what_the_workspace_says_of_a_column() {
+    let playground = playground();
+    fs::write(
+        playground.path("apportion.toml"),
+        "by = 'utm_campaign'\n[set.sessions]\nutm_campaign = 'spring'\n",
+    )
+    .unwrap();
+    assert_eq!(report(&playground, &[], &["utm_campaign"]), ["spring"]);
+    let flag = ["--column", "sessions.utm_campaign=utm_medium"];
+    assert_eq!(report(&playground, &flag, &["utm_campaign"]), ["cpc", "email"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_stays_a_link_and_a_device_is_written_to() {
+    let playground = playground();
+    fs::write(playground.path("there.csv"), "old").unwrap();
+    std::os::unix::fs::symlink("there.csv", playground.path("link.csv")).unwrap();
+    let output = playground.run(RUN.iter().chain(&["-o", "link.csv"]));
+    assert!(output.status.success());
+    assert!(playground.path("link.csv").is_symlink());
+    assert!(fs::read_to_string(playground.path("there.csv")).unwrap().starts_with("model,"));
+    let output = playground.run(RUN.iter().chain(&["-o", "/dev/stdout"]));
+    assert!(said(&output).0.starts_with("model,utm_source"), "{}", said(&output).1);
+}
