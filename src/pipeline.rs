@@ -6,12 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 
-use arrow::array::{AsArray, RecordBatch};
+use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
 use arrow::datatypes::TimestampMicrosecondType;
 
 use crate::config::{Cancelled, Config, DateBy, Output};
 use crate::engine::{self, Cells, Partial, Parts, Tally, UNATTRIBUTED_CELL, Work};
 use crate::error::{Error, MissingColumn, Result};
+use crate::filter::Filter;
 use crate::identity::{Gathering, Identity, Merged, audit_table, one_row_per_id, persons_table};
 use crate::input::{self, Loaded, Needs, Reading};
 use crate::journeys::{
@@ -87,6 +89,7 @@ pub fn run(config: &Config, progress: &dyn Progress) -> Result<Finished> {
     let mut merged = merge(config, &mut tables, &people, &mut summary)?;
     progress.stage("ordering touches");
     let mut ordered = order(config, &tables, &merged, &people, &mut summary)?;
+    want(config, &tables, &people, &merged, &mut ordered)?;
     reattribute(config, &mut merged, &mut ordered)?;
     check_rejects(config, &tables, &ordered.rejects, &mut summary)?;
     let labels = label(config, &tables, &merged, &ordered)?;
@@ -241,6 +244,7 @@ fn needs(config: &Config, table: Table) -> Needs {
                 names.insert("discount_codes");
             }
             names.insert(config.amount.as_deref().unwrap_or(DEFAULT_AMOUNT));
+            names.extend(config.where_orders.iter().flat_map(Filter::words));
             names.extend(config.by.iter().filter_map(|dimension| match dimension {
                 Dimension::Order(column) => Some(column.as_str()),
                 Dimension::Touch(_) | Dimension::Item(_) | Dimension::Span(_) => None,
@@ -249,6 +253,7 @@ fn needs(config: &Config, table: Table) -> Needs {
         Table::Sessions | Table::Postviews => {
             names.extend(["utm_source", "utm_medium"]);
             names.extend(touch_columns(config));
+            names.extend(config.where_touches.iter().flat_map(Filter::words));
             let by_device =
                 touch_columns(config).any(|name| touchpoints::DEVICE_COLUMNS.contains(&name));
             if !config.vouchers.is_empty() {
@@ -378,7 +383,25 @@ fn merge(
     let touches = touchpoints::with_domain_type(&touches, &config.domain_types)?;
     let columns: Vec<&str> = touch_columns(config).collect();
     let touches = touchpoints::with_local_time(&touches, &columns, config.zone)?;
-    Ok(MergedTables { touches, touch_persons, sessions: count, orders })
+    let merged = MergedTables { touches, touch_persons, sessions: count, orders };
+    match &config.where_touches {
+        Some(filter) => {
+            let holds = filter.holds(&merged.touches, config.currency)?;
+            keep_touches(merged, &holds)
+        }
+        None => Ok(merged),
+    }
+}
+
+/// Leaves out the touches that a filter does not hold for.
+fn keep_touches(merged: MergedTables, holds: &[bool]) -> Result<MergedTables> {
+    let persons = merged.touch_persons.iter().zip(holds).filter(|(_, holds)| **holds);
+    Ok(MergedTables {
+        touch_persons: persons.map(|(person, _)| *person).collect(),
+        sessions: holds[..merged.sessions].iter().filter(|holds| **holds).count(),
+        touches: filter_record_batch(&merged.touches, &BooleanArray::from(holds.to_vec()))?,
+        orders: merged.orders,
+    })
 }
 
 /// Touches and orders in their order, person by person.
@@ -389,6 +412,8 @@ struct Ordered {
     rates: Option<Rates>,
     rejects: Vec<Reject>,
     replacements: Vec<Replacement>,
+    /// Which persons are asked for, by their number, where not all are.
+    wanted_persons: Option<Vec<bool>>,
 }
 
 fn order(
@@ -425,7 +450,55 @@ fn order(
         .flat_map(|loaded| loaded.rejects.clone())
         .collect();
     rejects.extend(without_rate(merged, &amounts));
-    Ok(Ordered { touches, orders, amounts, rates, rejects, replacements: Vec::new() })
+    Ok(Ordered {
+        touches,
+        orders,
+        amounts,
+        rates,
+        rejects,
+        replacements: Vec::new(),
+        wanted_persons: None,
+    })
+}
+
+/// Applies the filters of orders and persons: which orders are asked for.
+fn want(
+    config: &Config,
+    tables: &Tables,
+    people: &People,
+    merged: &MergedTables,
+    ordered: &mut Ordered,
+) -> Result<()> {
+    if let Some(filter) = &config.where_orders {
+        let holds = filter.holds(&merged.orders.rows, config.currency)?;
+        let of_row = |row: &u32| holds[*row as usize];
+        ordered.orders.wanted = ordered.orders.row.iter().map(of_row).collect();
+    }
+    let Some(filter) = &config.where_persons else { return Ok(()) };
+    let persons = all_persons(tables, people, ordered)?;
+    let holds = filter.holds(&persons, config.currency)?;
+    let mut wanted = vec![false; people.identity.person.len()];
+    let names = Labels::texts(&persons, "person");
+    for (name, holds) in names.iter().zip(holds) {
+        if let Some(person) = name.and_then(|name| people.identity.users.get(name)) {
+            wanted[person as usize] = holds;
+        }
+    }
+    for (order, row) in ordered.orders.row.iter().enumerate() {
+        ordered.orders.wanted[order] &= wanted[merged.orders.person[*row as usize] as usize];
+    }
+    ordered.wanted_persons = Some(wanted);
+    Ok(())
+}
+
+/// The persons table: who each is, and what it ordered.
+fn all_persons(tables: &Tables, people: &People, ordered: &Ordered) -> Result<RecordBatch> {
+    let profiles = tables
+        .get(&Table::Users)
+        .map(|loaded| (&loaded.rows, people.users[&Table::Users].as_slice()));
+    let persons = persons_table(&people.identity, profiles)?;
+    let currencies = &ordered.amounts.currencies;
+    report::with_orders(&persons, &people.identity, &ordered.orders, currencies)
 }
 
 /// Lets discount codes say where their orders came from.
@@ -689,7 +762,8 @@ fn make_report(
     sums: &Attributed,
     summary: &mut Summary,
 ) -> Result<Report> {
-    let sessions = counts_sessions(config).then(|| count_sessions(config, merged));
+    let sessions =
+        counts_sessions(config).then(|| count_sessions(config, merged, ordered)).transpose()?;
     let costs = spend(config, tables, ordered, summary)?;
     let measures = Measures {
         sessions: sessions.is_some(),
@@ -714,8 +788,17 @@ fn make_report(
     Report::new(config.by.clone(), models, lines, measures)
 }
 
-fn count_sessions(config: &Config, merged: &MergedTables) -> BTreeMap<Vec<String>, SessionCounts> {
-    let sessions = merged.touches.slice(0, merged.sessions);
+fn count_sessions(
+    config: &Config,
+    merged: &MergedTables,
+    ordered: &Ordered,
+) -> Result<BTreeMap<Vec<String>, SessionCounts>> {
+    let mut sessions = merged.touches.slice(0, merged.sessions);
+    if let Some(wanted) = &ordered.wanted_persons {
+        let persons = &merged.touch_persons[..merged.sessions];
+        let of_wanted = persons.iter().map(|person| Some(wanted[*person as usize]));
+        sessions = filter_record_batch(&sessions, &of_wanted.collect::<BooleanArray>())?;
+    }
     let labels: Vec<Labels> = config
         .by
         .iter()
@@ -731,7 +814,7 @@ fn count_sessions(config: &Config, merged: &MergedTables) -> BTreeMap<Vec<String
             }
         })
         .collect();
-    report::session_counts(&sessions, &labels, config.period, config.bounce)
+    Ok(report::session_counts(&sessions, &labels, config.period, config.bounce))
 }
 
 fn spend(
@@ -778,7 +861,9 @@ fn account(
     let not_counted = orders.counted.iter().filter(|counted| !**counted).count() as u64;
     counts.cancelled = not_counted - counts.without_rate;
     let merged = orders.row.len() as u64;
-    counts.outside_period = merged - not_counted - counts.counted;
+    let filtered = orders.counted.iter().zip(&orders.wanted);
+    counts.filtered = filtered.filter(|(counted, wanted)| **counted && !**wanted).count() as u64;
+    counts.outside_period = merged - not_counted - counts.filtered - counts.counted;
     summary.touches.in_journeys = sums.tally.touches;
     let accepted: u64 = summary
         .tables
@@ -867,13 +952,7 @@ impl Writers {
             output::write(output.format, staged[&output.path].sink()?, rows)
         };
         if let Some(output) = &outputs.persons {
-            let profiles = tables
-                .get(&Table::Users)
-                .map(|loaded| (&loaded.rows, people.users[&Table::Users].as_slice()));
-            let persons = persons_table(&people.identity, profiles)?;
-            let currencies = &ordered.amounts.currencies;
-            let orders = &ordered.orders;
-            write(output, &report::with_orders(&persons, &people.identity, orders, currencies)?)?;
+            write(output, &all_persons(tables, people, ordered)?)?;
         }
         if let Some(output) = &outputs.identity {
             write(output, &audit_table(&people.identity)?)?;

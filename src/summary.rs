@@ -97,6 +97,8 @@ pub struct OrderCounts {
     pub unattributed: u64,
     /// Cancelled orders that do not count.
     pub cancelled: u64,
+    /// Orders that a filter leaves out.
+    pub filtered: u64,
     /// Orders outside the period.
     pub outside_period: u64,
     /// Orders that are rejected for want of an exchange rate.

@@ -5,6 +5,8 @@
 mod common;
 
 use std::fs;
+#[cfg(unix)]
+use std::os::unix::fs::symlink;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -249,7 +251,7 @@ fn a_flag_replaces_what_the_workspace_says_of_a_column() {
 fn a_link_stays_a_link_and_a_device_is_written_to() {
     let playground = playground();
     fs::write(playground.path("there.csv"), "old").unwrap();
-    std::os::unix::fs::symlink("there.csv", playground.path("link.csv")).unwrap();
+    symlink("there.csv", playground.path("link.csv")).unwrap();
     let output = playground.run(RUN.iter().chain(&["-o", "link.csv"]));
     assert!(output.status.success());
     assert!(playground.path("link.csv").is_symlink());

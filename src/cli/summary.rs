@@ -73,6 +73,7 @@ pub(super) fn text(summary: &Summary) -> String {
     ));
     let left_out = [
         (orders.cancelled, "cancelled"),
+        (orders.filtered, "left out by a filter"),
         (orders.outside_period, "outside the period"),
         (orders.without_rate, "without an exchange rate"),
     ];

@@ -230,7 +230,8 @@ fn attribute_person(
             continue;
         }
         let is_first = std::mem::take(&mut first);
-        if work.date_by == DateBy::Order && !work.orders.reported[order] {
+        let reported = work.date_by == DateBy::Touch || work.orders.reported[order];
+        if !reported || !work.orders.wanted[order] {
             continue;
         }
         let (order_at, previous) = (work.orders.at[order], scratch.previous[at]);

@@ -228,6 +228,7 @@ pub fn orders(
         kind: row.iter().map(|row| kind[*row as usize]).collect(),
         counted: row.iter().map(|row| counts(*row)).collect(),
         reported: row.iter().map(|row| (from..until).contains(&at[*row as usize])).collect(),
+        wanted: vec![true; row.len()],
         starts,
         row,
     };

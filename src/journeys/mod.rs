@@ -52,6 +52,8 @@ pub struct Orders {
     pub counted: Vec<bool>,
     /// Whether the order lies in the period that is reported.
     pub reported: Vec<bool>,
+    /// Whether the order is among those that are asked for; others still end windows.
+    pub wanted: Vec<bool>,
     /// The order's row in the merged table.
     pub row: Vec<u32>,
 }
