@@ -39,6 +39,7 @@ pub mod journeys;
 pub mod filter;
 pub mod models;
 pub mod vouchers;
+pub mod channels;
 pub mod credits;
 pub mod engine;
 pub mod report;

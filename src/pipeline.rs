@@ -10,6 +10,7 @@ use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::TimestampMicrosecondType;
 
+use crate::channels;
 use crate::config::{Cancelled, Config, DateBy, Output};
 use crate::engine::{self, Cells, Partial, Parts, Tally, UNATTRIBUTED_CELL, Work};
 use crate::error::{Error, MissingColumn, Result};
@@ -202,6 +203,7 @@ fn check_dimensions(config: &Config) -> Result<()> {
     of_touches.extend(touchpoints::DEVICE_COLUMNS.map(str::to_owned));
     of_touches.extend(touchpoints::LOCAL_COLUMNS.map(str::to_owned));
     of_touches.insert(touchpoints::DOMAIN_TYPE.to_owned());
+    of_touches.extend(channels::COLUMNS.map(str::to_owned));
     for dimension in &config.by {
         if report::OWN_COLUMNS.contains(&dimension.to_string().as_str()) {
             return Err(Error::Contradiction(format!(
@@ -268,6 +270,9 @@ fn needs(config: &Config, table: Table) -> Needs {
             if by_device {
                 names.insert("device_external_id");
             }
+            if wants_channels(config) {
+                names.extend(config.channels.columns());
+            }
             if touch_columns(config).any(|name| name == touchpoints::DOMAIN_TYPE) {
                 names.insert("domain_id");
             }
@@ -284,6 +289,12 @@ const DEFAULT_AMOUNT: &str = "subtotal_price";
 
 /// What an order is that does not say what kind of conversion it is.
 const DEFAULT_CONVERSION_TYPE: &str = "order";
+
+/// Channels are worked out where the report is by them, or credits are written.
+fn wants_channels(config: &Config) -> bool {
+    config.outputs.credits.is_some()
+        || touch_columns(config).any(|name| channels::COLUMNS.contains(&name))
+}
 
 fn touch_columns(config: &Config) -> impl Iterator<Item = &str> {
     config.by.iter().filter_map(|dimension| match dimension {
@@ -501,7 +512,7 @@ fn all_persons(tables: &Tables, people: &People, ordered: &Ordered) -> Result<Re
     report::with_orders(&persons, &people.identity, &ordered.orders, currencies)
 }
 
-/// Lets discount codes say where their orders came from.
+/// Lets discount codes say where their orders came from, then finds the channels.
 fn reattribute(config: &Config, merged: &mut MergedTables, ordered: &mut Ordered) -> Result<()> {
     ordered.replacements = vouchers::reattribute(
         &config.vouchers,
@@ -511,6 +522,10 @@ fn reattribute(config: &Config, merged: &mut MergedTables, ordered: &mut Ordered
         &ordered.orders,
         &merged.orders.rows,
     )?;
+    // After codes have said what they know, because channels follow from it.
+    if wants_channels(config) {
+        merged.touches = channels::with_channels(&merged.touches, &config.channels)?;
+    }
     Ok(())
 }
 

@@ -13,6 +13,7 @@ use chrono_tz::Tz;
 pub use settings::{Cancelled, Normalize, Settings};
 
 use crate::calendar::{DAY, parse_day, parse_duration, parse_instant, parse_zone, start_of_day};
+use crate::channels::Channels;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::identity::Key;
@@ -108,6 +109,8 @@ pub struct Config {
     pub missing_rate: MissingRate,
     /// Whether aliases join two authenticated users.
     pub merge_authenticated: bool,
+    /// Which channel a touch belongs to.
+    pub channels: Channels,
     /// The type of each domain that the workspace describes.
     pub domain_types: BTreeMap<String, String>,
     /// What discount codes say of where an order came from.
@@ -198,6 +201,7 @@ impl Config {
                 .iter()
                 .map(|key| Key::parse(key))
                 .collect::<Result<_>>()?,
+            channels: Channels::new(&settings.channel, settings.default_channels.unwrap_or(true))?,
             domain_types: domain_types(&settings),
             vouchers: Vouchers::new(&settings.vouchers)?,
             by: dimensions(&settings)?,

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer};
 
+use crate::channels::RuleText;
 use crate::config::DateBy;
 use crate::error::{Error, Result};
 use crate::journeys::{DirectPolicy, MissingRate, ViewPolicy};
@@ -298,6 +299,12 @@ pub struct Settings {
     #[arg(long, value_name = "N", help_heading = "Running")]
     pub threads: Option<usize>,
 
+    /// The workspace's own channels, before the default ones.
+    #[arg(skip)]
+    pub channel: Vec<RuleText>,
+    /// Whether the default channels follow.
+    #[arg(skip)]
+    pub default_channels: Option<bool>,
     /// What kind of place each domain is.
     #[arg(skip)]
     pub domains: BTreeMap<String, DomainType>,
@@ -395,6 +402,8 @@ impl Settings {
             rejects: self.rejects.or(file.rejects),
             summary: self.summary.or(file.summary),
             threads: self.threads.or(file.threads),
+            channel: file.channel,
+            default_channels: file.default_channels,
             domains: file.domains,
             vouchers: file.vouchers,
             models: file.models,

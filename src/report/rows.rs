@@ -19,7 +19,7 @@ use crate::report::{decimals, texts};
 use crate::schema::UTM;
 
 /// The columns that every table of credits has; touch dimensions of other names are added.
-pub const CREDIT_COLUMNS: [&str; 25] = [
+pub const CREDIT_COLUMNS: [&str; 27] = [
     "order_external_id",
     "touch_external_id",
     "touch_kind",
@@ -43,6 +43,8 @@ pub const CREDIT_COLUMNS: [&str; 25] = [
     "utm_term",
     "utm_id",
     "utm_id_from",
+    "channel",
+    "channel_group",
     "domain_id",
     "device_type",
 ];
@@ -182,7 +184,7 @@ pub fn credit_rows(table: &CreditTable<'_>, rows: &CreditRows) -> Result<RecordB
             Arc::new(from.iter().map(|(row, _)| Some(rows.first[*row])).collect::<BooleanArray>()),
         ),
     ];
-    let usual = UTM.iter().copied().chain(["domain_id", "device_type"]);
+    let usual = UTM.iter().copied().chain(["channel", "channel_group", "domain_id", "device_type"]);
     for name in usual.chain(table.extra.iter().map(String::as_str)) {
         columns.push((name.to_owned(), of_touch(name)?));
     }
