@@ -256,8 +256,11 @@ fn needs(config: &Config, table: Table) -> Needs {
             names.extend(["utm_source", "utm_medium"]);
             names.extend(touch_columns(config));
             names.extend(config.where_touches.iter().flat_map(Filter::words));
-            let by_device =
-                touch_columns(config).any(|name| touchpoints::DEVICE_COLUMNS.contains(&name));
+            let mut looked_at: Vec<&str> = touch_columns(config).collect();
+            if wants_channels(config) {
+                looked_at.extend(config.channels.columns());
+            }
+            let by_device = looked_at.iter().any(|name| touchpoints::DEVICE_COLUMNS.contains(name));
             if !config.vouchers.is_empty() {
                 names.extend(UTM);
             }

@@ -1,8 +1,8 @@
 //! Which channel a touch belongs to: rules over its origin, in priority order.
 //!
 //! The workspace's own rules come first, then the default ones (`default.toml`), which know sources
-//! by category (`sources.toml`). Matching knows no case. A rule that asks for a campaign wins over
-//! one that does not; of each class the first that matches holds. Not for filling in sources and
+//! by category (`sources.toml`). Matching knows no case. In either set a rule that asks for a campaign
+//! wins over one that does not, and of each class the first that matches holds. Not for filling in sources and
 //! mediums; that is `touchpoints`.
 
 mod rule;
@@ -40,14 +40,18 @@ impl Channels {
     /// A rule that names an unknown field, category or operator, or whose pattern is not valid.
     pub fn new(own: &[RuleText], default: bool) -> Result<Self> {
         let sources = Sources::read()?;
-        let mut texts = own.to_vec();
+        let ready = |texts: &[RuleText]| -> Result<Vec<Rule>> {
+            let rules: Result<Vec<Rule>> =
+                texts.iter().map(|text| Rule::new(text, &sources)).collect();
+            let mut rules = rules?;
+            // Stable: within each class the order given is the priority.
+            rules.sort_by_key(|rule| !rule.asks_for_campaign());
+            Ok(rules)
+        };
+        let mut rules = ready(own)?;
         if default {
-            texts.extend(rule::read(DEFAULT_RULES)?);
+            rules.extend(ready(&rule::read(DEFAULT_RULES)?)?);
         }
-        let mut rules: Vec<Rule> =
-            texts.iter().map(|text| Rule::new(text, &sources)).collect::<Result<_>>()?;
-        // Stable: within each class the order given is the priority.
-        rules.sort_by_key(|rule| !rule.asks_for_campaign());
         Ok(Self { rules })
     }
 
@@ -152,7 +156,7 @@ mod tests {
         ("Google", "PPC", "brand", "Paid Search"),
         ("bing", "cpc", "", "Paid Search"),
         ("yahoo", "paidsearch", "", "Paid Search"),
-        ("duckduckgo", "cpm-x", "", "not-mapped"),
+        ("duckduckgo", "cpm", "", "Paid Search"),
         ("baidu", "paid", "", "Paid Search"),
         ("ecosia.org", "cpc", "workshop", "Paid Search"),
         ("facebook", "cpc", "", "Paid Social"),
@@ -164,7 +168,7 @@ mod tests {
         ("youtube", "cpc", "", "Paid Video"),
         ("YouTube.com", "paid_video", "", "Paid Video"),
         ("vimeo", "ppc", "", "Paid Video"),
-        ("twitch", "cpv", "", "not-mapped"),
+        ("twitch", "cpv", "", "Paid Video"),
         ("criteo", "display", "", "Display"),
         ("dv360", "Banner", "", "Display"),
         ("criteo", "display", "Shopping week", "Display"),
@@ -210,6 +214,12 @@ mod tests {
         ("app", "mobile-notification", "", "Push"),
         ("firebase", "none", "", "Push"),
         ("onesite", "webpush", "", "Push"),
+        ("direct", "none", "shop week", "Direct"),
+        ("instagram", "bio", "", "Organic Social"),
+        ("youtube", "post", "", "Organic Video"),
+        ("google", "(none)", "", "Organic Search"),
+        ("ask.mybrand.com", "referral", "", "Referral"),
+        ("www.google.co.uk", "referral", "", "Organic Search"),
         ("flyer", "none", "", "not-mapped"),
         ("mystery", "thing", "", "not-mapped"),
     ];
@@ -248,6 +258,8 @@ when = [{ field = 'utm_campaign', prefix = 'spring' }, { field = 'utm_medium', e
         assert_eq!(channel(&channels, "google", "organic", ""), "Brand");
         assert_eq!(channel(&channels, "google", "cpc", "Spring 24"), "Spring");
         assert_eq!(channel(&channels, "crm", "email", "Spring 24"), "Email");
+        // The workspace's rule without a campaign still comes before a default one with it.
+        assert_eq!(channel(&channels, "google", "organic", "shop week"), "Brand");
         let alone = Channels::new(&[], false).unwrap();
         assert_eq!(channel(&alone, "google", "cpc", ""), NOT_MAPPED);
     }
@@ -256,6 +268,8 @@ when = [{ field = 'utm_campaign', prefix = 'spring' }, { field = 'utm_medium', e
     fn a_rule_that_cannot_be_meant_is_refused_with_its_name() {
         for (when, message) in [
             ("{ field = 'utm_sorce', equals = 'x' }", "`utm_sorce`"),
+            ("", "takes every touch"),
+            ("{ field = 'utm_source', is_empty = true }", "never empty"),
             ("{ field = 'utm_source' }", "one of"),
             ("{ field = 'utm_source', equals = 'x', prefix = 'y' }", "one of"),
             ("{ field = 'utm_source', regex = '(' }", "regex"),

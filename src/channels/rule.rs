@@ -130,20 +130,17 @@ impl Field {
     }
 }
 
-/// The host and the path of a web address; of a bare path, no host.
+/// The host and the path of a web address, with or without its scheme; of a bare path, no host.
 fn host_and_path(address: &str) -> (&str, &str) {
-    let Some((_, rest)) = address.split_once("//") else {
-        let path = address.split(['?', '#']).next().unwrap_or_default();
-        return if path.starts_with('/') {
-            ("", path)
-        } else {
-            (path.split('/').next().unwrap_or_default(), "")
-        };
+    let address = address.split(['?', '#']).next().unwrap_or_default();
+    let rest = match address.split_once("//") {
+        Some((scheme, rest)) if scheme.is_empty() || scheme.ends_with(':') => rest,
+        _ => address,
     };
-    let (authority, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let host = authority.rsplit('@').next().unwrap_or_default();
-    let host = host.split(':').next().unwrap_or_default();
-    (host, tail.split(['?', '#']).next().unwrap_or_default())
+    let path = if path.is_empty() && !host.is_empty() { "/" } else { path };
+    (host.split(':').next().unwrap_or_default(), path)
 }
 
 #[derive(Debug, Clone)]
@@ -174,6 +171,10 @@ pub(super) struct Rule {
 
 impl Rule {
     pub(super) fn new(text: &RuleText, sources: &Sources) -> Result<Self> {
+        if text.when.is_empty() {
+            let why = "a rule without conditions takes every touch; say `when` it holds";
+            return Err(Error::setting("channel", &text.name, why));
+        }
         let conditions = text.when.iter().map(|when| condition(&text.name, when, sources));
         Ok(Self {
             name: text.name.clone(),
@@ -226,8 +227,14 @@ fn is_source(value: &str, name: &str) -> bool {
     if name.contains('.') {
         return value.strip_suffix(name).is_some_and(|above| above.ends_with('.'));
     }
-    // A name stands for its domain in any country, but only as the registered part of it.
-    value.split('.').rev().skip(1).take(2).any(|part| part == name)
+    // A name stands for its domain in any country, and not for a part of somebody else's: it is the
+    // label before the ending, which is one label or two short ones (`co.uk`).
+    let labels: Vec<&str> = value.split('.').collect();
+    match labels[..] {
+        [.., label, _] if label == name => true,
+        [.., label, second, top] => label == name && second.len() <= 3 && top.len() == 2,
+        _ => false,
+    }
 }
 
 fn condition(rule: &str, when: &ConditionText, sources: &Sources) -> Result<Condition> {
@@ -260,6 +267,11 @@ fn condition(rule: &str, when: &ConditionText, sources: &Sources) -> Result<Cond
         let operators = "`equals`, `one_of`, `prefix`, `contains`, `regex`, `is_empty`, `category`";
         wrong(format!("a condition on `{}` has exactly one of {operators}", when.field))
     })?;
+    let filled = [Field::Column("utm_source"), Field::Column("utm_medium")];
+    if matches!(test, Test::IsEmpty(_)) && filled.contains(&field) {
+        let why = format!("`{}` is never empty: it reads `direct` or `none` then", when.field);
+        return Err(wrong(why));
+    }
     Ok(Condition { field, test, not: when.not })
 }
 
@@ -269,13 +281,17 @@ mod tests {
 
     #[test]
     fn hosts_and_paths_are_found_in_addresses() {
-        assert_eq!(
-            host_and_path("https://www.example.com:8080/a/b?c=d#e"),
-            ("www.example.com", "/a/b")
-        );
-        assert_eq!(host_and_path("https://user@example.com?x"), ("example.com", ""));
-        assert_eq!(host_and_path("/sale?x=1"), ("", "/sale"));
-        assert_eq!(host_and_path("example.com/a"), ("example.com", ""));
+        for (address, host, path) in [
+            ("https://www.example.com:8080/a/b?c=d#e", "www.example.com", "/a/b"),
+            ("https://user@example.com?x", "example.com", "/"),
+            ("//example.com/a", "example.com", "/a"),
+            ("example.com:8080/a", "example.com", "/a"),
+            ("/go?u=https://other.com/sale", "", "/go"),
+            ("/sale", "", "/sale"),
+            ("", "", ""),
+        ] {
+            assert_eq!(host_and_path(address), (host, path), "{address}");
+        }
     }
 
     #[test]
@@ -284,5 +300,7 @@ mod tests {
         assert!(is_source("google.co.uk", "google"));
         assert!(is_source("chat.openai.com", "chat.openai.com"));
         assert!(!is_source("notbing.com", "bing") && !is_source("binge", "bing"));
+        assert!(!is_source("ask.mybrand.com", "ask"));
+        assert!(!is_source("mail.google.example.com", "google"));
     }
 }
