@@ -6,12 +6,13 @@
 
 use std::collections::BTreeSet;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringViewArray};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Float64Type, Int64Type, TimestampMicrosecondType};
 
 use crate::calendar::format_micros;
 use crate::error::{Error, Result};
 use crate::frames::{Frame, Values, rows_where};
+use crate::journeys::Labels;
 use crate::money::Currency;
 
 /// An SQL condition, such as `utm_medium = 'cpc' and landing_page like '/sale%'`.
@@ -119,7 +120,7 @@ fn values(rows: &RecordBatch, name: &str, column: &ArrayRef, default: Currency) 
             Values::SomeTexts(times.map(|at| at.map(format_micros)).collect())
         }
         _ => {
-            let texts: StringViewArray = crate::journeys::Labels::texts(rows, name);
+            let texts = Labels::texts(rows, name);
             Values::SomeTexts(texts.iter().map(|text| text.map(str::to_owned)).collect())
         }
     }
@@ -129,7 +130,7 @@ fn values(rows: &RecordBatch, name: &str, column: &ArrayRef, default: Currency) 
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{BooleanArray, Int64Array, TimestampMicrosecondArray};
+    use arrow::array::{BooleanArray, Int64Array, StringViewArray, TimestampMicrosecondArray};
 
     use super::*;
 

@@ -1,9 +1,9 @@
 //! The border between our columns and Polars: plain vectors in, plain vectors out.
 //!
-//! arrow-rs and Polars have different Arrow types. Only results cross, a few thousand rows, so
-//! they cross as vectors. Beside this file only the error type names Polars.
+//! arrow-rs and Polars have different Arrow types. Only results cross, a few thousand rows, and the
+//! columns that a filter's condition names, so they cross as vectors. Beside this file only the error type names Polars.
 
-use polars::prelude::{Column, DataFrame, DataType, IntoLazy, NamedFrom, Series};
+use polars::prelude::{Column, DataFrame, DataType, IntoLazy, NamedFrom, PolarsResult, Series};
 use polars::sql::{SQLContext, sql_expr};
 
 use crate::error::{Error, Result};
@@ -43,10 +43,7 @@ pub(crate) fn query(
     let failed = |source| Error::Query { name: name.to_owned(), source: Box::new(source) };
     let mut context = SQLContext::new();
     for (table, frame) in tables {
-        let columns: Vec<Column> =
-            frame.into_iter().map(|(name, values)| column(name, values)).collect();
-        let frame = DataFrame::new_infer_height(columns).map_err(failed)?;
-        context.register(table, frame.lazy());
+        context.register(table, data_frame(frame).map_err(failed)?.lazy());
     }
     let answer = context.execute(sql).and_then(|lazy| lazy.collect()).map_err(failed)?;
     Ok(Answer(answer, name))
@@ -62,11 +59,15 @@ pub(crate) fn rows_where(
     row: &'static str,
 ) -> Result<Vec<Option<i64>>> {
     let failed = |source| Error::Query { name: "where".to_owned(), source: Box::new(source) };
-    let columns: Vec<Column> =
-        frame.into_iter().map(|(name, values)| column(name, values)).collect();
-    let frame = DataFrame::new_infer_height(columns).map_err(failed)?;
+    let frame = data_frame(frame).map_err(failed)?;
     let kept = sql_expr(condition).and_then(|holds| frame.lazy().filter(holds).collect());
     Answer(kept.map_err(failed)?, "where").integers(row)
+}
+
+fn data_frame(frame: Frame<'_>) -> PolarsResult<DataFrame> {
+    DataFrame::new_infer_height(
+        frame.into_iter().map(|(name, values)| column(name, values)).collect(),
+    )
 }
 
 fn column(name: &str, values: Values) -> Column {

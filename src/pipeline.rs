@@ -366,14 +366,9 @@ fn merge(
     let (Some(sessions), Some(orders)) = (sessions, orders) else {
         return Err(Error::Contradiction("a run needs sessions and orders".to_owned()));
     };
-    let orders = Merged {
-        rows: touchpoints::with_default(&orders.rows, "conversion_type", DEFAULT_CONVERSION_TYPE)?,
-        ..orders
-    };
-    let orders = Merged {
-        rows: touchpoints::with_default(&orders.rows, "currency", config.currency.code())?,
-        ..orders
-    };
+    let rows = touchpoints::with_default(&orders.rows, "conversion_type", DEFAULT_CONVERSION_TYPE)?;
+    let rows = touchpoints::with_default(&rows, "currency", config.currency.code())?;
+    let orders = Merged { rows, ..orders };
     summary.orders.versions = orders.versions;
     summary.orders.person_conflicts = orders.conflicts;
     for merged in [Some(&sessions), views.as_ref()].into_iter().flatten() {
@@ -710,13 +705,7 @@ fn attribute(
         journeys: writers.journeys.is_some(),
     };
     let orders = &ordered.orders;
-    let mut persons: Vec<u32> = merged
-        .orders
-        .person
-        .iter()
-        .copied()
-        .filter(|person| !orders.of(*person).is_empty())
-        .collect();
+    let mut persons = merged.orders.person.clone();
     persons.sort_unstable();
     persons.dedup();
     persons.sort_unstable_by(|left, right| {
@@ -758,16 +747,6 @@ fn attribute(
         }
         Ok(())
     })?;
-    // A table without rows has its columns all the same.
-    if partitions.is_empty() {
-        let none = engine::attribute(&work, engine::Partition { persons: &[] })?;
-        if let Some(writer) = &mut writers.credits {
-            writer.write(&credit_rows(&table, &none.credits)?)?;
-        }
-        if let (Some(writer), Some(steps)) = (&mut writers.journeys, &named.steps) {
-            writer.write(&journey_rows(&table, &none.journeys, steps, &ordered.amounts.kinds)?)?;
-        }
-    }
     Ok(sums)
 }
 

@@ -19,6 +19,8 @@ use crate::error::Result;
 const PARTITION_ROWS: usize = 50_000;
 
 /// Cuts persons into partitions of about the same number of rows, in their given order.
+///
+/// Without persons there is one partition, of nobody: its tables have no rows, and their columns.
 pub fn partitions<'a>(work: &Work<'_>, persons: &'a [u32]) -> Vec<Partition<'a>> {
     let mut partitions = Vec::new();
     let (mut start, mut rows) = (0, 0);
@@ -29,7 +31,7 @@ pub fn partitions<'a>(work: &Work<'_>, persons: &'a [u32]) -> Vec<Partition<'a>>
             (start, rows) = (at + 1, 0);
         }
     }
-    if start < persons.len() {
+    if start < persons.len() || partitions.is_empty() {
         partitions.push(Partition { persons: &persons[start..] });
     }
     partitions
