@@ -12,8 +12,12 @@ select
     case when timed_conversions > 0 then conversion_seconds / timed_conversions end as average_time_to_conversion,
     case when sessions > 0 then bounced / sessions end as bounce_rate,
     case when sessions > 0 then conversions / sessions end as conversion_rate,
+    case when timed_sessions > 0 then duration / timed_sessions end as average_duration,
+    case when counted_sessions > 0 then pageviews / counted_sessions end as average_pageviews,
     case when conversions > 0 then cost / (minor_units * conversions) end as cpa,
-    case when cost > 0 then amount / cost end as roas
+    case when cost > 0 then amount / cost end as roas,
+    case when clicks > 0 then cost / (minor_units * clicks) end as cpc,
+    case when impressions > 0 then clicks / impressions end as ctr
 from cells
 order by
     model,

@@ -2,6 +2,10 @@
 //!
 //! Not for how a stage works: each is a module of its own, named after it.
 
+mod comparison;
+mod gaps;
+mod orders;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
@@ -24,11 +28,11 @@ use crate::journeys::{
 use crate::merge::{external_ids, merge_rows};
 use crate::output::{self, Staged, TableWriter};
 use crate::report::{
-    self, Costs, CreditTable, Measures, Report, SessionCounts, Steps, Sums, credit_rows,
-    journey_rows,
+    self, CreditTable, Line, MeasureSet, Measures, OrderSums, Places, Report, SessionCounts,
+    Spending, Steps, Sums, credit_rows, is_own_column, journey_rows,
 };
 use crate::schema::{Kind, Table, UTM};
-use crate::summary::{Summary, prove};
+use crate::summary::{Compared, Summary, prove};
 use crate::touchpoints;
 use crate::validate::{Reject, Rule, rejects_table};
 use crate::vouchers::{self, Replacement};
@@ -96,9 +100,15 @@ pub fn run(config: &Config, progress: &dyn Progress) -> Result<Finished> {
     let labels = label(config, &tables, &merged, &ordered)?;
     progress.stage("attributing orders");
     let sums = attribute(config, &merged, &ordered, &labels, &people, &mut writers)?;
+    let then =
+        comparison::then(config, &tables, &merged, &mut ordered, &labels, &people, &mut summary)?;
     progress.stage("reporting");
-    let report = make_report(config, &tables, &merged, &ordered, &labels, &sums, &mut summary)?;
-    account(config, &ordered, &sums, &report, &mut summary)?;
+    let lines = report_lines(config, &tables, &merged, &ordered, &labels, &sums, &mut summary)?;
+    let (lines_then, sums_then) = then.unzip();
+    let report = make_report(config, lines, lines_then)?;
+    account(config, &ordered, &sums, sums_then.as_ref(), &report, &mut summary)?;
+    writers.table(orders::table(config, sums, sums_then, &mut summary)?)?;
+    writers.table(gaps::table(config, &tables, &merged, &ordered, &mut summary)?)?;
     let staged = writers.finish(config, &tables, &people, &ordered, &report, &summary)?;
     Ok(Finished { report, summary, staged })
 }
@@ -205,7 +215,7 @@ fn check_dimensions(config: &Config) -> Result<()> {
     of_touches.insert(touchpoints::DOMAIN_TYPE.to_owned());
     of_touches.extend(channels::COLUMNS.map(str::to_owned));
     for dimension in &config.by {
-        if report::OWN_COLUMNS.contains(&dimension.to_string().as_str()) {
+        if is_own_column(&dimension.to_string()) {
             return Err(Error::Contradiction(format!(
                 "`{dimension}` is a column of every report; `--column sessions.app_{dimension}={dimension}` gives yours another name"
             )));
@@ -245,6 +255,9 @@ fn needs(config: &Config, table: Table) -> Needs {
             if !config.vouchers.is_empty() {
                 names.insert("discount_codes");
             }
+            if wants_orders(config) {
+                names.insert("domain_id");
+            }
             names.insert(config.amount.as_deref().unwrap_or(DEFAULT_AMOUNT));
             names.extend(config.where_orders.iter().flat_map(Filter::words));
             names.extend(config.by.iter().filter_map(|dimension| match dimension {
@@ -267,7 +280,7 @@ fn needs(config: &Config, table: Table) -> Needs {
             if config.outputs.credits.is_some() {
                 names.extend(UTM);
             }
-            if config.outputs.credits.is_some() || config.outputs.journeys.is_some() {
+            if config.outputs.credits.is_some() || wants_journeys(config) {
                 names.extend(["domain_id", "device_external_id", "device_type"]);
             }
             if by_device {
@@ -281,6 +294,9 @@ fn needs(config: &Config, table: Table) -> Needs {
             }
             if counts_sessions(config) {
                 names.extend(["duration", "interactions_count"]);
+                if config.measures == MeasureSet::All {
+                    names.insert("pageviews_count");
+                }
             }
         }
     }
@@ -297,6 +313,16 @@ const DEFAULT_CONVERSION_TYPE: &str = "order";
 fn wants_channels(config: &Config) -> bool {
     config.outputs.credits.is_some()
         || touch_columns(config).any(|name| channels::COLUMNS.contains(&name))
+}
+
+/// What is known of orders alone is worked out where it is written, or all measures are wanted.
+fn wants_orders(config: &Config) -> bool {
+    config.outputs.orders_report.is_some() || config.measures == MeasureSet::All
+}
+
+/// Journeys are gathered where they are written, or figures of orders follow from them.
+fn wants_journeys(config: &Config) -> bool {
+    config.outputs.journeys.is_some() || wants_orders(config)
 }
 
 fn touch_columns(config: &Config) -> impl Iterator<Item = &str> {
@@ -423,6 +449,17 @@ struct Ordered {
     replacements: Vec<Replacement>,
     /// Which persons are asked for, by their number, where not all are.
     wanted_persons: Option<Vec<bool>>,
+    /// The instants that are reported: from the first, before the second.
+    period: (i64, i64),
+}
+
+impl Ordered {
+    /// Reports another period.
+    fn report(&mut self, period: (i64, i64)) {
+        let reported = self.orders.at.iter().map(|at| (period.0..period.1).contains(at));
+        self.orders.reported = reported.collect();
+        self.period = period;
+    }
 }
 
 fn order(
@@ -448,6 +485,7 @@ fn order(
         zone: config.zone,
         count_cancelled: config.cancelled == Cancelled::Include,
         period: config.period,
+        compared: config.compare.map(|comparison| comparison.period()),
     };
     let touches =
         journeys::touches(&merged.touches, &merged.touch_persons, persons, merged.sessions);
@@ -467,6 +505,7 @@ fn order(
         rejects,
         replacements: Vec::new(),
         wanted_persons: None,
+        period: config.period,
     })
 }
 
@@ -563,6 +602,8 @@ struct Named {
     has_touch_dimensions: bool,
     /// What journeys are made of, where they are wanted.
     steps: Option<Steps>,
+    /// Where orders stand in the table of what is known of them, where that is wanted.
+    places: Option<Places>,
 }
 
 /// The items of orders, where the report is by them.
@@ -623,7 +664,7 @@ fn label(
     if of_order[0].values.is_empty() {
         of_order[0].values.push(config.currency.to_string());
     }
-    let steps = config.outputs.journeys.as_ref().map(|_| {
+    let steps = wants_journeys(config).then(|| {
         let mut columns: Vec<&str> = touch_columns(config).collect();
         if columns.is_empty() {
             columns = vec!["utm_source", "utm_medium"];
@@ -662,6 +703,7 @@ fn label(
         orders,
         has_touch_dimensions,
         steps,
+        places: wants_orders(config).then(|| orders::places(config, merged, ordered)),
     })
 }
 
@@ -677,6 +719,8 @@ fn vias(config: &Config) -> impl Iterator<Item = String> {
 struct Attributed {
     cells: Cells,
     tally: Tally,
+    /// What is known of orders alone, where that is wanted.
+    orders: OrderSums,
 }
 
 fn attribute(
@@ -699,10 +743,11 @@ fn attribute(
         window: config.window,
         models: &config.models,
         date_by: config.date_by,
-        period: config.period,
+        period: ordered.period,
         currencies: ordered.amounts.currencies.len(),
         credits: writers.credits.is_some(),
-        journeys: writers.journeys.is_some(),
+        journeys: writers.journeys.is_some() || named.places.is_some(),
+        by_role: config.measures == MeasureSet::All,
     };
     let orders = &ordered.orders;
     let mut persons = merged.orders.person.clone();
@@ -731,8 +776,11 @@ fn attribute(
         currencies: &ordered.amounts.currencies,
         extra: &extra,
     };
-    let mut sums =
-        Attributed { cells: Cells::new(models.len()), tally: Tally::new(work.currencies) };
+    let mut sums = Attributed {
+        cells: Cells::new(models.len(), work.by_role),
+        tally: Tally::new(work.currencies),
+        orders: OrderSums::default(),
+    };
     let partitions = engine::partitions(&work, &persons);
     let wave = 4 * rayon::current_num_threads();
     engine::run(&work, &partitions, wave, |partial: Partial| {
@@ -740,6 +788,9 @@ fn attribute(
         sums.tally.merge(&partial.tally);
         if let Some(writer) = &mut writers.credits {
             writer.write(&credit_rows(&table, &partial.credits)?)?;
+        }
+        if let (Some(places), Some(steps)) = (&named.places, &named.steps) {
+            sums.orders.add(places, (&ordered.touches, orders), steps, &partial.journeys);
         }
         if let (Some(writer), Some(steps)) = (&mut writers.journeys, &named.steps) {
             let kinds = &ordered.amounts.kinds;
@@ -750,7 +801,8 @@ fn attribute(
     Ok(sums)
 }
 
-fn make_report(
+/// The lines of the report of a period, and which measures they have.
+fn report_lines(
     config: &Config,
     tables: &Tables,
     merged: &MergedTables,
@@ -758,16 +810,24 @@ fn make_report(
     named: &Named,
     sums: &Attributed,
     summary: &mut Summary,
-) -> Result<Report> {
-    let sessions =
-        counts_sessions(config).then(|| count_sessions(config, merged, ordered)).transpose()?;
-    let costs = spend(config, tables, ordered, summary)?;
+) -> Result<(Vec<Line>, Measures)> {
+    let sessions = counts_sessions(config)
+        .then(|| {
+            let wanted = ordered.wanted_persons.as_deref();
+            count_sessions(config, &config.by, merged, wanted, ordered.period)
+        })
+        .transpose()?;
+    let spending = spend(config, &config.by, tables, ordered)?;
+    if spending.is_none() && tables.contains_key(&Table::Spend) {
+        summary.warn("spend is left out: it is known by utm_source, utm_medium, utm_campaign, their channel and time only");
+    }
     let measures = Measures {
+        set: config.measures,
         sessions: sessions.is_some(),
         bounces: ["duration", "interactions_count"]
             .iter()
             .any(|column| merged.touches.column_by_name(column).is_some()),
-        cost: costs.is_some(),
+        cost: spending.is_some(),
     };
     let lines = report::lines(Sums {
         by: &config.by,
@@ -779,25 +839,27 @@ fn make_report(
         currencies: &ordered.amounts.currencies,
         default_currency: config.currency,
         sessions: sessions.as_ref(),
-        costs: costs.as_ref(),
+        spending: spending.as_ref(),
     });
-    let models = config.models.iter().map(|asked| asked.name.clone()).collect();
-    Report::new(config.by.clone(), models, lines, measures)
+    Ok((lines, measures))
 }
 
+/// The sessions of a period by these dimensions, of the persons that are wanted.
 fn count_sessions(
     config: &Config,
+    by: &[Dimension],
     merged: &MergedTables,
-    ordered: &Ordered,
+    wanted: Option<&[bool]>,
+    period: (i64, i64),
 ) -> Result<BTreeMap<Vec<String>, SessionCounts>> {
     let mut sessions = merged.touches.slice(0, merged.sessions);
-    if let Some(wanted) = &ordered.wanted_persons {
-        let persons = &merged.touch_persons[..merged.sessions];
+    let mut persons = merged.touch_persons[..merged.sessions].to_vec();
+    if let Some(wanted) = wanted {
         let of_wanted = persons.iter().map(|person| Some(wanted[*person as usize]));
         sessions = filter_record_batch(&sessions, &of_wanted.collect::<BooleanArray>())?;
+        persons.retain(|person| wanted[*person as usize]);
     }
-    let labels: Vec<Labels> = config
-        .by
+    let labels: Vec<Labels> = by
         .iter()
         .map(|dimension| match dimension {
             Dimension::Touch(column) | Dimension::Order(column) | Dimension::Item(column) => {
@@ -811,32 +873,45 @@ fn count_sessions(
             }
         })
         .collect();
-    Ok(report::session_counts(&sessions, &labels, config.period, config.bounce))
+    let persons = (config.measures == MeasureSet::All).then_some(&*persons);
+    Ok(report::session_counts(&sessions, &labels, period, config.bounce, persons))
 }
 
+/// Spend of the period by these dimensions; none where there is none, or it is not known by them.
 fn spend(
     config: &Config,
+    by: &[Dimension],
     tables: &Tables,
     ordered: &Ordered,
-    summary: &mut Summary,
-) -> Result<Option<Costs>> {
+) -> Result<Option<Spending>> {
     let Some(loaded) = tables.get(&Table::Spend) else { return Ok(None) };
+    let of_channel = |dimension: &Dimension| match dimension {
+        Dimension::Touch(column) => channels::COLUMNS.contains(&column.as_str()),
+        Dimension::Order(_) | Dimension::Item(_) | Dimension::Span(_) => false,
+    };
+    // By the same rules as touches, of which spend knows source, medium and campaign.
+    let rows = if by.iter().any(of_channel) {
+        channels::with_channels(&loaded.rows, &config.channels)?
+    } else {
+        loaded.rows.clone()
+    };
     let rates = ordered.rates.as_ref();
-    let costs = report::costs(
-        &loaded.rows,
-        &config.by,
-        config.period,
-        config.zone,
-        config.currency,
-        rates,
-    )?;
-    if costs.is_none() {
-        summary.warnings.push(
-            "spend is left out: it is known by utm_source, utm_medium, utm_campaign and time only"
-                .to_owned(),
-        );
-    }
-    Ok(costs)
+    report::spending(&rows, by, ordered.period, config.zone, config.currency, rates)
+}
+
+/// The report, beside that of the period it is compared with.
+fn make_report(
+    config: &Config,
+    (mut lines, measures): (Vec<Line>, Measures),
+    then: Option<Vec<Line>>,
+) -> Result<Report> {
+    let models: Vec<String> = config.models.iter().map(|asked| asked.name.clone()).collect();
+    let Some(mut before) = then else {
+        return Report::new(config.by.clone(), models, lines, measures);
+    };
+    report::meet(&mut lines, &mut before, models.len());
+    let report = Report::new(config.by.clone(), models.clone(), lines, measures)?;
+    Ok(report.compared_with(Report::new(config.by.clone(), models, before, measures)?))
 }
 
 /// Counts orders and proves the sums.
@@ -844,6 +919,7 @@ fn account(
     config: &Config,
     ordered: &Ordered,
     sums: &Attributed,
+    then: Option<&Attributed>,
     report: &Report,
     summary: &mut Summary,
 ) -> Result<()> {
@@ -886,6 +962,16 @@ fn account(
     let names: Vec<String> = config.models.iter().map(|asked| asked.name.clone()).collect();
     let currencies = &ordered.amounts.currencies;
     summary.proof = prove(&sums.tally, &report.totals, &names, currencies, complete)?;
+    if let (Some(comparison), Some(then), Some(before)) = (&config.compare, then, report.then()) {
+        summary.compared = Some(Compared {
+            from: comparison.now.0.to_string(),
+            to: comparison.now.1.to_string(),
+            from_then: comparison.then.0.to_string(),
+            to_then: comparison.then.1.to_string(),
+            orders_then: then.tally.counted,
+            proof_then: prove(&then.tally, &before.totals, &names, currencies, complete)?,
+        });
+    }
     Ok(())
 }
 
@@ -898,6 +984,11 @@ struct Writers {
 }
 
 impl Writers {
+    /// No files: of a period that is only compared with.
+    fn none() -> Self {
+        Self { credits: None, journeys: None, staged: BTreeMap::new() }
+    }
+
     /// Begins every file of the run, so that a place that cannot be written to is known before
     /// the work.
     fn begin(config: &Config) -> Result<Self> {
@@ -929,6 +1020,12 @@ impl Writers {
         };
         let (credits, journeys) = (begin(&outputs.credits)?, begin(&outputs.journeys)?);
         Ok(Self { credits, journeys, staged })
+    }
+
+    /// Writes a table that is worked out beside the report, where it is to be written.
+    fn table(&self, table: Option<(&Output, RecordBatch)>) -> Result<()> {
+        let Some((output, rows)) = table else { return Ok(()) };
+        output::write(output.format, self.staged[&output.path].sink()?, &rows)
     }
 
     fn finish(

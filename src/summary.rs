@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::identity::Account;
 use crate::input::Loaded;
 use crate::money::Currency;
-use crate::report::Total;
+use crate::report::{Gap, GapKind, OrderMeasures, Total};
 use crate::schema::Table;
 use crate::validate::{Reject, count_by_rule};
 
@@ -33,8 +33,14 @@ pub struct Summary {
     pub touches: TouchCounts,
     /// Orders.
     pub orders: OrderCounts,
+    /// What is known of orders alone, by currency, where that is asked for.
+    pub order_measures: Vec<OrderMeasures>,
+    /// Where spend and sessions do not meet, by source and medium, where spend is given.
+    pub spend_gaps: Vec<SpendGap>,
     /// Whether what was credited is what was owed.
     pub proof: Proof,
+    /// The period that is compared with, where there is one.
+    pub compared: Option<Compared>,
     /// What a reader should know before trusting the numbers.
     pub warnings: Vec<String>,
 }
@@ -105,6 +111,54 @@ pub struct OrderCounts {
     pub without_rate: u64,
 }
 
+/// A source and medium with spend and no session in the period, or the other way round.
+#[derive(Debug, Clone, Serialize)]
+pub struct SpendGap {
+    /// What is lacking.
+    pub gap: GapKind,
+    /// The source.
+    pub utm_source: String,
+    /// The medium.
+    pub utm_medium: String,
+    /// The currency of the cost.
+    pub currency: Option<String>,
+    /// What was paid.
+    pub cost: Option<String>,
+    /// The sessions.
+    pub sessions: u64,
+}
+
+impl SpendGap {
+    /// A gap in words.
+    pub fn new(gap: &Gap) -> Self {
+        Self {
+            gap: gap.kind,
+            utm_source: gap.source.clone(),
+            utm_medium: gap.medium.clone(),
+            currency: gap.spent.map(|(_, currency)| currency.to_string()),
+            cost: gap.spent.map(|(cost, currency)| currency.format(i128::from(cost))),
+            sessions: gap.sessions,
+        }
+    }
+}
+
+/// The period that a run is compared with, and the proof of its sums.
+#[derive(Debug, Clone, Serialize)]
+pub struct Compared {
+    /// The first day that is reported.
+    pub from: String,
+    /// The last day that is reported.
+    pub to: String,
+    /// The first day that is compared with.
+    pub from_then: String,
+    /// The last day that is compared with.
+    pub to_then: String,
+    /// Orders of those days that count.
+    pub orders_then: u64,
+    /// Whether what was credited then is what was owed.
+    pub proof_then: Proof,
+}
+
 /// The proof sheet: what was credited against what was owed, to the unit.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Proof {
@@ -166,6 +220,13 @@ impl Summary {
             .into_iter()
             .map(|(table, rule, rows)| RejectedBy { table: table.name(), rule: rule.name(), rows })
             .collect();
+    }
+
+    /// Takes note of what a reader should know, once.
+    pub fn warn(&mut self, warning: &str) {
+        if !self.warnings.iter().any(|known| known == warning) {
+            self.warnings.push(warning.to_owned());
+        }
     }
 
     /// Rows read, over all tables.

@@ -1,8 +1,9 @@
 //! The summary of a run, for people.
 
-use crate::output::table::aligned;
+use crate::output::table::{aligned, printable};
 use crate::output::{Align, thousands};
-use crate::summary::Summary;
+use crate::report::{GapKind, OrderMeasures};
+use crate::summary::{Compared, Proof, SpendGap, Summary};
 
 /// The summary as text: what was read, who is who, what counted, and the proof sheet.
 pub(super) fn text(summary: &Summary) -> String {
@@ -85,23 +86,112 @@ pub(super) fn text(summary: &Summary) -> String {
     if !left_out.is_empty() {
         lines.push(format!("{:<15} not counted: {}", "", left_out.join(", ")));
     }
+    lines.extend(measures(summary));
     for warning in &summary.warnings {
         lines.push(format!("{:<15} {warning}", "warning"));
     }
     lines.push(String::new());
-    format!("{}\n{}", lines.join("\n"), proof(summary))
+    let mut text = format!("{}\n{}", lines.join("\n"), proof("proof sheet", &summary.proof));
+    if let Some(compared) = &summary.compared {
+        text.push_str(&format!("\n{}", proof("proof then", &compared.proof_then)));
+    }
+    text
 }
 
-fn proof(summary: &Summary) -> String {
+/// What was measured beside credit: of orders, of spend, of the period that is compared with.
+fn measures(summary: &Summary) -> Vec<String> {
+    let mut lines: Vec<String> = summary.order_measures.iter().flat_map(of_orders).collect();
+    lines.extend(gaps(&summary.spend_gaps));
+    if let Some(compared) = &summary.compared {
+        let Compared { from, to, from_then, to_then, orders_then, .. } = compared;
+        let orders = thousands(&orders_then.to_string());
+        lines.push(format!(
+            "{:<15} {from} to {to} with {from_then} to {to_then}: {orders} orders then",
+            "compared"
+        ));
+    }
+    lines
+}
+
+/// What is known of the orders of one currency.
+fn of_orders(orders: &OrderMeasures) -> Vec<String> {
+    let decimals = |value: Option<f64>, unit: &str| match value {
+        Some(value) => thousands(&format!("{value:.2}")) + unit,
+        None => "no".to_owned() + unit,
+    };
+    let percent = |value: Option<f64>| format!("{:.1} %", value.unwrap_or(0.0) * 100.0);
+    let days = |seconds: Option<f64>| decimals(seconds.map(|seconds| seconds / 86_400.0), " days");
+    let number = |count: u64| thousands(&count.to_string());
+    let mut lines = vec![format!(
+        "{:<15} {} from {} orders of {} persons, {} each; {} repeat",
+        orders.currency,
+        thousands(&orders.revenue),
+        number(orders.orders),
+        number(orders.persons),
+        decimals(orders.average_cart, ""),
+        percent(orders.retention_ratio)
+    )];
+    if orders.attributed_orders > 0 {
+        lines.push(format!(
+            "{:<15} with touches: {} each, {} from the first (median {})",
+            "",
+            decimals(orders.touches_per_order, ""),
+            days(orders.average_time_to_conversion),
+            days(orders.median_time_to_conversion)
+        ));
+        lines.push(format!(
+            "{:<15} {} cross-device ({}), {} cross-domain ({})",
+            "",
+            number(orders.cross_device_orders),
+            percent(orders.cross_device_ratio),
+            number(orders.cross_domain_orders),
+            percent(orders.cross_domain_ratio)
+        ));
+    }
+    if orders.web_to_retail_orders + orders.retail_to_web_orders > 0 {
+        lines.push(format!(
+            "{:<15} {} web to retail, {} retail to web",
+            "",
+            number(orders.web_to_retail_orders),
+            number(orders.retail_to_web_orders)
+        ));
+    }
+    lines
+}
+
+/// Where spend and sessions do not meet: one line a kind, with the first source and medium.
+fn gaps(gaps: &[SpendGap]) -> Vec<String> {
+    let line = |kind: GapKind, what: &str| {
+        let of = || gaps.iter().filter(|gap| gap.gap == kind);
+        let first = of().next()?;
+        let value = match (&first.cost, &first.currency) {
+            (Some(cost), Some(currency)) => format!("{} {currency}", thousands(cost)),
+            _ => format!("{} sessions", thousands(&first.sessions.to_string())),
+        };
+        let more = match of().count() - 1 {
+            0 => String::new(),
+            more => format!(", and {more} more"),
+        };
+        let origin = printable(&format!("{} / {}", first.utm_source, first.utm_medium));
+        Some(format!("{:<15} {what}: {origin} ({value}){more}", "spend"))
+    };
+    let lines = [
+        line(GapKind::NoSessions, "without a session"),
+        line(GapKind::NoSpend, "none for paid sessions"),
+    ];
+    lines.into_iter().flatten().collect()
+}
+
+fn proof(title: &str, proof: &Proof) -> String {
     let header = [
-        ("proof sheet", Align::Left),
+        (title, Align::Left),
         ("orders", Align::Right),
         ("credited", Align::Right),
         ("owed", Align::Right),
         ("credited", Align::Right),
         ("", Align::Left),
     ];
-    let rows = summary.proof.models.iter().map(|line| {
+    let rows = proof.models.iter().map(|line| {
         vec![
             line.model.clone(),
             thousands(&line.orders.to_string()),

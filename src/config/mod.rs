@@ -3,13 +3,16 @@
 //! [`Settings`] is what was typed, in flags and in `apportion.toml`; [`Config`] is what it means,
 //! checked, with defaults filled in. Nothing after this asks about a flag again.
 
+mod comparison;
 mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use chrono::NaiveDate;
 use chrono_tz::Tz;
 
+pub use comparison::Comparison;
 pub use settings::{Cancelled, Normalize, Settings};
 
 use crate::calendar::{DAY, parse_day, parse_duration, parse_instant, parse_zone, start_of_day};
@@ -21,6 +24,7 @@ use crate::journeys::{Dimension, MissingRate, Window};
 use crate::models::{self, Asked};
 use crate::money::{Currency, Units};
 use crate::output::{self, Format};
+use crate::report::MeasureSet;
 use crate::schema::{Mapping, Table};
 use crate::validate::MaxRejects;
 use crate::vouchers::Vouchers;
@@ -62,6 +66,10 @@ pub struct Outputs {
     pub credits: Option<Output>,
     /// Journeys.
     pub journeys: Option<Output>,
+    /// What is known of orders alone.
+    pub orders_report: Option<Output>,
+    /// Where spend and sessions do not meet.
+    pub spend_gaps: Option<Output>,
     /// Persons.
     pub persons: Option<Output>,
     /// The audit of identity.
@@ -127,6 +135,10 @@ pub struct Config {
     pub where_persons: Option<Filter>,
     /// The instants that are reported: from the first, before the second.
     pub period: (i64, i64),
+    /// What the period is compared with, where it is.
+    pub compare: Option<Comparison>,
+    /// Which measures the report has.
+    pub measures: MeasureSet,
     /// What credits are dated by.
     pub date_by: DateBy,
     /// The zone that days are counted in.
@@ -183,6 +195,20 @@ impl Config {
             let why = format!("write a number from 1 to {MOST_THREADS}");
             return Err(Error::setting("--threads", threads.to_string(), why));
         }
+        if settings.spend_gaps.is_some() && !inputs.contains_key(&Table::Spend) {
+            return Err(Error::Contradiction(
+                "`--spend-gaps` says nothing without `--spend`".to_owned(),
+            ));
+        }
+        let (by, outputs) = (dimensions(&settings)?, outputs(&settings)?);
+        let wide = settings.wide.unwrap_or(false);
+        let compare = comparison(&settings, &by, zone)?;
+        if compare.is_some() && wide && outputs.format.name == "table" {
+            return Err(Error::Contradiction(
+                "`--compare` has no room beside `--wide` on a terminal; write another format, such as `--format csv`"
+                    .to_owned(),
+            ));
+        }
         Ok(Self {
             mappings: mappings(&settings)?,
             inputs,
@@ -204,16 +230,18 @@ impl Config {
             channels: Channels::new(&settings.channel, settings.default_channels.unwrap_or(true))?,
             domain_types: domain_types(&settings),
             vouchers: Vouchers::new(&settings.vouchers)?,
-            by: dimensions(&settings)?,
+            by,
             where_touches: filter("--where-touches", settings.where_touches.as_deref()),
             where_orders: filter("--where-orders", settings.where_orders.as_deref()),
             where_persons: filter("--where-persons", settings.where_persons.as_deref()),
             period: period(&settings, zone)?,
+            compare,
+            measures: settings.measures.unwrap_or_default(),
             date_by: settings.date_by.unwrap_or_default(),
             zone,
             bounce: bounce(&settings)?,
-            wide: settings.wide.unwrap_or(false),
-            outputs: outputs(&settings)?,
+            wide,
+            outputs,
             threads: settings.threads,
             amount: settings.amount,
         })
@@ -345,7 +373,8 @@ fn dimensions(settings: &Settings) -> Result<Vec<Dimension>> {
     Ok(texts.into_iter().map(Dimension::parse).collect())
 }
 
-fn period(settings: &Settings, zone: Tz) -> Result<(i64, i64)> {
+/// The first and the last day that are reported, where they are named.
+fn days(settings: &Settings) -> Result<(Option<NaiveDate>, Option<NaiveDate>)> {
     let day = |flag: &str, text: &Option<String>| match text {
         None => Ok(None),
         Some(text) => parse_day(text)
@@ -358,9 +387,30 @@ fn period(settings: &Settings, zone: Tz) -> Result<(i64, i64)> {
     {
         return Err(Error::Contradiction(format!("`--to {to}` is before `--from {from}`")));
     }
+    Ok((from, to))
+}
+
+fn period(settings: &Settings, zone: Tz) -> Result<(i64, i64)> {
+    let (from, to) = days(settings)?;
     let start = from.map_or(i64::MIN, |day| start_of_day(day, zone));
     let end = to.and_then(|day| day.succ_opt()).map_or(i64::MAX, |day| start_of_day(day, zone));
     Ok((start, end))
+}
+
+fn comparison(settings: &Settings, by: &[Dimension], zone: Tz) -> Result<Option<Comparison>> {
+    let Some(text) = &settings.compare else { return Ok(None) };
+    let (Some(from), Some(to)) = days(settings)? else {
+        return Err(Error::Contradiction(
+            "`--compare` needs `--from` and `--to`, the days that are compared".to_owned(),
+        ));
+    };
+    let comparison = Comparison::new(text, (from, to), zone)?;
+    for dimension in by {
+        if let Dimension::Span(span) = dimension {
+            comparison.beside(*span)?;
+        }
+    }
+    Ok(Some(comparison))
 }
 
 fn bounce(settings: &Settings) -> Result<Bounce> {
@@ -389,6 +439,8 @@ fn outputs(settings: &Settings) -> Result<Outputs> {
         report: settings.output.clone(),
         credits: by_name(&settings.credits)?,
         journeys: by_name(&settings.journeys)?,
+        orders_report: by_name(&settings.orders_report)?,
+        spend_gaps: by_name(&settings.spend_gaps)?,
         persons: by_name(&settings.persons)?,
         identity: by_name(&settings.identity)?,
         rejects: by_name(&settings.rejects)?,
@@ -408,9 +460,17 @@ fn outputs(settings: &Settings) -> Result<Outputs> {
 impl Outputs {
     /// The tables that are written beside the report.
     pub fn files(&self) -> impl Iterator<Item = &Output> {
-        [&self.credits, &self.journeys, &self.persons, &self.identity, &self.rejects]
-            .into_iter()
-            .flatten()
+        [
+            &self.credits,
+            &self.journeys,
+            &self.orders_report,
+            &self.spend_gaps,
+            &self.persons,
+            &self.identity,
+            &self.rejects,
+        ]
+        .into_iter()
+        .flatten()
     }
 }
 
@@ -464,6 +524,11 @@ mod tests {
                 "exchange_rates = 'r'",
                 "`--exchange-rates` needs `--currency`, the one that the rates lead to",
             ),
+            (
+                "compare = 'previous_year'\nfrom = '2024-01-01'",
+                "`--compare` needs `--from` and `--to`, the days that are compared",
+            ),
+            ("spend_gaps = 'gaps.csv'", "`--spend-gaps` says nothing without `--spend`"),
             ("credits = 'a.csv'\njourneys = 'a.csv'", "two outputs would be written to `a.csv`"),
             (
                 "[column.orders]\ncurrency = 'c'\n[set.orders]\ncurrency = 'EUR'",

@@ -13,6 +13,7 @@ use crate::config::DateBy;
 use crate::error::{Error, Result};
 use crate::journeys::{DirectPolicy, MissingRate, ViewPolicy};
 use crate::money::Units;
+use crate::report::MeasureSet;
 use crate::vouchers::Origin;
 
 /// What is done with cancelled orders.
@@ -215,6 +216,18 @@ pub struct Settings {
     /// The last day that is reported
     #[arg(long, value_name = "DATE", help_heading = "Report")]
     pub to: Option<String>,
+    /// Compare with as many days before, the same dates a year before, or other days
+    #[arg(long, value_name = "previous_period|previous_year|DATE..DATE", help_heading = "Report")]
+    pub compare: Option<String>,
+    /// The usual measures, or all: roles in full, durations, page views, clicks [default: usual]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "usual|all",
+        hide_possible_values = true,
+        help_heading = "Report"
+    )]
+    pub measures: Option<MeasureSet>,
     /// Date credits by the order, or by the touch [default: order]
     #[arg(
         long,
@@ -266,6 +279,20 @@ pub struct Settings {
         help_heading = "Outputs (other formats by the file's name: .parquet .csv .ndjson .json .arrow .md)"
     )]
     pub journeys: Option<PathBuf>,
+    /// Write what is known of orders alone: carts, repeat orders, times, devices
+    #[arg(
+        long,
+        value_name = "PATH",
+        help_heading = "Outputs (other formats by the file's name: .parquet .csv .ndjson .json .arrow .md)"
+    )]
+    pub orders_report: Option<PathBuf>,
+    /// Write where spend and sessions do not meet
+    #[arg(
+        long,
+        value_name = "PATH",
+        help_heading = "Outputs (other formats by the file's name: .parquet .csv .ndjson .json .arrow .md)"
+    )]
+    pub spend_gaps: Option<PathBuf>,
     /// Write every person
     #[arg(
         long,
@@ -388,6 +415,8 @@ impl Settings {
             where_persons: self.where_persons.or(file.where_persons),
             from: self.from.or(file.from),
             to: self.to.or(file.to),
+            compare: self.compare.or(file.compare),
+            measures: self.measures.or(file.measures),
             date_by: self.date_by.or(file.date_by),
             timezone: self.timezone.or(file.timezone),
             bounce_duration: self.bounce_duration.or(file.bounce_duration),
@@ -397,6 +426,8 @@ impl Settings {
             output: self.output.or(file.output),
             credits: self.credits.or(file.credits),
             journeys: self.journeys.or(file.journeys),
+            orders_report: self.orders_report.or(file.orders_report),
+            spend_gaps: self.spend_gaps.or(file.spend_gaps),
             persons: self.persons.or(file.persons),
             identity: self.identity.or(file.identity),
             rejects: self.rejects.or(file.rejects),
@@ -424,11 +455,13 @@ impl Settings {
         ]
     }
 
-    fn outputs_mut(&mut self) -> [Option<&mut PathBuf>; 7] {
+    fn outputs_mut(&mut self) -> [Option<&mut PathBuf>; 9] {
         [
             self.output.as_mut(),
             self.credits.as_mut(),
             self.journeys.as_mut(),
+            self.orders_report.as_mut(),
+            self.spend_gaps.as_mut(),
             self.persons.as_mut(),
             self.identity.as_mut(),
             self.rejects.as_mut(),

@@ -5,6 +5,7 @@ use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
+use crate::engine::{ByRole, Part};
 use crate::journeys::Role;
 
 /// The touch combination of orders that had no touch.
@@ -39,6 +40,19 @@ impl Credited {
     }
 }
 
+/// A touch of a counted order's journey, or a counted order that has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Contribution {
+    /// The order.
+    pub order: u32,
+    /// Its person.
+    pub person: u32,
+    /// Whether it is that person's first conversion.
+    pub first: bool,
+    /// The touch's role and the seconds from it to the order; none for an order without touches.
+    pub touch: Option<(Role, i64)>,
+}
+
 /// What is counted in a cell, whatever the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cell {
@@ -64,12 +78,14 @@ pub struct Cells {
     index: HashTable<u32>,
     sums: Vec<Cell>,
     credited: Vec<Credited>,
+    /// Credit by role, one entry a cell, where it is asked for.
+    by_role: Option<Vec<ByRole>>,
 }
 
 impl Cells {
-    /// No cells yet, for so many models.
-    pub fn new(models: usize) -> Self {
-        Self { models, ..Self::default() }
+    /// No cells yet, for so many models, with credit by role or without.
+    pub fn new(models: usize, by_role: bool) -> Self {
+        Self { models, by_role: by_role.then(Vec::new), ..Self::default() }
     }
 
     /// The cell of a combination, as a position; made if it is new.
@@ -97,49 +113,58 @@ impl Cells {
                 last_person: u32::MAX,
             });
             self.credited.resize(self.sums.len() * self.models, Credited::default());
+            if let Some(by_role) = &mut self.by_role {
+                by_role.push(ByRole::new(self.models));
+            }
         }
         found
     }
 
-    /// Counts an order of a person once, however many touches it has here.
+    /// Counts a contribution; an order of a person counts once, however many touches it has here.
     ///
     /// Orders must come person by person.
-    pub fn meet(&mut self, cell: usize, order: u32, person: u32, role: Option<Role>) {
-        let cell = &mut self.sums[cell];
-        if cell.last_order != order {
-            cell.last_order = order;
-            cell.orders += 1;
+    pub fn meet(&mut self, cell: usize, contribution: Contribution) {
+        let Contribution { order, person, first, touch } = contribution;
+        let sums = &mut self.sums[cell];
+        if sums.last_order != order {
+            sums.last_order = order;
+            sums.orders += 1;
         }
-        if cell.last_person != person {
-            cell.last_person = person;
-            cell.persons += 1;
+        if sums.last_person != person {
+            sums.last_person = person;
+            sums.persons += 1;
         }
-        if let Some(role) = role {
-            cell.roles[role as usize] += 1;
+        if let Some((role, _)) = touch {
+            sums.roles[role as usize] += 1;
+            if let Some(by_role) = &mut self.by_role {
+                by_role[cell].meet(role, first);
+            }
         }
     }
 
-    /// Adds what a model credits; `seconds` are from the touch to the order, where there is a touch.
+    /// Adds what a model credits to a contribution: its share and its amount.
     pub fn credit(
         &mut self,
         cell: usize,
         model: usize,
-        share: i64,
-        amount: i64,
-        first: bool,
-        seconds: Option<i64>,
+        (share, amount): (i64, i64),
+        contribution: Contribution,
     ) {
         let credited = &mut self.credited[cell * self.models + model];
         let (share, amount) = (i128::from(share), i128::from(amount));
         credited.conversions += share;
         credited.amount += amount;
-        if let Some(seconds) = seconds {
-            credited.timed += share;
-            credited.seconds += share * i128::from(seconds);
-        }
-        if first {
+        if contribution.first {
             credited.first_conversions += share;
             credited.first_amount += amount;
+        }
+        if let Some((role, seconds)) = contribution.touch {
+            credited.timed += share;
+            credited.seconds += share * i128::from(seconds);
+            if let Some(by_role) = &mut self.by_role {
+                let part = Part { conversions: share, amount };
+                by_role[cell].credit(model, role, contribution.first, part);
+            }
         }
     }
 
@@ -157,11 +182,18 @@ impl Cells {
                 let theirs = &other.credited[at * self.models + model];
                 self.credited[mine * self.models + model].add(theirs);
             }
+            if let (Some(mine_by_role), Some(theirs)) = (&mut self.by_role, &other.by_role) {
+                mine_by_role[mine].add(&theirs[at]);
+            }
         }
     }
 
-    /// Every cell with what each model credits to it, in no order that means anything.
-    pub fn iter(&self) -> impl Iterator<Item = (&Cell, &[Credited])> {
-        self.sums.iter().zip(self.credited.chunks(self.models.max(1)))
+    /// Every cell with what each model credits to it, and by role where that is asked for, in no
+    /// order that means anything.
+    pub fn iter(&self) -> impl Iterator<Item = (&Cell, &[Credited], Option<&ByRole>)> {
+        let by_role = |cell: usize| self.by_role.as_ref().map(|by_role| &by_role[cell]);
+        let credited = self.credited.chunks(self.models.max(1));
+        let cells = self.sums.iter().zip(credited).enumerate();
+        cells.map(move |(at, (cell, credited))| (cell, credited, by_role(at)))
     }
 }

@@ -1,8 +1,7 @@
 //! The cells that one order's credit goes to: one a touch, or one a touch and part of the order.
 
 use crate::credits::Divider;
-use crate::engine::{Cells, Work};
-use crate::journeys::Role;
+use crate::engine::{Cells, Contribution, Work};
 
 /// Where the credit of the touches of one order goes; its space is used again and again.
 #[derive(Debug, Default)]
@@ -32,15 +31,15 @@ impl Destinations {
         self.cells.len() / self.parts
     }
 
-    /// Adds a touch of this combination and counts the order there.
+    /// Adds a touch of this combination and counts its contribution there.
     pub(super) fn add(
         &mut self,
         work: &Work<'_>,
         cells: &mut Cells,
-        (touch, role): (u32, Option<Role>),
-        (order, person): (u32, u32),
+        touch: u32,
+        contribution: Contribution,
     ) {
-        let of_order = order as usize;
+        let of_order = contribution.order as usize;
         let combinations = match work.parts {
             Some(parts) => {
                 &parts.cells[parts.starts[of_order] as usize..parts.starts[of_order + 1] as usize]
@@ -49,7 +48,7 @@ impl Destinations {
         };
         for combination in combinations {
             let cell = cells.find(touch, *combination);
-            cells.meet(cell, order, person, role);
+            cells.meet(cell, contribution);
             self.cells.push(cell);
         }
     }
@@ -60,11 +59,10 @@ impl Destinations {
         cells: &mut Cells,
         (touch, model): (usize, usize),
         (share, amount): (i64, i64),
-        first: bool,
-        seconds: Option<i64>,
+        contribution: Contribution,
     ) {
         if self.parts == 1 {
-            cells.credit(self.cells[touch], model, share, amount, first, seconds);
+            cells.credit(self.cells[touch], model, (share, amount), contribution);
             return;
         }
         self.shares.resize(self.parts, 0);
@@ -73,7 +71,7 @@ impl Destinations {
         self.divider.divide(amount, &mut self.amounts);
         for part in 0..self.parts {
             let cell = self.cells[touch * self.parts + part];
-            cells.credit(cell, model, self.shares[part], self.amounts[part], first, seconds);
+            cells.credit(cell, model, (self.shares[part], self.amounts[part]), contribution);
         }
     }
 }

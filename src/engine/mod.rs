@@ -7,11 +7,13 @@
 mod cells;
 mod destinations;
 mod partition;
+mod roles;
 
 use rayon::prelude::*;
 
-pub use cells::{Cell, Cells, Credited, UNATTRIBUTED_CELL};
+pub use cells::{Cell, Cells, Contribution, Credited, UNATTRIBUTED_CELL};
 pub use partition::{CreditRows, JourneyRows, Partial, Partition, Parts, Tally, Work, attribute};
+pub use roles::{ByRole, Part, ROLES};
 
 use crate::error::Result;
 

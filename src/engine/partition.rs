@@ -2,10 +2,10 @@
 
 use crate::config::DateBy;
 use crate::credits::{Divider, WHOLE};
-use crate::engine::Cells;
 #[cfg(doc)]
 use crate::engine::UNATTRIBUTED_CELL;
 use crate::engine::destinations::Destinations;
+use crate::engine::{Cells, Contribution};
 use crate::error::{Error, Result};
 use crate::journeys::{Orders, Role, Selected, Touches, Window, previous_orders};
 use crate::models::Asked;
@@ -43,6 +43,8 @@ pub struct Work<'a> {
     pub credits: bool,
     /// Whether each order's journey is wanted.
     pub journeys: bool,
+    /// Whether credit is wanted by role.
+    pub by_role: bool,
 }
 
 /// The parts of all orders: by its items, an order's credit goes to several cells.
@@ -188,8 +190,8 @@ struct Scratch {
     divider: Divider,
     shares: Vec<i64>,
     amounts: Vec<i64>,
-    /// The place of each touch that earns among the destinations.
-    earning: Vec<Option<usize>>,
+    /// The place of each touch that earns among the destinations, and what it contributes to.
+    earning: Vec<Option<(usize, Contribution)>>,
     destinations: Destinations,
 }
 
@@ -200,7 +202,7 @@ struct Scratch {
 /// A model that gives a weight that is negative or not finite.
 pub fn attribute(work: &Work<'_>, partition: Partition<'_>) -> Result<Partial> {
     let mut partial = Partial {
-        cells: Cells::new(work.models.len()),
+        cells: Cells::new(work.models.len(), work.by_role),
         tally: Tally::new(work.currencies),
         credits: CreditRows::default(),
         journeys: JourneyRows::default(),
@@ -285,11 +287,12 @@ fn attribute_order(
         partial.journeys.starts.push(partial.journeys.touches.len());
         partial.journeys.touches.extend(&selected.touches);
     }
+    let without = Contribution { order: order_number, person, first, touch: None };
     if count == 0 {
         let cells = &mut partial.cells;
-        destinations.add(work, cells, (work.unattributed, None), (order_number, person));
+        destinations.add(work, cells, work.unattributed, without);
         for model in 0..work.models.len() {
-            destinations.credit(cells, (0, model), (WHOLE, amount), first, None);
+            destinations.credit(cells, (0, model), (WHOLE, amount), without);
         }
         if work.credits {
             partial.credits.push(order_number, None, 0, 0, first);
@@ -307,9 +310,12 @@ fn attribute_order(
             earning.push(None);
             continue;
         }
-        earning.push(Some(destinations.touches()));
-        let touched = (work.touch_cells[*touch as usize], Some(Role::of(position, count)));
-        destinations.add(work, &mut partial.cells, touched, (order_number, person));
+        let seconds = (order_at - journey.touched_at[position]).div_euclid(1_000_000);
+        let contribution =
+            Contribution { touch: Some((Role::of(position, count), seconds)), ..without };
+        earning.push(Some((destinations.touches(), contribution)));
+        let combination = work.touch_cells[*touch as usize];
+        destinations.add(work, &mut partial.cells, combination, contribution);
         if work.credits {
             partial.credits.push(order_number, Some(*touch), position, count, first);
         }
@@ -339,12 +345,10 @@ fn attribute_order(
             partial.tally.broken += 1;
         }
         let mut row = first_credit;
-        for (position, place) in earning.iter().enumerate() {
-            let Some(place) = *place else { continue };
-            let seconds = (order_at - journey.touched_at[position]).div_euclid(1_000_000);
+        for (position, earns) in earning.iter().enumerate() {
+            let Some((place, contribution)) = *earns else { continue };
             let credit = (shares[position], amounts[position]);
-            let cells = &mut partial.cells;
-            destinations.credit(cells, (place, number), credit, first, Some(seconds));
+            destinations.credit(&mut partial.cells, (place, number), credit, contribution);
             if work.credits {
                 partial.credits.shares[row * models + number] = shares[position];
                 partial.credits.amounts[row * models + number] = amounts[position];

@@ -115,6 +115,8 @@ pub struct OrderSettings<'a> {
     pub count_cancelled: bool,
     /// The instants that are reported: from the first, before the second.
     pub period: (i64, i64),
+    /// Those that they are compared with, where there are any.
+    pub compared: Option<(i64, i64)>,
 }
 
 /// What orders are worth, and in what.
@@ -150,8 +152,9 @@ pub fn orders(
     let cancelled: Option<&ArrayRef> = rows.column_by_name("cancelled_at");
     let wanted = |row: usize| {
         let cancelled = cancelled.is_some_and(|at| at.is_valid(row));
-        let (from, until) = settings.period;
-        (settings.count_cancelled || !cancelled) && (from..until).contains(&at[row])
+        let mut periods = [Some(settings.period), settings.compared].into_iter().flatten();
+        let reported = periods.any(|(from, until)| (from..until).contains(&at[row]));
+        (settings.count_cancelled || !cancelled) && reported
     };
     let mut numbers = Interner::default();
     let mut amounts = Amounts::default();

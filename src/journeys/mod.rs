@@ -94,6 +94,9 @@ pub enum Role {
 }
 
 impl Role {
+    /// Every role, in the order of their numbers.
+    pub const ALL: [Self; 4] = [Self::Alone, Self::Initiator, Self::Assisting, Self::Closer];
+
     /// The role of the touch at `position` (from zero) of `touches`.
     ///
     /// # Example

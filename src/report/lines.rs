@@ -1,11 +1,11 @@
-//! The lines of a report: exact sums by dimension values, with sessions and cost beside them.
+//! The lines of a report: exact sums by dimension values, with sessions and spend beside them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::engine::{Cells, Credited, UNATTRIBUTED_CELL};
+use crate::engine::{ByRole, Cells, Credited, UNATTRIBUTED_CELL};
 use crate::journeys::{Combined, Dimension, UNATTRIBUTED};
 use crate::money::Currency;
-use crate::report::{Costs, SessionCounts};
+use crate::report::{SessionCounts, Spending, Spent};
 
 /// One combination of dimension values in one currency.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,10 +24,12 @@ pub struct Line {
     pub roles: [u64; 4],
     /// What each model credits.
     pub credited: Vec<Credited>,
+    /// The same by role, where that is asked for.
+    pub by_role: Option<ByRole>,
     /// Sessions of the period, where they can be counted by the dimensions.
     pub sessions: Option<SessionCounts>,
-    /// Cost in minor units, where it is known.
-    pub cost: Option<i64>,
+    /// What was paid, where it is known.
+    pub spent: Option<Spent>,
 }
 
 impl Line {
@@ -67,16 +69,16 @@ pub struct Sums<'a> {
     pub default_currency: Currency,
     /// Sessions, where they can be counted by the dimensions.
     pub sessions: Option<&'a BTreeMap<Vec<String>, SessionCounts>>,
-    /// Cost, where it is known by the dimensions.
-    pub costs: Option<&'a Costs>,
+    /// Spend, where it is known by the dimensions.
+    pub spending: Option<&'a Spending>,
 }
 
 /// Joins the cells of a run with what stands beside them.
 ///
-/// Combinations with sessions or cost and no credit are lines too, sessions in every currency of
+/// Combinations with sessions or spend and no credit are lines too, sessions in every currency of
 /// the report.
 pub fn lines(sums: Sums<'_>) -> Vec<Line> {
-    let Sums { by, models, sessions, costs, default_currency, .. } = sums;
+    let Sums { by, models, sessions, spending, default_currency, .. } = sums;
     let (touches, orders) = (sums.touches, sums.orders);
     let (mut touch, mut order) = (0, 1);
     let places: Vec<Place> = by
@@ -94,7 +96,7 @@ pub fn lines(sums: Sums<'_>) -> Vec<Line> {
         .collect();
     // A source may be called like the orders without one: they are two lines all the same.
     let mut lines: BTreeMap<(Currency, Vec<String>, bool), Line> = BTreeMap::new();
-    for (cell, credited) in sums.cells.iter() {
+    for (cell, credited, by_role) in sums.cells.iter() {
         let of_order = &orders.values[cell.order as usize];
         let unattributed = cell.touch == UNATTRIBUTED_CELL;
         let currency = of_order[0].parse().unwrap_or(default_currency);
@@ -118,6 +120,9 @@ pub fn lines(sums: Sums<'_>) -> Vec<Line> {
         for (sum, more) in line.credited.iter_mut().zip(credited) {
             sum.add(more);
         }
+        if let Some(by_role) = by_role {
+            line.by_role.get_or_insert_with(|| ByRole::new(models)).add(by_role);
+        }
     }
     let none = [default_currency];
     let currencies = if sums.currencies.is_empty() { &none } else { sums.currencies };
@@ -128,7 +133,7 @@ pub fn lines(sums: Sums<'_>) -> Vec<Line> {
                 .or_insert_with(|| Line::empty(*currency, values.clone(), models));
         }
     }
-    for (values, currency) in costs.into_iter().flat_map(BTreeMap::keys) {
+    for (values, currency) in spending.into_iter().flat_map(BTreeMap::keys) {
         lines
             .entry((*currency, values.clone(), false))
             .or_insert_with(|| Line::empty(*currency, values.clone(), models));
@@ -136,7 +141,8 @@ pub fn lines(sums: Sums<'_>) -> Vec<Line> {
     for ((currency, values, _), line) in &mut lines {
         if !line.unattributed {
             line.sessions = sessions.map(|counts| counts.get(values).copied().unwrap_or_default());
-            line.cost = costs.and_then(|costs| costs.get(&(values.clone(), *currency)).copied());
+            line.spent =
+                spending.and_then(|known| known.get(&(values.clone(), *currency)).copied());
         }
     }
     lines.into_values().collect()
@@ -152,8 +158,33 @@ impl Line {
             persons: 0,
             roles: [0; 4],
             credited: vec![Credited::default(); models],
+            by_role: None,
             sessions: None,
-            cost: None,
+            spent: None,
         }
     }
+}
+
+/// Gives the lines of two periods the same combinations, so that they can be compared one by one.
+///
+/// A combination of one period only is an empty line of the other: nothing is credited, no session
+/// was made, and what was paid is not known. Both are in the order of currency and values after.
+pub fn meet(now: &mut Vec<Line>, then: &mut Vec<Line>, models: usize) {
+    let key = |line: &Line| (line.currency, line.values.clone(), line.unattributed);
+    let sorted = |lines: &mut Vec<Line>| lines.sort_by_key(key);
+    let lacking = |lines: &[Line], others: &[Line]| -> Vec<Line> {
+        let known: BTreeSet<_> = lines.iter().map(key).collect();
+        let others = others.iter().filter(|other| !known.contains(&key(other)));
+        let empty = |other: &Line| Line {
+            unattributed: other.unattributed,
+            sessions: other.sessions.map(|_| SessionCounts::default()),
+            ..Line::empty(other.currency, other.values.clone(), models)
+        };
+        others.map(empty).collect()
+    };
+    let (of_now, of_then) = (lacking(now, then), lacking(then, now));
+    now.extend(of_now);
+    then.extend(of_then);
+    sorted(now);
+    sorted(then);
 }

@@ -1,25 +1,35 @@
 //! From exact sums to the report: ratios, order, columns, and how it reads on a terminal.
 //!
 //! `lines` joins credit with sessions and spend; `queries/attribution.sql` derives the ratios and
-//! the order; `rows` writes credits and journeys as
-//! tables; `terminal` lays the report out for people. Not for file formats; that is `output`.
+//! the order; `measures` adds the columns of `--measures all`, `compare` those of another period;
+//! `orders` is the table of what is known of orders alone, `gaps` of spend and sessions that do not
+//! meet; `rows` writes credits and journeys as tables; `terminal` lays the report out for people.
+//! Not for file formats; that is `output`.
 
+mod compare;
+mod gaps;
 mod lines;
+mod measures;
+mod orders;
 mod persons;
 mod rows;
 mod side;
 mod terminal;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, Decimal128Array, Float64Array, Int64Array, RecordBatch, StringViewArray, UInt64Array,
 };
 
-pub use lines::{Line, Sums, lines};
+pub use gaps::{Gap, GapKind, gap_rows, gaps};
+pub use lines::{Line, Sums, lines, meet};
+pub use measures::{MeasureSet, is_own_column};
+pub use orders::{OrderMeasures, OrderSums, OrderTable, Places, order_rows};
 pub use persons::with_orders;
 pub use rows::{CREDIT_COLUMNS, CreditTable, Steps, credit_rows, journey_rows};
-pub use side::{Costs, SessionCounts, costs, session_counts};
+pub use side::{SessionCounts, Spending, Spent, Told, session_counts, spending};
 pub use terminal::{render, render_wide};
 
 use crate::credits::share;
@@ -31,31 +41,23 @@ use crate::money::Currency;
 
 const ATTRIBUTION: &str = include_str!("../../queries/attribution.sql");
 
-/// The columns that every report has beside its dimensions.
-pub const OWN_COLUMNS: [&str; 22] = [
-    "model",
-    "currency",
-    "conversions",
+/// What the query derives, one column each.
+const RATIOS: [&str; 11] = [
     "conversions_share",
-    "amount",
     "amount_share",
-    "orders",
-    "persons",
-    "alone",
-    "initiator",
-    "assisting",
-    "closer",
-    "acquisition_conversions",
-    "acquisition_amount",
-    "retention_conversions",
-    "retention_amount",
     "average_time_to_conversion",
-    "sessions",
+    "bounce_rate",
     "conversion_rate",
-    "cost",
+    "average_duration",
+    "average_pageviews",
     "cpa",
     "roas",
+    "cpc",
+    "ctr",
 ];
+
+/// Columns with their names.
+type Columns = Vec<(String, ArrayRef)>;
 
 /// Digits of the decimals that amounts are written as.
 const PRECISION: u8 = 38;
@@ -85,32 +87,25 @@ pub struct Report {
     pub totals: Vec<Total>,
     /// Which optional measures it has.
     pub measures: Measures,
+    /// The same lines in the period that it is compared with, where it is.
+    then: Option<Box<Self>>,
     /// Its cells, in the order of the report: the position of a line, and of a model.
     cells: Vec<(usize, usize)>,
-    /// What follows from the sums, one a cell.
-    ratios: Ratios,
+    /// What follows from the sums, by name: one a line and model, the models of a line together.
+    ratios: BTreeMap<String, Vec<Option<f64>>>,
 }
 
 /// Which measures a report has beyond credit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Measures {
+    /// The usual ones, or all.
+    pub set: MeasureSet,
     /// Sessions of the period can be counted by the dimensions.
     pub sessions: bool,
     /// Sessions say how long they lasted or how many interactions they had.
     pub bounces: bool,
     /// Spend is given and known by the dimensions.
     pub cost: bool,
-}
-
-#[derive(Default)]
-struct Ratios {
-    conversions_share: Vec<Option<f64>>,
-    amount_share: Vec<Option<f64>>,
-    average_time_to_conversion: Vec<Option<f64>>,
-    bounce_rate: Vec<Option<f64>>,
-    conversion_rate: Vec<Option<f64>>,
-    cpa: Vec<Option<f64>>,
-    roas: Vec<Option<f64>>,
 }
 
 impl Report {
@@ -132,11 +127,27 @@ impl Report {
             lines,
             totals,
             measures,
+            then: None,
             cells: Vec::new(),
-            ratios: Ratios::default(),
+            ratios: BTreeMap::new(),
         };
         report.derive()?;
+        if measures.set == MeasureSet::All {
+            report.derive_roles()?;
+        }
         Ok(report)
+    }
+
+    /// Compares the report with the same lines of another period; see [`meet`].
+    #[must_use]
+    pub fn compared_with(mut self, then: Self) -> Self {
+        self.then = Some(Box::new(then));
+        self
+    }
+
+    /// The same lines in the period that it is compared with, where it is.
+    pub fn then(&self) -> Option<&Self> {
+        self.then.as_deref()
     }
 
     fn derive(&mut self) -> Result<()> {
@@ -153,12 +164,13 @@ impl Report {
                 self.lines.iter().flat_map(|line| line.credited.iter().map(value)).collect(),
             )
         };
-        let some = |value: &dyn Fn(&Line) -> Option<u64>| {
+        let some = |value: &dyn Fn(&Line) -> Option<f64>| {
             let values =
                 self.lines.iter().flat_map(|line| std::iter::repeat_n(value(line), models));
-            Values::SomeIntegers(
-                values.map(|value| value.and_then(|value| i64::try_from(value).ok())).collect(),
-            )
+            Values::SomeFloats(values.collect())
+        };
+        let counted = |value: &dyn Fn(&SessionCounts) -> u64| {
+            some(&|line| line.sessions.as_ref().map(|counts| value(counts) as f64))
         };
         let text = |value: &dyn Fn(&Line) -> String| {
             let values =
@@ -207,41 +219,57 @@ impl Report {
             ("total_conversions", of_total(&|total| share(total.conversions))),
             ("total_amount", of_total(&|total| total.amount as f64)),
             ("minor_units", each(&|line, _| Ok(10_i64.pow(line.currency.exponent())))?),
-            ("sessions", some(&|line| line.sessions.map(|counts| counts.sessions))),
+            ("sessions", counted(&|counts| counts.sessions)),
             (
                 "bounced",
                 some(&|line| {
-                    line.sessions.filter(|_| self.measures.bounces).map(|counts| counts.bounced)
+                    let counts = line.sessions.filter(|_| self.measures.bounces)?;
+                    Some(counts.bounced as f64)
                 }),
             ),
-            ("cost", some(&|line| line.cost.map(i64::unsigned_abs))),
+            ("timed_sessions", counted(&|counts| counts.duration.rows)),
+            ("duration", some(&|line| line.sessions?.duration.sum())),
+            ("counted_sessions", counted(&|counts| counts.pageviews.rows)),
+            ("pageviews", some(&|line| line.sessions?.pageviews.sum())),
+            ("cost", some(&|line| Some(line.spent?.cost as f64))),
+            ("clicks", some(&|line| line.spent?.clicks.sum())),
+            ("impressions", some(&|line| line.spent?.impressions.sum())),
         ];
         let answer = query("attribution", ATTRIBUTION, vec![("cells", cells)])?;
-        let order = answer.integers("cell")?;
-        self.cells = order
+        let order: Vec<usize> = answer
+            .integers("cell")?
             .into_iter()
             .flatten()
             .map(|cell| usize::try_from(cell).unwrap_or_default())
-            .map(|cell| (cell / models, cell % models))
             .collect();
-        self.ratios = Ratios {
-            conversions_share: answer.floats("conversions_share")?,
-            amount_share: answer.floats("amount_share")?,
-            average_time_to_conversion: answer.floats("average_time_to_conversion")?,
-            bounce_rate: answer.floats("bounce_rate")?,
-            conversion_rate: answer.floats("conversion_rate")?,
-            cpa: answer.floats("cpa")?,
-            roas: answer.floats("roas")?,
-        };
+        for name in RATIOS {
+            let mut by_cell = vec![None; order.len()];
+            for (cell, value) in order.iter().zip(answer.floats(name)?) {
+                by_cell[*cell] = value;
+            }
+            self.ratios.insert(name.to_owned(), by_cell);
+        }
+        self.cells = order.into_iter().map(|cell| (cell / models, cell % models)).collect();
         Ok(())
     }
 
     /// The report in long form: one row a model and combination of dimension values.
+    ///
+    /// Compared with another period, every figure has three more columns; see [`compare`].
     pub fn long(&self) -> Result<RecordBatch> {
+        let now = self.long_of(&self.cells)?;
+        match &self.then {
+            Some(then) => compare::side_by_side(&now, &then.long_of(&self.cells)?),
+            None => Ok(now),
+        }
+    }
+
+    fn long_of(&self, cells: &[(usize, usize)]) -> Result<RecordBatch> {
         let scale = self.scale();
-        let lines = || self.cells.iter().map(|(line, _)| &self.lines[*line]);
+        let order = cells;
+        let lines = || order.iter().map(|(line, _)| &self.lines[*line]);
         let cells = || {
-            self.cells.iter().map(|(line, model)| {
+            order.iter().map(|(line, model)| {
                 let line = &self.lines[*line];
                 (line, &line.credited[*model])
             })
@@ -250,15 +278,13 @@ impl Report {
             Arc::new(UInt64Array::from_iter_values(lines().map(count)))
         };
         let floats = |values: Vec<f64>| -> ArrayRef { Arc::new(Float64Array::from(values)) };
-        let ratio = |values: &Vec<Option<f64>>| -> ArrayRef {
-            Arc::new(Float64Array::from(values.clone()))
-        };
+        let ratio = |name: &str| self.ratio(name, order);
         let amounts = |amount: &dyn Fn(&Credited) -> i128| {
             decimals(cells().map(|(line, credited)| Some((amount(credited), line.currency))), scale)
         };
-        let mut columns: Vec<(String, ArrayRef)> = vec![(
+        let mut columns: Columns = vec![(
             "model".into(),
-            texts(self.cells.iter().map(|(_, model)| self.models[*model].as_str())),
+            texts(order.iter().map(|(_, model)| self.models[*model].as_str())),
         )];
         self.push_dimensions(&mut columns, &|| Box::new(lines()));
         columns.push(("currency".into(), texts(lines().map(|line| line.currency.code()))));
@@ -267,9 +293,9 @@ impl Report {
         };
         columns.extend([
             ("conversions".into(), conversions(&|credited| credited.conversions)),
-            ("conversions_share".into(), ratio(&self.ratios.conversions_share)),
+            ("conversions_share".into(), ratio("conversions_share")),
             ("amount".into(), amounts(&|credited| credited.amount)?),
-            ("amount_share".into(), ratio(&self.ratios.amount_share)),
+            ("amount_share".into(), ratio("amount_share")),
             ("orders".into(), counts(&|line| line.orders)),
             ("persons".into(), counts(&|line| line.persons)),
             ("alone".into(), counts(&|line| line.roles[0])),
@@ -286,19 +312,22 @@ impl Report {
                 "retention_amount".into(),
                 amounts(&|credited| credited.amount - credited.first_amount)?,
             ),
-            ("average_time_to_conversion".into(), ratio(&self.ratios.average_time_to_conversion)),
+            ("average_time_to_conversion".into(), ratio("average_time_to_conversion")),
         ]);
         if self.measures.sessions {
             columns.push(("sessions".into(), sessions(lines())));
             if self.measures.bounces {
-                columns.push(("bounce_rate".into(), ratio(&self.ratios.bounce_rate)));
+                columns.push(("bounce_rate".into(), ratio("bounce_rate")));
             }
-            columns.push(("conversion_rate".into(), ratio(&self.ratios.conversion_rate)));
+            columns.push(("conversion_rate".into(), ratio("conversion_rate")));
         }
         if self.measures.cost {
             columns.push(("cost".into(), cost(lines(), scale)?));
-            columns.push(("cpa".into(), ratio(&self.ratios.cpa)));
-            columns.push(("roas".into(), ratio(&self.ratios.roas)));
+            columns.push(("cpa".into(), ratio("cpa")));
+            columns.push(("roas".into(), ratio("roas")));
+        }
+        if self.measures.set == MeasureSet::All {
+            self.push_all(&mut columns, order, scale)?;
         }
         Ok(RecordBatch::try_from_iter(columns)?)
     }
@@ -306,11 +335,19 @@ impl Report {
     /// The report in wide form: one row a combination of dimension values, the models side by side
     /// as `MODEL_conversions` and `MODEL_amount`.
     pub fn wide(&self) -> Result<RecordBatch> {
-        let scale = self.scale();
         let order: Vec<usize> =
             self.cells.iter().filter(|(_, model)| *model == 0).map(|(line, _)| *line).collect();
+        let now = self.wide_of(&order)?;
+        match &self.then {
+            Some(then) => compare::side_by_side(&now, &then.wide_of(&order)?),
+            None => Ok(now),
+        }
+    }
+
+    fn wide_of(&self, order: &[usize]) -> Result<RecordBatch> {
+        let scale = self.scale();
         let lines = || order.iter().map(|line| &self.lines[*line]);
-        let mut columns: Vec<(String, ArrayRef)> = Vec::new();
+        let mut columns = Columns::new();
         self.push_dimensions(&mut columns, &|| Box::new(lines()));
         columns.push(("currency".into(), texts(lines().map(|line| line.currency.code()))));
         let counts = |count: &dyn Fn(&Line) -> u64| -> ArrayRef {
@@ -338,13 +375,22 @@ impl Report {
 
     fn push_dimensions<'a>(
         &'a self,
-        columns: &mut Vec<(String, ArrayRef)>,
+        columns: &mut Columns,
         lines: &dyn Fn() -> Box<dyn Iterator<Item = &'a Line> + 'a>,
     ) {
         for (at, dimension) in self.by.iter().enumerate() {
             columns
                 .push((dimension.to_string(), texts(lines().map(|line| line.values[at].as_str()))));
         }
+    }
+
+    /// What follows from the sums, in the order of these cells.
+    fn ratio(&self, name: &str, cells: &[(usize, usize)]) -> ArrayRef {
+        let values = self.ratios.get(name).map_or(&[][..], Vec::as_slice);
+        let value = |(line, model): &(usize, usize)| {
+            values.get(line * self.models.len() + model).copied().flatten()
+        };
+        Arc::new(cells.iter().map(value).collect::<Float64Array>())
     }
 
     /// The decimals that hold every currency of the report.
@@ -378,7 +424,8 @@ fn sessions<'a>(lines: impl Iterator<Item = &'a Line>) -> ArrayRef {
 }
 
 fn cost<'a>(lines: impl Iterator<Item = &'a Line>, scale: u32) -> Result<ArrayRef> {
-    decimals(lines.map(|line| line.cost.map(|cost| (i128::from(cost), line.currency))), scale)
+    let costs = lines.map(|line| Some((i128::from(line.spent?.cost), line.currency)));
+    decimals(costs, scale)
 }
 
 fn narrow(amount: i128, line: &Line) -> Result<i64> {

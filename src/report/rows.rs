@@ -313,12 +313,15 @@ fn funnel(journeys: &[&[u32]], labels: &Labels) -> ArrayRef {
 /// How many distinct labels each journey has, not counting what is not set.
 fn distinct(journeys: &[&[u32]], labels: &Labels) -> ArrayRef {
     let mut seen = Vec::new();
-    let mut count = |journey: &&[u32]| {
-        seen.clear();
-        seen.extend(journey.iter().map(|touch| labels.codes[*touch as usize]));
-        seen.sort_unstable();
-        seen.dedup();
-        seen.iter().filter(|code| labels.values[**code as usize] != NOT_SET).count() as u64
-    };
-    Arc::new(UInt64Array::from_iter_values(journeys.iter().map(&mut count)))
+    let counts = journeys.iter().map(|journey| distinct_labels(journey, labels, &mut seen));
+    Arc::new(UInt64Array::from_iter_values(counts))
+}
+
+/// How many distinct labels a journey has, not counting what is not set; `seen` is space to use.
+pub(super) fn distinct_labels(journey: &[u32], labels: &Labels, seen: &mut Vec<u32>) -> u64 {
+    seen.clear();
+    seen.extend(journey.iter().map(|touch| labels.codes[*touch as usize]));
+    seen.sort_unstable();
+    seen.dedup();
+    seen.iter().filter(|code| labels.values[**code as usize] != NOT_SET).count() as u64
 }

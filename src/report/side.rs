@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{Array, AsArray, Float64Array, RecordBatch};
 use arrow::datatypes::{Date32Type, Float64Type, Int64Type, TimestampMicrosecondType};
 use chrono_tz::Tz;
 
 use crate::calendar::start_of_day;
+use crate::channels;
 use crate::config::Bounce;
 use crate::error::{Error, Result};
 use crate::journeys::{Dimension, Labels, NOT_SET, Rates, combine, date};
@@ -19,20 +20,82 @@ pub struct SessionCounts {
     pub sessions: u64,
     /// How many of them bounced.
     pub bounced: u64,
+    /// Their distinct persons, where that is asked for.
+    pub persons: u64,
+    /// How long they lasted, in millionths of a second.
+    pub duration: Told,
+    /// The pages that they saw, in millionths.
+    pub pageviews: Told,
 }
 
-/// Cost by dimension values and currency, in minor units.
-pub type Costs = BTreeMap<(Vec<String>, Currency), i64>;
+/// An exact sum of what rows tell: a row that is silent is not a zero.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Told {
+    /// The rows that tell it.
+    pub rows: u64,
+    /// The sum, in millionths, so that the order of rows cannot matter.
+    pub millionths: i128,
+}
+
+impl Told {
+    /// Adds a number, if it is told.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use apportion::report::Told;
+    /// let mut pages = Told::default();
+    /// for told in [Some(0.1), None, Some(0.2)] {
+    ///     pages.tell(told);
+    /// }
+    /// assert_eq!((pages.rows, pages.sum()), (2, Some(0.3)));
+    /// ```
+    pub fn tell(&mut self, number: Option<f64>) {
+        if let Some(number) = number.filter(|number| number.is_finite()) {
+            self.rows += 1;
+            #[expect(clippy::cast_possible_truncation, reason = "a cast of a float saturates")]
+            let millionths = (number * 1e6).round_ties_even() as i64;
+            self.millionths += i128::from(millionths);
+        }
+    }
+
+    /// Adds what other rows tell.
+    pub fn add(&mut self, other: Self) {
+        self.rows += other.rows;
+        self.millionths += other.millionths;
+    }
+
+    /// The sum in whole units; none where no row tells anything.
+    pub fn sum(self) -> Option<f64> {
+        (self.rows > 0).then(|| self.millionths as f64 / 1e6)
+    }
+}
+
+/// What was paid, and what for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// Cost, in minor units.
+    pub cost: i64,
+    /// Clicks, in millionths.
+    pub clicks: Told,
+    /// Times that an ad was shown, in millionths.
+    pub impressions: Told,
+}
+
+/// Spend by dimension values and currency.
+pub type Spending = BTreeMap<(Vec<String>, Currency), Spent>;
 
 /// Counts the sessions of the period by dimension values.
 ///
 /// `labels` are the sessions' labels, one entry a dimension. A session bounced unless it lasted
-/// long enough or had enough interactions.
+/// long enough or had enough interactions. `persons` are those of the sessions, where they are to
+/// be counted.
 pub fn session_counts(
     sessions: &RecordBatch,
     labels: &[Labels],
     period: (i64, i64),
     bounce: Bounce,
+    persons: Option<&[u32]>,
 ) -> BTreeMap<Vec<String>, SessionCounts> {
     let rows = sessions.num_rows();
     let combined = combine(labels, rows);
@@ -45,35 +108,50 @@ pub fn session_counts(
         sessions.column_by_name(name).map(|numbers| numbers.as_primitive::<Float64Type>())
     };
     let (durations, interactions) = (number("duration"), number("interactions_count"));
+    let pageviews = number("pageviews_count");
+    let told = |numbers: Option<&Float64Array>, row: usize| {
+        numbers.filter(|numbers| numbers.is_valid(row)).map(|numbers| numbers.value(row))
+    };
+    let mut met: Vec<(u32, u32)> = Vec::new();
     for row in (0..rows).filter(|row| (period.0..period.1).contains(&at[*row])) {
-        let over = |numbers: Option<&arrow::array::Float64Array>, enough: &dyn Fn(f64) -> bool| {
-            numbers.is_some_and(|numbers| numbers.is_valid(row) && enough(numbers.value(row)))
-        };
-        let stayed = over(durations, &|seconds| seconds >= bounce.seconds)
-            || over(interactions, &|count| count > bounce.interactions);
+        let lasted = told(durations, row);
+        let stayed = lasted.is_some_and(|seconds| seconds >= bounce.seconds)
+            || told(interactions, row).is_some_and(|count| count > bounce.interactions);
         let counts = &mut counts[combined.codes[row] as usize];
         counts.sessions += 1;
         counts.bounced += u64::from(!stayed);
+        if let Some(persons) = persons {
+            counts.duration.tell(lasted);
+            counts.pageviews.tell(told(pageviews, row));
+            met.push((combined.codes[row], persons[row]));
+        }
+    }
+    met.sort_unstable();
+    met.dedup();
+    for (code, _) in met {
+        counts[code as usize].persons += 1;
     }
     let seen = combined.values.into_iter().zip(counts);
     seen.filter(|(_, counts)| counts.sessions > 0).collect()
 }
 
-/// Sums spend by dimension values; `None` where a dimension is not one that spend is known by.
+/// Sums spend by dimension values; `None` where a dimension is not one that spend is known by:
+/// source, medium, campaign, what channel rules make of these, and time.
 ///
 /// Where rates lead to the workspace's currency `to`, cost is converted by the rate of its day;
 /// cost without a rate stays in its own currency.
-pub fn costs(
+pub fn spending(
     spend: &RecordBatch,
     by: &[Dimension],
     period: (i64, i64),
     zone: Tz,
     to: Currency,
     rates: Option<&Rates>,
-) -> Result<Option<Costs>> {
+) -> Result<Option<Spending>> {
     let known = |dimension: &Dimension| match dimension {
         Dimension::Touch(column) => {
             matches!(column.as_str(), "utm_source" | "utm_medium" | "utm_campaign")
+                || channels::COLUMNS.contains(&column.as_str())
         }
         Dimension::Span(_) => true,
         Dimension::Order(_) | Dimension::Item(_) => false,
@@ -86,9 +164,13 @@ pub fn costs(
         let texts = column(name)?.as_string_view_opt()?;
         texts.is_valid(row).then(|| texts.value(row).to_owned())
     };
-    let mut costs = Costs::new();
+    let number = |name: &str, row: usize| {
+        let numbers = column(name)?.as_primitive_opt::<Float64Type>()?;
+        numbers.is_valid(row).then(|| numbers.value(row))
+    };
+    let mut spending = Spending::new();
     let (Some(days), Some(amounts)) = (column("date"), column("cost")) else {
-        return Ok(Some(costs));
+        return Ok(Some(spending));
     };
     let (days, amounts) = (days.as_primitive::<Date32Type>(), amounts.as_primitive::<Int64Type>());
     for row in 0..spend.num_rows() {
@@ -109,8 +191,10 @@ pub fn costs(
                 text(column, row).unwrap_or_else(|| NOT_SET.to_owned())
             }
         });
-        let sum = costs.entry((values.collect(), currency)).or_default();
-        *sum = sum.checked_add(cost).ok_or_else(overflow)?;
+        let sum = spending.entry((values.collect(), currency)).or_default();
+        sum.cost = sum.cost.checked_add(cost).ok_or_else(overflow)?;
+        sum.clicks.tell(number("clicks", row));
+        sum.impressions.tell(number("impressions", row));
     }
-    Ok(Some(costs))
+    Ok(Some(spending))
 }

@@ -8,6 +8,7 @@ use crate::journeys::UNATTRIBUTED;
 use crate::money::Currency;
 use crate::output::table::{aligned, printable};
 use crate::output::{Align, thousands};
+use crate::report::compare::relative_change;
 use crate::report::{Line, Report};
 
 /// Columns of characters that a table keeps to where it can.
@@ -18,10 +19,9 @@ const ROWS: usize = 40;
 
 /// The report as text. Every table adds up: what is not shown is summed up in a row of its own.
 pub fn render(report: &Report) -> String {
-    let mut blocks: BTreeMap<(usize, Currency), Vec<&Line>> = BTreeMap::new();
+    let mut blocks: BTreeMap<(usize, Currency), Vec<usize>> = BTreeMap::new();
     for (line, model) in &report.cells {
-        let line = &report.lines[*line];
-        blocks.entry((*model, line.currency)).or_default().push(line);
+        blocks.entry((*model, report.lines[*line].currency)).or_default().push(*line);
     }
     let mut text = String::new();
     for ((model, currency), lines) in blocks {
@@ -62,7 +62,7 @@ fn side_by_side(report: &Report, lines: &[&Line], figure: &dyn Fn(&Credited) -> 
     let mut header: Vec<(&str, Align)> =
         names.iter().map(|name| (name.as_str(), Align::Left)).collect();
     header.extend(report.models.iter().map(|model| (model.as_str(), Align::Right)));
-    let shown = shown(lines);
+    let shown = shown(lines.len());
     let row = |names: Vec<String>, of: &[&Line]| {
         let models = (0..report.models.len()).map(|model| {
             let mut sum = Credited::default();
@@ -89,8 +89,8 @@ fn names(report: &Report) -> Vec<String> {
 }
 
 /// How many lines are shown before the rest is summed up; one alone is not worth summing.
-fn shown(lines: &[&Line]) -> usize {
-    if lines.len() > ROWS + 1 { ROWS } else { lines.len() }
+fn shown(lines: usize) -> usize {
+    if lines > ROWS + 1 { ROWS } else { lines }
 }
 
 /// A label that stands in the first of so many columns.
@@ -121,43 +121,57 @@ struct Row {
     sessions: Option<u64>,
     orders: Option<u64>,
     credited: Credited,
+    /// What is credited in the period that is compared with, where there is one.
+    then: Option<Credited>,
     cost: Option<i64>,
 }
 
-fn block(report: &Report, model: usize, currency: Currency, lines: &[&Line]) -> String {
+fn block(report: &Report, model: usize, currency: Currency, lines: &[usize]) -> String {
     let names = names(report);
-    let shown = shown(lines);
+    let shown = shown(lines.len());
     let mut rows: Vec<Row> = lines[..shown]
         .iter()
-        .map(|line| Row {
-            names: labels(line, names.len()),
-            sessions: line.sessions.map(|counts| counts.sessions),
-            orders: Some(line.orders),
-            credited: line.credited[model],
-            cost: line.cost,
+        .map(|at| {
+            let line = &report.lines[*at];
+            Row {
+                names: labels(line, names.len()),
+                sessions: line.sessions.map(|counts| counts.sessions),
+                orders: Some(line.orders),
+                credited: line.credited[model],
+                then: report.then.as_ref().map(|then| then.lines[*at].credited[model]),
+                cost: line.spent.map(|spent| spent.cost),
+            }
         })
         .collect();
     if shown < lines.len() {
-        rows.push(summed(more(lines.len() - shown, names.len()), &lines[shown..], model));
+        let label = more(lines.len() - shown, names.len());
+        rows.push(summed(report, label, &lines[shown..], model));
     }
-    let total = summed(label("total", names.len()), lines, model);
+    let total = summed(report, label("total", names.len()), lines, model);
     let whole = total.credited;
     rows.push(total);
     let mut columns: Vec<&str> = Vec::new();
-    if report.measures.sessions {
-        columns.push("sessions");
-    }
-    columns.extend(["orders", "conversions", "share", "amount"]);
-    if report.measures.cost {
-        columns.extend(["cost", "ROAS"]);
+    if report.then.is_some() {
+        columns.extend(["conversions", "amount", "then", "change", "relative"]);
+    } else {
+        if report.measures.sessions {
+            columns.push("sessions");
+        }
+        columns.extend(["orders", "conversions", "share", "amount"]);
+        if report.measures.cost {
+            columns.extend(["cost", "ROAS"]);
+        }
     }
     // What is wider than a terminal loses what can best be done without.
-    let mut spare = ["orders", "sessions"].into_iter();
+    let mut spare = ["orders", "sessions"].iter();
+    if report.then.is_some() {
+        spare = ["conversions"].iter();
+    }
     loop {
         let text = laid_out(&names, &columns, &rows, whole, currency);
         let width = text.lines().map(|line| line.chars().count()).max().unwrap_or(0);
         match spare.next() {
-            Some(column) if width > WIDTH => columns.retain(|name| *name != column),
+            Some(column) if width > WIDTH => columns.retain(|name| name != column),
             _ => return text,
         }
     }
@@ -197,6 +211,15 @@ impl Row {
                 part.is_finite().then(|| format!("{:.1} %", part * 100.0))
             }
             "amount" => Some(currency.format(self.credited.amount)),
+            "then" => self.then.map(|then| currency.format(then.amount)),
+            "change" => self.change().map(|change| signed(currency.format(change), change > 0)),
+            "relative" => {
+                let relative = |change: i128, then: Credited| {
+                    let ratio = relative_change(change as f64, then.amount as f64)?;
+                    Some(signed(format!("{:.1} %", ratio * 100.0), change > 0))
+                };
+                self.change().zip(self.then).and_then(|(change, then)| relative(change, then))
+            }
             "cost" => self.cost.map(|cost| currency.format(i128::from(cost))),
             _ => {
                 let roas = |cost: i64| self.credited.amount as f64 / cost as f64;
@@ -205,18 +228,32 @@ impl Row {
         };
         text.map_or_else(String::new, |text| thousands(&text))
     }
+
+    /// How much more is credited than then.
+    fn change(&self) -> Option<i128> {
+        self.then.map(|then| self.credited.amount - then.amount)
+    }
+}
+
+/// A figure with its sign, also where it grows.
+fn signed(figure: String, grows: bool) -> String {
+    if grows { format!("+{figure}") } else { figure }
 }
 
 /// Lines in one row. Orders of several lines are not summed: one order may have touches in many.
-fn summed(names: Vec<String>, lines: &[&Line], model: usize) -> Row {
+fn summed(report: &Report, names: Vec<String>, lines: &[usize], model: usize) -> Row {
     let mut row = Row { names, ..Row::default() };
-    for line in lines {
+    for at in lines {
+        let line = &report.lines[*at];
         row.credited.add(&line.credited[model]);
+        if let Some(then) = &report.then {
+            row.then.get_or_insert_default().add(&then.lines[*at].credited[model]);
+        }
         if let Some(counts) = line.sessions {
             row.sessions = Some(row.sessions.unwrap_or(0) + counts.sessions);
         }
-        if let Some(cost) = line.cost {
-            row.cost = Some(row.cost.unwrap_or(0).saturating_add(cost));
+        if let Some(spent) = line.spent {
+            row.cost = Some(row.cost.unwrap_or(0).saturating_add(spent.cost));
         }
     }
     row

@@ -1,0 +1,54 @@
+//! The period that a run is compared with: the same rows in the same order, attributed once more.
+
+use super::{
+    Attributed, MergedTables, Named, Ordered, People, Tables, Writers, attribute, orders,
+    report_lines,
+};
+use crate::calendar::Span;
+use crate::config::Config;
+use crate::error::Result;
+use crate::journeys::Dimension;
+use crate::report::Line;
+use crate::summary::Summary;
+
+/// Attributes the orders of the period that is compared with, where there is one: the lines of its
+/// report, and its sums.
+///
+/// Nothing is written of it but its figures. A day, week or month is called like the one of the
+/// reported period that it stands beside.
+pub(super) fn then(
+    config: &Config,
+    tables: &Tables,
+    merged: &MergedTables,
+    ordered: &mut Ordered,
+    named: &Named,
+    people: &People,
+    summary: &mut Summary,
+) -> Result<Option<(Vec<Line>, Attributed)>> {
+    let Some(comparison) = &config.compare else { return Ok(None) };
+    ordered.report(comparison.period());
+    let mut sums = attribute(config, merged, ordered, named, people, &mut Writers::none())?;
+    let (mut lines, _) = report_lines(config, tables, merged, ordered, named, &sums, summary)?;
+    ordered.report(config.period);
+    for (at, span) in spans(&config.by) {
+        let beside = comparison.beside(span)?;
+        for value in lines.iter_mut().map(|line| &mut line.values[at]) {
+            if let Some(name) = beside.get(value) {
+                name.clone_into(value);
+            }
+        }
+    }
+    for (at, span) in spans(&orders::dimensions(config)) {
+        sums.orders.rename(at, &comparison.beside(span)?);
+    }
+    Ok(Some((lines, sums)))
+}
+
+/// The dimensions that are time, with their positions.
+fn spans(by: &[Dimension]) -> Vec<(usize, Span)> {
+    let spans = by.iter().enumerate().filter_map(|(at, dimension)| match dimension {
+        Dimension::Span(span) => Some((at, *span)),
+        Dimension::Touch(_) | Dimension::Order(_) | Dimension::Item(_) => None,
+    });
+    spans.collect()
+}
