@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use common::{Playground, parquet_from_rows, said};
 
 /// Columns that hold floats, compared to 1e-9; every other cell is compared as text.
-const FLOATS: [&str; 11] = [
+const FLOATS: [&str; 28] = [
     "share",
     "conversions",
     "conversions_share",
@@ -30,6 +30,23 @@ const FLOATS: [&str; 11] = [
     "conversion_rate",
     "cpa",
     "roas",
+    "average_duration",
+    "average_pageviews",
+    "clicks",
+    "impressions",
+    "cpc",
+    "ctr",
+    "average_cart",
+    "orders_per_person",
+    "retention_ratio",
+    "touches_per_order",
+    "median_time_to_conversion",
+    "average_device_types",
+    "average_domains",
+    "cross_device_ratio",
+    "cross_domain_ratio",
+    "_ratio",
+    "_conversions",
 ];
 
 /// Tables and the flags that name them.
@@ -46,6 +63,9 @@ const TABLES: [(&str, &str); 9] = [
 ];
 
 const OUTPUTS: [&str; 5] = ["credits", "journeys", "persons", "identity", "rejects"];
+
+/// Outputs that change what a run works out, or that need an input: only where a case expects them.
+const ASKED_FOR: [&str; 2] = ["orders-report", "spend-gaps"];
 
 /// How the rows of a case are laid out in files.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -113,19 +133,28 @@ fn picked(header: &[String], rows: &Rows, wanted: &[String]) -> Rows {
 
 /// Floats are left out of the order, because they may differ in their last digit.
 fn sortable(header: &[String], row: &[String]) -> Vec<String> {
-    let exact = header.iter().zip(row).filter(|(name, _)| !FLOATS.contains(&name.as_str()));
-    let floats = header.iter().zip(row).filter(|(name, _)| FLOATS.contains(&name.as_str()));
+    let exact = header.iter().zip(row).filter(|(name, _)| !is_float(name));
+    let floats = header.iter().zip(row).filter(|(name, _)| is_float(name));
     let rounded = floats.map(|(_, cell)| {
         cell.parse::<f64>().map_or(String::new(), |value| format!("{value:020.6}"))
     });
     exact.map(|(_, cell)| cell.clone()).chain(rounded).collect()
 }
 
+/// Whether a column holds floats, then or now, and the change of one; roles share two endings.
+fn is_float(name: &str) -> bool {
+    let figure = name.strip_suffix("_then").or_else(|| name.strip_suffix("_change"));
+    let figure = figure.unwrap_or(name);
+    FLOATS
+        .iter()
+        .any(|float| figure == *float || (float.starts_with('_') && figure.ends_with(float)))
+}
+
 fn same(name: &str, left: &str, right: &str) -> bool {
     if left == right {
         return true;
     }
-    match (FLOATS.contains(&name), left.parse::<f64>(), right.parse::<f64>()) {
+    match (is_float(name), left.parse::<f64>(), right.parse::<f64>()) {
         (true, Ok(left), Ok(right)) => (left - right).abs() <= 1e-9 * right.abs().max(1.0),
         _ => false,
     }
@@ -170,6 +199,9 @@ fn failures(case: &Path, layout: Layout) -> Vec<String> {
     for output in OUTPUTS {
         arguments.extend([format!("--{output}"), format!("{output}.csv")]);
     }
+    for output in ASKED_FOR.iter().filter(|output| case.join(format!("{output}.csv")).exists()) {
+        arguments.extend([format!("--{output}"), format!("{output}.csv")]);
+    }
     let workspace = case.join("apportion.toml");
     if workspace.exists() {
         fs::copy(workspace, playground.path("apportion.toml")).unwrap();
@@ -196,7 +228,7 @@ fn failures(case: &Path, layout: Layout) -> Vec<String> {
     if let Ok(expected) = fs::read_to_string(case.join("report.csv")) {
         failures.extend(compare(&title("report"), &expected, &stdout));
     }
-    for output in OUTPUTS {
+    for output in OUTPUTS.into_iter().chain(ASKED_FOR) {
         if let Ok(expected) = fs::read_to_string(case.join(format!("{output}.csv"))) {
             let actual = fs::read_to_string(playground.path(&format!("{output}.csv"))).unwrap();
             failures.extend(compare(&title(output), &expected, &actual));

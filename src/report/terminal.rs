@@ -212,11 +212,11 @@ impl Row {
             }
             "amount" => Some(currency.format(self.credited.amount)),
             "then" => self.then.map(|then| currency.format(then.amount)),
-            "change" => self.change().map(|change| signed(currency.format(change), change > 0)),
+            "change" => self.change().map(|change| signed(&currency.format(change), change > 0)),
             "relative" => {
                 let relative = |change: i128, then: Credited| {
                     let ratio = relative_change(change as f64, then.amount as f64)?;
-                    Some(signed(format!("{:.1} %", ratio * 100.0), change > 0))
+                    Some(signed(&format!("{:.1} %", ratio * 100.0), change > 0))
                 };
                 self.change().zip(self.then).and_then(|(change, then)| relative(change, then))
             }
@@ -226,7 +226,10 @@ impl Row {
                 self.cost.filter(|cost| *cost > 0).map(|cost| format!("{:.2}", roas(cost)))
             }
         };
-        text.map_or_else(String::new, |text| thousands(&text))
+        match text {
+            Some(text) if text.starts_with('+') => text,
+            text => text.map_or_else(String::new, |text| thousands(&text)),
+        }
     }
 
     /// How much more is credited than then.
@@ -236,8 +239,8 @@ impl Row {
 }
 
 /// A figure with its sign, also where it grows.
-fn signed(figure: String, grows: bool) -> String {
-    if grows { format!("+{figure}") } else { figure }
+fn signed(figure: &str, grows: bool) -> String {
+    format!("{}{}", if grows { "+" } else { "" }, thousands(figure))
 }
 
 /// Lines in one row. Orders of several lines are not summed: one order may have touches in many.
