@@ -81,6 +81,31 @@ impl Finished {
 ///
 /// Whatever makes the run impossible; nothing has appeared then. See [`Error`].
 pub fn run(config: &Config, progress: &dyn Progress) -> Result<Finished> {
+    require(config, &[Table::Sessions, Table::Orders])?;
+    every_stage(config, progress)
+}
+
+/// Does a run for which orders may be missing: its report says where touches came from.
+///
+/// # Errors
+///
+/// As of [`run`].
+pub fn cover(config: &Config, progress: &dyn Progress) -> Result<Finished> {
+    require(config, &[Table::Sessions])?;
+    every_stage(config, progress)
+}
+
+/// An error if one of the tables is not given.
+fn require(config: &Config, tables: &[Table]) -> Result<()> {
+    match tables.iter().find(|table| !config.inputs.contains_key(table)) {
+        None => Ok(()),
+        Some(needed) => Err(Error::Contradiction(format!(
+            "no {needed} are given; `--{needed} PATH` names them, or `{needed}` in apportion.toml"
+        ))),
+    }
+}
+
+fn every_stage(config: &Config, progress: &dyn Progress) -> Result<Finished> {
     let mut summary = Summary::new(config.as_of);
     let mut writers = Writers::begin(config)?;
     let mut tables = read(config, progress, &mut summary)?;
@@ -106,19 +131,12 @@ pub fn run(config: &Config, progress: &dyn Progress) -> Result<Finished> {
 /// The tables as accepted.
 type Tables = BTreeMap<Table, Loaded>;
 
-/// Reads every table that is given, without judging them together.
+/// Reads every table that is given, without judging them together; orders that are not are none.
 ///
 /// # Errors
 ///
-/// A run without sessions or orders; a table that cannot be read; an unknown dimension.
+/// A table that cannot be read; an unknown dimension.
 pub fn read(config: &Config, progress: &dyn Progress, summary: &mut Summary) -> Result<Tables> {
-    for needed in [Table::Sessions, Table::Orders] {
-        if !config.inputs.contains_key(&needed) {
-            return Err(Error::Contradiction(format!(
-                "no {needed} are given; `--{needed} PATH` names them, or `{needed}` in apportion.toml"
-            )));
-        }
-    }
     if let Some(item) = config.by.iter().find(|dimension| matches!(dimension, Dimension::Item(_)))
         && !config.inputs.contains_key(&Table::OrderItems)
     {
@@ -134,6 +152,7 @@ pub fn read(config: &Config, progress: &dyn Progress, summary: &mut Summary) -> 
             tables.insert(table, loaded);
         }
     }
+    tables.entry(Table::Orders).or_insert_with(|| Loaded::none(Table::Orders));
     Ok(tables)
 }
 
@@ -889,6 +908,23 @@ fn account(
     Ok(())
 }
 
+/// An error if one of the places to write to is a file that is read.
+pub(crate) fn refuse_inputs(config: &Config, places: &[PathBuf]) -> Result<()> {
+    for (table, paths) in &config.inputs {
+        for source in input::find(*table, paths)? {
+            let input = fs::canonicalize(&source.path).ok();
+            let same = |place: &&PathBuf| input.is_some() && fs::canonicalize(place).ok() == input;
+            if let Some(place) = places.iter().find(same) {
+                let place = place.display();
+                return Err(Error::Contradiction(format!(
+                    "`{place}` is both an output and a file of {table}; name another output"
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// The files of a run while they are written.
 struct Writers {
     credits: Option<Box<dyn TableWriter>>,
@@ -906,19 +942,8 @@ impl Writers {
             let files = outputs.files().map(|output| &output.path);
             files.chain(&outputs.report).chain(&outputs.summary)
         };
-        for (table, paths) in &config.inputs {
-            for source in input::find(*table, paths)? {
-                let input = fs::canonicalize(&source.path).ok();
-                let same =
-                    |place: &&PathBuf| input.is_some() && fs::canonicalize(place).ok() == input;
-                if let Some(place) = places().find(same) {
-                    let place = place.display();
-                    return Err(Error::Contradiction(format!(
-                        "`{place}` is both an output and a file of {table}; name another output"
-                    )));
-                }
-            }
-        }
+        let taken: Vec<PathBuf> = places().cloned().collect();
+        refuse_inputs(config, &taken)?;
         let staged = places()
             .map(|path| Ok((path.clone(), Staged::new(path)?)))
             .collect::<Result<BTreeMap<PathBuf, Staged>>>()?;

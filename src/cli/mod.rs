@@ -3,6 +3,7 @@
 //! One file a command. Nothing else of the crate knows that there is a terminal. Data goes to
 //! standard output, everything else to standard error.
 
+mod channels;
 mod check;
 mod init;
 mod models;
@@ -54,6 +55,7 @@ impl From<Status> for ExitCode {
       --aliases user_aliases.parquet --model last_click,time_decay:half_life=3d \\
       --by utm_source,month --lookback 30d --credits credits.parquet
   apportion check --sessions sessions.parquet --orders orders.parquet
+  apportion channels --sessions sessions.parquet --orders orders.parquet
   apportion models time_decay
 
 Exit codes: 0 done, 1 more rejected rows than are allowed, 2 could not run."
@@ -78,6 +80,13 @@ enum Command {
   apportion check --sessions sessions.parquet --orders orders.parquet
   apportion check --config shop/apportion.toml")]
     Check(RunArgs),
+    /// Say which channel rule takes what, what none takes, and what is likely misspelt
+    #[command(after_help = "Examples:
+  apportion channels --sessions sessions.parquet
+  apportion channels --sessions sessions.parquet --orders orders.parquet --from 2025-01-01
+  apportion channels --config shop/apportion.toml --format csv -o coverage.csv
+  apportion channels --explain google/cpc/brand")]
+    Channels(ChannelsArgs),
     /// Write a commented apportion.toml
     #[command(after_help = "Examples:
   apportion init
@@ -110,12 +119,24 @@ struct RunArgs {
     quiet: bool,
 }
 
+/// What `channels` takes: the settings of a run (orders may be missing; of those about the report
+/// only its period, filters, format and place count), or one origin to explain.
+#[derive(Args)]
+struct ChannelsArgs {
+    #[command(flatten)]
+    run: RunArgs,
+    /// Say which rule would take a touch, and read nothing
+    #[arg(long, value_name = "SOURCE/MEDIUM/CAMPAIGN", help_heading = "Channels")]
+    explain: Option<String>,
+}
+
 /// Runs the command line.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args, &mut io::stdout().lock()),
+        Command::Channels(args) => channels::run(&args),
         Command::Init { path } => init::run(&path),
         Command::Models { name } => models::run(name.as_deref(), &mut io::stdout().lock()),
     };

@@ -86,6 +86,23 @@ pub struct Loaded {
     pub files: Vec<FileRead>,
 }
 
+impl Loaded {
+    /// A table that is not given: its required columns, and no rows.
+    pub fn none(table: Table) -> Self {
+        let required = table.columns().iter().filter(|column| column.required);
+        let fields: Vec<Field> = required
+            .map(|column| Field::new(column.name, canonical_type(column.kind), true))
+            .collect();
+        Self {
+            rows: RecordBatch::new_empty(Arc::new(Schema::new(fields))),
+            rejects: Vec::new(),
+            repaired: 0,
+            read: 0,
+            files: Vec::new(),
+        }
+    }
+}
+
 struct Opened {
     path: Arc<Path>,
     metadata: ArrowReaderMetadata,

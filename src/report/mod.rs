@@ -2,8 +2,10 @@
 //!
 //! `lines` joins credit with sessions and spend; `queries/attribution.sql` derives the ratios and
 //! the order; `rows` writes credits and journeys as
-//! tables; `terminal` lays the report out for people. Not for file formats; that is `output`.
+//! tables; `terminal` lays the report out for people; `coverage` says what channel rules took. Not for file formats; that is `output`.
 
+mod coverage;
+mod coverage_text;
 mod lines;
 mod persons;
 mod rows;
@@ -16,6 +18,8 @@ use arrow::array::{
     ArrayRef, Decimal128Array, Float64Array, Int64Array, RecordBatch, StringViewArray, UInt64Array,
 };
 
+pub use coverage::{Coverage, dimensions as coverage_dimensions};
+pub use coverage_text::render_coverage;
 pub use lines::{Line, Sums, lines};
 pub use persons::with_orders;
 pub use rows::{CREDIT_COLUMNS, CreditTable, Steps, credit_rows, journey_rows};
