@@ -26,7 +26,7 @@ use crate::error::{Error, Result};
 enum Status {
     /// It did what it was asked.
     Done,
-    /// It found something that needs a look first: more rejected rows than are allowed.
+    /// It found something that needs a look first: more rejected rows than are allowed, problems.
     Findings,
     /// It could not.
     Failed,
@@ -58,7 +58,7 @@ impl From<Status> for ExitCode {
   apportion channels --sessions sessions.parquet --orders orders.parquet
   apportion models time_decay
 
-Exit codes: 0 done, 1 more rejected rows than are allowed, 2 could not run."
+Exit codes: 0 done, 1 more rejected rows than are allowed or problems found, 2 could not run."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -75,10 +75,12 @@ enum Command {
   apportion run --sessions s.parquet --orders o.parquet \\
       --column sessions.user_external_id=user_id orders.user_external_id=user_id")]
     Run(RunArgs),
-    /// Read the inputs, say how they are understood, and run nothing
+    /// Read the inputs, say how they are understood and what is wrong with them, and run nothing
     #[command(after_help = "Examples:
   apportion check --sessions sessions.parquet --orders orders.parquet
-  apportion check --config shop/apportion.toml")]
+  apportion check --config shop/apportion.toml
+
+Exit codes: 0 no problems, 1 problems or too many rejected rows, 2 something cannot be read.")]
     Check(RunArgs),
     /// Say which channel rule takes what, what none takes, and what is likely misspelt
     #[command(after_help = "Examples:
