@@ -46,6 +46,7 @@ pub mod report;
 pub mod output;
 pub mod summary;
 pub mod pipeline;
+pub mod findings;
 pub mod cli;
 
 pub use error::{Error, Result};

@@ -20,7 +20,7 @@ use crate::engine::{self, Cells, Partial, Parts, Tally, UNATTRIBUTED_CELL, Work}
 use crate::error::{Error, MissingColumn, Result};
 use crate::filter::Filter;
 use crate::identity::{Gathering, Identity, Merged, audit_table, one_row_per_id, persons_table};
-use crate::input::{self, Loaded, Needs, Reading};
+use crate::input::{self, FileRead, Loaded, Needs, Reading};
 use crate::journeys::{
     self, Amounts, Combined, Dimension, Items, Labels, OrderSettings, Orders, Rates, Touches,
     combine,
@@ -85,6 +85,31 @@ impl Finished {
 ///
 /// Whatever makes the run impossible; nothing has appeared then. See [`Error`].
 pub fn run(config: &Config, progress: &dyn Progress) -> Result<Finished> {
+    require(config, &[Table::Sessions, Table::Orders])?;
+    every_stage(config, progress)
+}
+
+/// Does a run for which orders may be missing: its report says where touches came from.
+///
+/// # Errors
+///
+/// As of [`run`].
+pub fn cover(config: &Config, progress: &dyn Progress) -> Result<Finished> {
+    require(config, &[Table::Sessions])?;
+    every_stage(config, progress)
+}
+
+/// An error if one of the tables is not given.
+fn require(config: &Config, tables: &[Table]) -> Result<()> {
+    match tables.iter().find(|table| !config.inputs.contains_key(table)) {
+        None => Ok(()),
+        Some(needed) => Err(Error::Contradiction(format!(
+            "no {needed} are given; `--{needed} PATH` names them, or `{needed}` in apportion.toml"
+        ))),
+    }
+}
+
+fn every_stage(config: &Config, progress: &dyn Progress) -> Result<Finished> {
     let mut summary = Summary::new(config.as_of);
     let mut writers = Writers::begin(config)?;
     let mut tables = read(config, progress, &mut summary)?;
@@ -114,21 +139,14 @@ pub fn run(config: &Config, progress: &dyn Progress) -> Result<Finished> {
 }
 
 /// The tables as accepted.
-type Tables = BTreeMap<Table, Loaded>;
+pub type Tables = BTreeMap<Table, Loaded>;
 
-/// Reads every table that is given, without judging them together.
+/// Reads every table that is given, without judging them together; orders that are not are none.
 ///
 /// # Errors
 ///
-/// A run without sessions or orders; a table that cannot be read; an unknown dimension.
+/// A table that cannot be read; an unknown dimension.
 pub fn read(config: &Config, progress: &dyn Progress, summary: &mut Summary) -> Result<Tables> {
-    for needed in [Table::Sessions, Table::Orders] {
-        if !config.inputs.contains_key(&needed) {
-            return Err(Error::Contradiction(format!(
-                "no {needed} are given; `--{needed} PATH` names them, or `{needed}` in apportion.toml"
-            )));
-        }
-    }
     if let Some(item) = config.by.iter().find(|dimension| matches!(dimension, Dimension::Item(_)))
         && !config.inputs.contains_key(&Table::OrderItems)
     {
@@ -144,6 +162,7 @@ pub fn read(config: &Config, progress: &dyn Progress, summary: &mut Summary) -> 
             tables.insert(table, loaded);
         }
     }
+    tables.entry(Table::Orders).or_insert_with(|| Loaded::none(Table::Orders));
     Ok(tables)
 }
 
@@ -157,6 +176,61 @@ pub fn read_table(
     let Some(paths) = config.inputs.get(&table) else { return Ok(None) };
     progress.stage(&format!("reading {table}"));
     let sources = input::find(table, paths)?;
+    let reading = reading(config, table, needs)?;
+    let loaded = input::read(&reading, &sources, &|rows| progress.rows(rows))?;
+    match missing_amount(config, table, &loaded.files) {
+        Some(error) => Err(error),
+        None => Ok(Some(loaded)),
+    }
+}
+
+/// A table of which some files may not be readable.
+pub struct Examined {
+    /// What the readable files hold; none where there is none.
+    pub loaded: Option<Loaded>,
+    /// Why the others are not, everything that is wrong with each.
+    pub unreadable: Vec<Error>,
+}
+
+/// Reads what can be read of a table that is given, and says of the rest why not: an error does
+/// not hide the next one.
+///
+/// # Errors
+///
+/// Settings that cannot be meant.
+pub fn examine_table(config: &Config, table: Table, needs: Needs) -> Result<Examined> {
+    let reading = reading(config, table, needs)?;
+    let mut unreadable = Vec::new();
+    let mut sources = BTreeMap::new();
+    for path in config.inputs.get(&table).into_iter().flatten() {
+        match input::find(table, std::slice::from_ref(path)) {
+            Ok(found) => sources.extend(found.into_iter().map(|found| (found.path.clone(), found))),
+            Err(error) => unreadable.push(error),
+        }
+    }
+    let mut readable = Vec::new();
+    for source in sources.into_values() {
+        let mut wrong = input::examine(&reading, &source);
+        if wrong.is_empty() {
+            // What a footer promises the pages need not hold.
+            let alone = std::slice::from_ref(&source);
+            wrong.extend(input::read(&reading, alone, &|_| ()).err());
+        }
+        if wrong.is_empty() {
+            readable.push(source);
+        }
+        unreadable.extend(wrong);
+    }
+    if readable.is_empty() {
+        return Ok(Examined { loaded: None, unreadable });
+    }
+    let loaded = input::read(&reading, &readable, &|_| ())?;
+    unreadable.extend(missing_amount(config, table, &loaded.files));
+    Ok(Examined { loaded: Some(loaded), unreadable })
+}
+
+/// How a table is to be read.
+fn reading(config: &Config, table: Table, needs: Needs) -> Result<Reading<'_>> {
     let amount = config.amount.as_deref().filter(|_| table == Table::Orders);
     if let Some(column) = amount.and_then(|amount| table.column(amount))
         && column.kind != Kind::Money
@@ -164,7 +238,7 @@ pub fn read_table(
         let why = format!("it holds {}, not an amount", column.kind.expected());
         return Err(Error::setting("--amount", column.name, why));
     }
-    let reading = Reading {
+    Ok(Reading {
         table,
         needs,
         mapping: config.mapping(table),
@@ -173,24 +247,22 @@ pub fn read_table(
         units: config.units,
         lower: config.lower,
         as_of: config.as_of,
-    };
-    let loaded = input::read(&reading, &sources, &|rows| progress.rows(rows))?;
-    if let Some(amount) = amount
-        && let Some(file) = loaded
-            .files
-            .iter()
-            .find(|file| !file.columns.iter().any(|column| column.name == *amount))
-    {
-        return Err(Error::MissingColumn(Box::new(MissingColumn {
-            table: table.name(),
-            path: file.path.clone(),
-            column: amount.to_owned(),
-            columns: file.columns.iter().map(|column| column.name.clone()).collect(),
-            taken: Vec::new(),
-            canonical: DEFAULT_AMOUNT.to_owned(),
-        })));
-    }
-    Ok(Some(loaded))
+    })
+}
+
+/// An error if a file of orders does not have the column that amounts are to be taken from.
+fn missing_amount(config: &Config, table: Table, files: &[FileRead]) -> Option<Error> {
+    let amount = config.amount.as_deref().filter(|_| table == Table::Orders)?;
+    let file =
+        files.iter().find(|file| !file.columns.iter().any(|column| column.name == *amount))?;
+    Some(Error::MissingColumn(Box::new(MissingColumn {
+        table: table.name(),
+        path: file.path.clone(),
+        column: amount.to_owned(),
+        columns: file.columns.iter().map(|column| column.name.clone()).collect(),
+        taken: Vec::new(),
+        canonical: DEFAULT_AMOUNT.to_owned(),
+    })))
 }
 
 /// What the report is by must be a column that there is, or one that there could be.
@@ -304,7 +376,7 @@ fn needs(config: &Config, table: Table) -> Needs {
 }
 
 /// The column that amounts are taken from unless another is named.
-const DEFAULT_AMOUNT: &str = "subtotal_price";
+pub(crate) const DEFAULT_AMOUNT: &str = "subtotal_price";
 
 /// What an order is that does not say what kind of conversion it is.
 const DEFAULT_CONVERSION_TYPE: &str = "order";
@@ -340,12 +412,15 @@ fn counts_sessions(config: &Config) -> bool {
 }
 
 /// Who is who, and the user of each row of each table.
-struct People {
-    identity: Identity,
-    users: BTreeMap<Table, Vec<u32>>,
+pub struct People {
+    /// Who is who.
+    pub identity: Identity,
+    /// The user of each row of a table that refers to users.
+    pub users: BTreeMap<Table, Vec<u32>>,
 }
 
-fn resolve(config: &Config, tables: &Tables, summary: &mut Summary) -> People {
+/// Works out who is who.
+pub fn resolve(config: &Config, tables: &Tables, summary: &mut Summary) -> People {
     let mut gathering = Gathering::default();
     let mut users = BTreeMap::new();
     for table in [Table::Orders, Table::Sessions, Table::Postviews] {
@@ -975,6 +1050,23 @@ fn account(
     Ok(())
 }
 
+/// An error if one of the places to write to is a file that is read.
+pub(crate) fn refuse_inputs(config: &Config, places: &[PathBuf]) -> Result<()> {
+    for (table, paths) in &config.inputs {
+        for source in input::find(*table, paths)? {
+            let input = fs::canonicalize(&source.path).ok();
+            let same = |place: &&PathBuf| input.is_some() && fs::canonicalize(place).ok() == input;
+            if let Some(place) = places.iter().find(same) {
+                let place = place.display();
+                return Err(Error::Contradiction(format!(
+                    "`{place}` is both an output and a file of {table}; name another output"
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// The files of a run while they are written.
 struct Writers {
     credits: Option<Box<dyn TableWriter>>,
@@ -997,19 +1089,8 @@ impl Writers {
             let files = outputs.files().map(|output| &output.path);
             files.chain(&outputs.report).chain(&outputs.summary)
         };
-        for (table, paths) in &config.inputs {
-            for source in input::find(*table, paths)? {
-                let input = fs::canonicalize(&source.path).ok();
-                let same =
-                    |place: &&PathBuf| input.is_some() && fs::canonicalize(place).ok() == input;
-                if let Some(place) = places().find(same) {
-                    let place = place.display();
-                    return Err(Error::Contradiction(format!(
-                        "`{place}` is both an output and a file of {table}; name another output"
-                    )));
-                }
-            }
-        }
+        let taken: Vec<PathBuf> = places().cloned().collect();
+        refuse_inputs(config, &taken)?;
         let staged = places()
             .map(|path| Ok((path.clone(), Staged::new(path)?)))
             .collect::<Result<BTreeMap<PathBuf, Staged>>>()?;

@@ -394,22 +394,34 @@ pub fn resolve(
     hive: &BTreeMap<String, String>,
     mapping: &Mapping,
 ) -> Result<Vec<Found>> {
-    let mut found = Vec::new();
+    let (found, missing) = resolve_all(table, path, schema, hive, mapping);
+    missing.into_iter().next().map_or(Ok(found), Err)
+}
+
+/// The columns of one file as [`resolve`] has them, and an error for each that is missing.
+pub fn resolve_all(
+    table: Table,
+    path: &Path,
+    schema: &Schema,
+    hive: &BTreeMap<String, String>,
+    mapping: &Mapping,
+) -> (Vec<Found>, Vec<Error>) {
+    let (mut found, mut errors) = (Vec::new(), Vec::new());
     let mut taken = BTreeSet::new();
     for column in table.columns() {
-        if let Some((origin, data_type)) = locate(table, path, schema, hive, mapping, column.name)?
-        {
-            if let Origin::File(parts) = &origin {
-                taken.insert(parts[0].clone());
+        match locate(table, path, schema, hive, mapping, column.name) {
+            Ok(Some((origin, data_type))) => {
+                if let Origin::File(parts) = &origin {
+                    taken.insert(parts[0].clone());
+                }
+                let (name, kind) = (column.name.to_owned(), column.kind);
+                found.push(Found { name, kind, origin, data_type });
             }
-            found.push(Found {
-                name: column.name.to_owned(),
-                kind: column.kind,
-                origin,
-                data_type,
-            });
-        } else if column.required {
-            return Err(missing(table, path, schema, column.name, column.name));
+            Ok(None) if column.required => {
+                errors.push(missing(table, path, schema, column.name, column.name));
+            }
+            Ok(None) => {}
+            Err(error) => errors.push(error),
         }
     }
     let mut others: BTreeSet<String> = mapping.columns.keys().cloned().collect();
@@ -423,11 +435,15 @@ pub fn resolve(
             .filter(|name| !taken.contains(name)),
     );
     for name in others.into_iter().filter(|name| table.column(name).is_none()) {
-        if let Some((origin, data_type)) = locate(table, path, schema, hive, mapping, &name)? {
-            found.push(Found { name, kind: Kind::Any, origin, data_type });
+        match locate(table, path, schema, hive, mapping, &name) {
+            Ok(Some((origin, data_type))) => {
+                found.push(Found { name, kind: Kind::Any, origin, data_type });
+            }
+            Ok(None) => {}
+            Err(error) => errors.push(error),
         }
     }
-    Ok(found)
+    (found, errors)
 }
 
 fn locate(

@@ -6,12 +6,15 @@
 //! mediums; that is `touchpoints`.
 
 mod rule;
+mod spelling;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, StringViewArray};
 
 pub use rule::{ConditionText, RuleText};
+pub use spelling::{Near, Spelling, near_misses};
 
 use crate::error::Result;
 use crate::journeys::{Labels, NOT_SET, combine};
@@ -19,10 +22,33 @@ use crate::touchpoints::with_column;
 use rule::{Field, Rule, Sources};
 
 /// The columns that channels add to a touch.
-pub const COLUMNS: [&str; 2] = ["channel", "channel_group"];
+///
+/// `channel_rule` says which rule took it: `own rule 2: Brand`, `default rule 7: Paid Social`.
+pub const COLUMNS: [&str; 3] = ["channel", "channel_group", "channel_rule"];
 
 /// The channel of a touch that no rule takes.
 pub const NOT_MAPPED: &str = "not-mapped";
+
+/// Mediums that the default rules know by a pattern and do not spell out.
+const PATTERNED_MEDIUMS: [&str; 14] = [
+    "cpc",
+    "cpm",
+    "cpv",
+    "cpa",
+    "ppc",
+    "retargeting",
+    "paid",
+    "paid_search",
+    "paid_social",
+    "paid_video",
+    "video",
+    "push",
+    "mobile",
+    "notification",
+];
+
+/// Whose the workspace's rules are, where one is named.
+const OWN: &str = "own";
 
 const DEFAULT_RULES: &str = include_str!("default.toml");
 
@@ -30,6 +56,20 @@ const DEFAULT_RULES: &str = include_str!("default.toml");
 #[derive(Debug, Clone)]
 pub struct Channels {
     rules: Vec<Rule>,
+    sources: Sources,
+}
+
+/// What a rule makes of a touch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Taken<'a> {
+    /// The channel.
+    pub channel: &'a str,
+    /// The group of the channel.
+    pub group: &'a str,
+    /// The rule: whose it is, its position among those as they are written, its channel.
+    pub rule: &'a str,
+    /// What the rule asks for, a condition each.
+    pub conditions: &'a [String],
 }
 
 impl Channels {
@@ -40,19 +80,48 @@ impl Channels {
     /// A rule that names an unknown field, category or operator, or whose pattern is not valid.
     pub fn new(own: &[RuleText], default: bool) -> Result<Self> {
         let sources = Sources::read()?;
-        let ready = |texts: &[RuleText]| -> Result<Vec<Rule>> {
-            let rules: Result<Vec<Rule>> =
-                texts.iter().map(|text| Rule::new(text, &sources)).collect();
+        let ready = |texts: &[RuleText], whose: &str| -> Result<Vec<Rule>> {
+            let label = |at: usize, name: &str| format!("{whose} rule {}: {name}", at + 1);
+            let rules: Result<Vec<Rule>> = texts
+                .iter()
+                .enumerate()
+                .map(|(at, text)| Rule::new(text, label(at, &text.name), &sources))
+                .collect();
             let mut rules = rules?;
             // Stable: within each class the order given is the priority.
             rules.sort_by_key(|rule| !rule.asks_for_campaign());
             Ok(rules)
         };
-        let mut rules = ready(own)?;
+        let mut rules = ready(own, OWN)?;
         if default {
-            rules.extend(ready(&rule::read(DEFAULT_RULES)?)?);
+            rules.extend(ready(&rule::read(DEFAULT_RULES)?, "default")?);
         }
-        Ok(Self { rules })
+        Ok(Self { rules, sources })
+    }
+
+    /// The workspace's own rules, as `channel_rule` names them, in the order in which they are tried.
+    pub fn own_rules(&self) -> impl Iterator<Item = Taken<'_>> {
+        let own = |rule: &&Rule| rule.label.starts_with(OWN);
+        self.rules.iter().filter(own).map(Rule::taken)
+    }
+
+    /// The values of a field that the rules and their categories name, in lower case.
+    pub fn known(&self, field: &str) -> BTreeSet<String> {
+        let mut known: BTreeSet<String> =
+            self.rules.iter().flat_map(|rule| rule.named(field)).map(str::to_owned).collect();
+        if field == "utm_source" {
+            known.extend(self.sources.names().map(str::to_owned));
+        }
+        if field == "utm_medium" {
+            known.extend(PATTERNED_MEDIUMS.map(str::to_owned));
+        }
+        known
+    }
+
+    /// Whether a value is a source that the categories know: by its name, or by a domain of it.
+    pub fn is_known_source(&self, value: &str) -> bool {
+        let value = value.to_lowercase();
+        self.sources.names().any(|name| rule::is_source(&value, name))
     }
 
     /// The columns that the rules look at.
@@ -77,13 +146,22 @@ impl Channels {
     /// # Ok::<(), apportion::Error>(())
     /// ```
     pub fn classify<'v>(&self, value: &dyn Fn(&str) -> &'v str) -> Option<(&str, &str)> {
-        let rule = self.rules.iter().find(|rule| rule.matches(value))?;
-        Some((&rule.name, &rule.group))
+        self.take(value).map(|taken| (taken.channel, taken.group))
+    }
+
+    /// The rule that takes a touch, with what it makes of it; see [`classify`](Self::classify).
+    pub fn take<'v>(&self, value: &dyn Fn(&str) -> &'v str) -> Option<Taken<'_>> {
+        self.rules.iter().find(|rule| rule.matches(value)).map(Rule::taken)
     }
 }
 
-/// Adds `channel` and `channel_group` to touches: once per distinct combination of what the rules
-/// look at.
+/// The channel of a touch that no rule takes: it keeps its source and medium.
+pub fn not_mapped(source: &str, medium: &str) -> String {
+    format!("{NOT_MAPPED}: {source} / {medium}")
+}
+
+/// Adds `channel`, `channel_group` and `channel_rule` to touches: once per distinct combination of
+/// what the rules look at.
 ///
 /// A touch that no rule takes keeps its source and medium: `not-mapped: partner / banner`.
 pub fn with_channels(touches: &RecordBatch, channels: &Channels) -> Result<RecordBatch> {
@@ -93,7 +171,7 @@ pub fn with_channels(touches: &RecordBatch, channels: &Channels) -> Result<Recor
     let labels: Vec<Labels> =
         columns.iter().map(|column| Labels::of_column(touches, column)).collect();
     let combined = combine(&labels, touches.num_rows());
-    let classified: Vec<(String, String)> = combined
+    let classified: Vec<[String; COLUMNS.len()]> = combined
         .values
         .iter()
         .map(|values| {
@@ -101,21 +179,22 @@ pub fn with_channels(touches: &RecordBatch, channels: &Channels) -> Result<Recor
                 let at = columns.iter().position(|column| *column == name);
                 at.map(|at| values[at].as_str()).filter(|value| *value != NOT_SET).unwrap_or("")
             };
-            let known = channels
-                .classify(&value)
-                .map(|(channel, group)| (channel.to_owned(), group.to_owned()));
-            known.unwrap_or_else(|| {
-                let channel = format!("{NOT_MAPPED}: {} / {}", values[0], values[1]);
-                (channel, NOT_MAPPED.to_owned())
-            })
+            let of_rule =
+                |taken: Taken<'_>| [taken.channel, taken.group, taken.rule].map(str::to_owned);
+            let of_none = || {
+                let channel = not_mapped(&values[0], &values[1]);
+                [channel, NOT_MAPPED.to_owned(), NOT_MAPPED.to_owned()]
+            };
+            channels.take(&value).map_or_else(of_none, of_rule)
         })
         .collect();
-    let of_rows = |part: &dyn Fn(&(String, String)) -> &String| {
-        let values = combined.codes.iter().map(|code| Some(part(&classified[*code as usize])));
-        Arc::new(values.collect::<StringViewArray>())
-    };
-    let touches = with_column(touches, COLUMNS[0], of_rows(&|(channel, _)| channel))?;
-    with_column(&touches, COLUMNS[1], of_rows(&|(_, group)| group))
+    let mut touches = touches.clone();
+    for (at, name) in COLUMNS.into_iter().enumerate() {
+        let of_row = |code: &u32| Some(classified[*code as usize][at].as_str());
+        let values: StringViewArray = combined.codes.iter().map(of_row).collect();
+        touches = with_column(&touches, name, Arc::new(values))?;
+    }
+    Ok(touches)
 }
 
 #[cfg(test)]
@@ -239,6 +318,66 @@ mod tests {
             assert_eq!(shouted, *expected, "{source} / {medium} / {campaign}, in capitals");
         }
         assert!(CASES.len() >= 60);
+    }
+
+    #[test]
+    fn every_known_source_is_paid_for_and_visited_as_its_category_says() {
+        let channels = Channels::new(&[], true).unwrap();
+        for (category, paid, organic) in [
+            ("search", "Paid Search", "Organic Search"),
+            ("social", "Paid Social", "Organic Social"),
+            ("video", "Paid Video", "Organic Video"),
+            ("shopping", "Paid Shopping", "Organic Shopping"),
+            ("ai", "Paid Other", "AI Assistant"),
+        ] {
+            for name in Sources::read().unwrap().of(category).unwrap() {
+                // An assistant below a search engine's domain is paid for like that engine.
+                let engine = rule::is_source(name, "google");
+                let paid = if category == "ai" && engine { "Paid Search" } else { paid };
+                for (medium, expected) in [("cpc", paid), ("referral", organic), ("none", organic)]
+                {
+                    assert_eq!(channel(&channels, name, medium, ""), expected, "{name} / {medium}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_rule_is_named_by_its_place_as_written() {
+        let own = rule::read(
+            "[[channel]]
+name = 'Brand'
+group = 'Paid'
+when = [{ field = 'utm_source', equals = 'google' }]
+[[channel]]
+name = 'Spring'
+group = 'Paid'
+when = [{ field = 'utm_campaign', prefix = 'spring' }]
+",
+        );
+        let channels = Channels::new(&own.unwrap(), true).unwrap();
+        let rule = |source: &str, campaign: &str| {
+            let value = |column: &str| match column {
+                "utm_source" => source.to_owned(),
+                "utm_campaign" => campaign.to_owned(),
+                _ => "cpc".to_owned(),
+            };
+            let (source, campaign, medium) =
+                (value("utm_source"), value("utm_campaign"), value(""));
+            let borrowed = |column: &str| match column {
+                "utm_source" => source.as_str(),
+                "utm_campaign" => campaign.as_str(),
+                "utm_medium" => medium.as_str(),
+                _ => "",
+            };
+            channels.take(&borrowed).map(|taken| taken.rule.to_owned())
+        };
+        // The one with a campaign is tried first, and is still the second that is written.
+        assert_eq!(rule("google", "Spring 24").unwrap(), "own rule 2: Spring");
+        assert_eq!(rule("google", "").unwrap(), "own rule 1: Brand");
+        assert_eq!(rule("bing", "").unwrap(), "default rule 5: Paid Search");
+        let own: Vec<&str> = channels.own_rules().map(|taken| taken.rule).collect();
+        assert_eq!(own, ["own rule 2: Spring", "own rule 1: Brand"]);
     }
 
     #[test]

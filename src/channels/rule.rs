@@ -1,10 +1,12 @@
 //! One rule of a channel: conditions that must all hold.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use regex::{Regex, RegexBuilder};
 use serde::Deserialize;
 
+use crate::channels::Taken;
 use crate::error::{Error, Result};
 
 const SOURCES: &str = include_str!("sources.toml");
@@ -48,6 +50,31 @@ pub struct ConditionText {
     pub not: bool,
 }
 
+impl fmt::Display for ConditionText {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { field, not, .. } = self;
+        let verb = |is: &'static str, is_not: &'static str| if *not { is_not } else { is };
+        if let Some(text) = &self.equals {
+            write!(formatter, "{field} {} `{text}`", verb("is", "is not"))
+        } else if let Some(texts) = &self.one_of {
+            let texts: Vec<String> = texts.iter().map(|text| format!("`{text}`")).collect();
+            write!(formatter, "{field} {} {}", verb("is one of", "is none of"), texts.join(", "))
+        } else if let Some(text) = &self.prefix {
+            write!(formatter, "{field} {} `{text}`", verb("begins with", "does not begin with"))
+        } else if let Some(text) = &self.contains {
+            write!(formatter, "{field} {} `{text}`", verb("contains", "does not contain"))
+        } else if let Some(text) = &self.regex {
+            write!(formatter, "{field} {} `{text}`", verb("matches", "does not match"))
+        } else if let Some(category) = &self.category {
+            let verb = verb("is a known source of", "is no known source of");
+            write!(formatter, "{field} {verb} `{category}`")
+        } else {
+            let empty = self.is_empty.unwrap_or(false) != *not;
+            write!(formatter, "{field} {}", if empty { "is empty" } else { "is not empty" })
+        }
+    }
+}
+
 #[derive(Deserialize)]
 struct RuleFile {
     channel: Vec<RuleText>,
@@ -64,11 +91,22 @@ fn shipped(error: &toml::de::Error) -> Error {
 }
 
 /// Known sources by category.
+#[derive(Debug, Clone)]
 pub(super) struct Sources(BTreeMap<String, Vec<String>>);
 
 impl Sources {
     pub(super) fn read() -> Result<Self> {
         toml::from_str(SOURCES).map(Self).map_err(|error| shipped(&error))
+    }
+
+    /// The sources of a category.
+    pub(super) fn of(&self, category: &str) -> Option<&[String]> {
+        self.0.get(category).map(Vec::as_slice)
+    }
+
+    /// The sources of all categories.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.values().flatten().map(String::as_str)
     }
 }
 
@@ -161,16 +199,30 @@ struct Condition {
     not: bool,
 }
 
+impl Condition {
+    /// The whole values that it asks for, where it does.
+    fn texts(&self) -> &[String] {
+        match &self.test {
+            Test::OneOf(texts) => texts,
+            _ => &[],
+        }
+    }
+}
+
 /// A rule, ready to match.
 #[derive(Debug, Clone)]
 pub(super) struct Rule {
     pub(super) name: String,
     pub(super) group: String,
+    /// What it is called where it is named among others: `own rule 2: Brand`.
+    pub(super) label: String,
     conditions: Vec<Condition>,
+    /// The conditions in words.
+    said: Vec<String>,
 }
 
 impl Rule {
-    pub(super) fn new(text: &RuleText, sources: &Sources) -> Result<Self> {
+    pub(super) fn new(text: &RuleText, label: String, sources: &Sources) -> Result<Self> {
         if text.when.is_empty() {
             let why = "a rule without conditions takes every touch; say `when` it holds";
             return Err(Error::setting("channel", &text.name, why));
@@ -179,8 +231,22 @@ impl Rule {
         Ok(Self {
             name: text.name.clone(),
             group: text.group.clone(),
+            label,
+            said: text.when.iter().map(ToString::to_string).collect(),
             conditions: conditions.collect::<Result<_>>()?,
         })
+    }
+
+    pub(super) fn taken(&self) -> Taken<'_> {
+        Taken { channel: &self.name, group: &self.group, rule: &self.label, conditions: &self.said }
+    }
+
+    /// The whole values of a field that the rule names, in lower case.
+    pub(super) fn named(&self, field: &str) -> impl Iterator<Item = &str> {
+        let of_field =
+            move |condition: &&Condition| condition.field.name() == field && !condition.not;
+        let texts = self.conditions.iter().filter(of_field).flat_map(Condition::texts);
+        texts.map(String::as_str).filter(|text| !text.is_empty())
     }
 
     pub(super) fn asks_for_campaign(&self) -> bool {
@@ -220,7 +286,7 @@ impl Test {
 
 /// Whether a source is a known one: `bing` is `bing`, `bing.com` and `www.bing.com`; a known domain
 /// is itself and what lies below it.
-fn is_source(value: &str, name: &str) -> bool {
+pub(super) fn is_source(value: &str, name: &str) -> bool {
     if value == name {
         return true;
     }
@@ -255,12 +321,12 @@ fn condition(rule: &str, when: &ConditionText, sources: &Sources) -> Result<Cond
         tests.push(Test::Regex(compiled));
     }
     if let Some(category) = &when.category {
-        let names = sources.0.get(category).ok_or_else(|| Error::Unknown {
+        let names = sources.of(category).ok_or_else(|| Error::Unknown {
             kind: "source category",
             name: category.clone(),
             known: sources.0.keys().cloned().collect(),
         })?;
-        tests.push(Test::Source(names.clone()));
+        tests.push(Test::Source(names.to_vec()));
     }
     let field = Field::parse(&when.field)?;
     let test = tests.pop().filter(|_| tests.is_empty()).ok_or_else(|| {

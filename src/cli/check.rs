@@ -1,6 +1,11 @@
-//! `apportion check`: says how the inputs are understood, and runs nothing.
+//! `apportion check`: says how the inputs are understood and what is wrong with them, and runs
+//! nothing.
+//!
+//! It goes on after what cannot be read, so that one look tells everything. Not for what is wrong:
+//! that is `findings`, `validate` and `error`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error as _;
 use std::io::Write;
 
 use arrow::array::AsArray;
@@ -11,12 +16,17 @@ use super::{RunArgs, Status, configure, in_pool};
 use crate::calendar::format_instant;
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::findings::{Finding, Weight, findings};
 use crate::input::{Loaded, Needs};
-use crate::output::table::{aligned, printable};
+use crate::output::table::{aligned, printable, wrapped};
 use crate::output::{Align, thousands};
-use crate::pipeline::{Silent, read_table};
-use crate::schema::Table;
+use crate::pipeline::{Examined, Tables, examine_table, resolve};
+use crate::schema::{Kind, Table};
+use crate::summary::Summary;
 use crate::validate::{Reject, Rule, count_by_rule};
+
+/// Columns of characters that text keeps to where it can.
+const WIDTH: usize = 80;
 
 pub(super) fn run(args: &RunArgs, out: &mut dyn Write) -> Result<Status> {
     let config = configure(args)?;
@@ -26,25 +36,104 @@ pub(super) fn run(args: &RunArgs, out: &mut dyn Write) -> Result<Status> {
                 .to_owned(),
         ));
     }
-    let (text, rejects, read) = in_pool(config.threads, || check(&config))??;
+    let (text, status) = in_pool(config.threads, || check(&config))??;
     out.write_all(text.as_bytes())
         .map_err(|error| Error::Output { format: "text", why: error.to_string() })?;
-    config.max_rejects.check(read, &rejects)?;
-    Ok(Status::Done)
+    Ok(status)
 }
 
-fn check(config: &Config) -> Result<(String, Vec<Reject>, u64)> {
-    let (mut text, mut rejects, mut read) = (String::new(), Vec::new(), 0);
-    for table in Table::ALL {
-        let names = table.columns().iter().map(|column| column.name.to_owned()).collect();
-        let Some(loaded) = read_table(config, table, Needs::Named(names), &Silent)? else {
-            continue;
-        };
-        text.push_str(&described(table, &loaded));
-        read += loaded.read;
-        rejects.extend(loaded.rejects);
+/// What is there and what is wrong with it, as text and as an exit code.
+fn check(config: &Config) -> Result<(String, Status)> {
+    let (mut text, mut tables, mut unreadable) = (String::new(), Tables::new(), Vec::new());
+    for table in Table::ALL.into_iter().filter(|table| config.inputs.contains_key(table)) {
+        let mut names: BTreeSet<String> =
+            table.columns().iter().map(|column| column.name.to_owned()).collect();
+        names.extend(config.amount.iter().filter(|_| table == Table::Orders).cloned());
+        let examined = examine_table(config, table, Needs::Named(names))?;
+        let Examined { loaded, unreadable: of_table } = examined;
+        if let Some(loaded) = loaded {
+            text.push_str(&described(table, &loaded));
+            tables.insert(table, loaded);
+        }
+        unreadable.extend(of_table);
     }
-    Ok((text, rejects, read))
+    let people = resolve(config, &tables, &mut Summary::new(config.as_of));
+    let found = findings(config, &tables, &people)?;
+    let rejects: Vec<Reject> =
+        tables.values().flat_map(|loaded| loaded.rejects.iter().cloned()).collect();
+    let read = tables.values().map(|loaded| loaded.read).sum();
+    let too_many = config.max_rejects.check(read, &rejects).err();
+    let problems = found.iter().filter(|finding| finding.weight == Weight::Problem).count();
+    text.push_str(&conclusion(&unreadable, too_many.as_ref(), &found));
+    let status = if !unreadable.is_empty() {
+        Status::Failed
+    } else if problems > 0 || too_many.is_some() {
+        Status::Findings
+    } else {
+        Status::Done
+    };
+    Ok((text, status))
+}
+
+/// What cannot be read, what is a problem, what is worth knowing.
+fn conclusion(unreadable: &[Error], too_many: Option<&Error>, found: &[Finding]) -> String {
+    let mut text = String::new();
+    let mut section = |one: &str, several: &str, entries: &[(String, String)]| {
+        if entries.is_empty() {
+            return;
+        }
+        let count = thousands(&entries.len().to_string());
+        text.push_str(&format!("{count} {}\n", if entries.len() == 1 { one } else { several }));
+        for (what, right) in entries {
+            indented(&mut text, "  - ", what);
+            if !right.is_empty() {
+                indented(&mut text, "    > ", right);
+            }
+        }
+        text.push('\n');
+    };
+    let cannot_be_read: Vec<(String, String)> = unreadable
+        .iter()
+        .map(|error| {
+            let mut what = error.to_string();
+            let mut cause = error.source();
+            while let Some(source) = cause {
+                what.push_str(&format!(" ({})", source.to_string().trim_end()));
+                cause = source.source();
+            }
+            (what, error.hint().unwrap_or_default())
+        })
+        .collect();
+    section("thing cannot be read", "things cannot be read", &cannot_be_read);
+    let of = |weight: Weight| -> Vec<(String, String)> {
+        let of_weight = found.iter().filter(|finding| finding.weight == weight);
+        let said = of_weight
+            .map(|finding| (format!("{}: {}", finding.table, finding.what), finding.right.clone()));
+        said.collect()
+    };
+    let mut problems: Vec<(String, String)> = Vec::new();
+    if let Some(error) = too_many {
+        let right = "mend the rows, or let a run go on without them: `--rejects rejects.csv` keeps them, `--max-rejects 100%` allows them";
+        problems.push((error.to_string(), right.to_owned()));
+    }
+    problems.extend(of(Weight::Problem));
+    section("problem", "problems", &problems);
+    section("note", "notes", &of(Weight::Note));
+    if cannot_be_read.is_empty() && problems.is_empty() {
+        text.push_str("no problems\n");
+    }
+    text.truncate(text.trim_end().len());
+    text.push('\n');
+    text
+}
+
+/// Text in lines, the first after `first`, the others below its beginning.
+fn indented(text: &mut String, first: &str, body: &str) {
+    let width = first.chars().count();
+    for (at, line) in wrapped(&printable(body), WIDTH - width).into_iter().enumerate() {
+        let before = if at == 0 { first } else { &" ".repeat(width) };
+        text.push_str(&format!("{before}{line}\n"));
+    }
 }
 
 fn described(table: Table, loaded: &Loaded) -> String {
@@ -92,12 +181,8 @@ fn described(table: Table, loaded: &Loaded) -> String {
     }
     text.push('\n');
     for (_, rule, rows) in count_by_rule(&loaded.rejects) {
-        text.push_str(&format!(
-            "    {} by `{}`{}\n",
-            number(rows),
-            rule.name(),
-            example(&loaded.rejects, rule)
-        ));
+        let said = example(&loaded.rejects, rule);
+        indented(&mut text, "    ", &format!("{} by `{}`{said}", number(rows), rule.name()));
     }
     text.push('\n');
     text
@@ -115,20 +200,35 @@ fn columns(table: Table, loaded: &Loaded) -> String {
     }
     let canonical = table.columns().iter().map(|column| column.name);
     let others = seen.keys().copied().filter(|name| table.column(name).is_none());
-    let rows = canonical.chain(others).flat_map(|name| {
-        let meaning = table.column(name).map_or("dimension", |column| column.kind.name());
-        let origins = seen.get(name).into_iter().flatten();
-        origins.map(move |(origin, data_type)| {
-            vec![format!("  {name}"), meaning.to_owned(), printable(origin), printable(data_type)]
+    let mut rows: Vec<Vec<String>> = canonical
+        .chain(others)
+        .flat_map(|name| {
+            let meaning = table.column(name).map_or(Kind::Any.name(), |column| column.kind.name());
+            let origins = seen.get(name).into_iter().flatten();
+            origins.map(move |(origin, data_type)| {
+                // What is taken from its own name goes without saying.
+                let origin = if origin == name { String::new() } else { printable(origin) };
+                let (name, origin) = (cut(&printable(name)), cut(&origin));
+                vec![format!("  {name}"), meaning.to_owned(), cut(&printable(data_type)), origin]
+            })
         })
-    });
-    let header = [
-        ("  column", Align::Left),
-        ("holds", Align::Left),
-        ("taken from", Align::Left),
-        ("type", Align::Left),
-    ];
-    aligned(&header, rows.collect())
+        .collect();
+    let header = ["  column", "holds", "type", "taken from"].map(|name| (name, Align::Left));
+    let every_own = rows.iter().all(|row| row[header.len() - 1].is_empty());
+    let shown = header.len() - usize::from(every_own);
+    for row in &mut rows {
+        row.truncate(shown);
+    }
+    aligned(&header[..shown], rows)
+}
+
+/// Text of no more than what leaves room for the columns beside it.
+fn cut(text: &str) -> String {
+    const ROOM: usize = 26;
+    if text.chars().count() <= ROOM {
+        return text.to_owned();
+    }
+    text.chars().take(ROOM - 1).chain(['\u{2026}']).collect()
 }
 
 fn time_range(loaded: &Loaded) -> Option<(i64, i64)> {

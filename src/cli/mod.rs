@@ -3,6 +3,7 @@
 //! One file a command. Nothing else of the crate knows that there is a terminal. Data goes to
 //! standard output, everything else to standard error.
 
+mod channels;
 mod check;
 mod init;
 mod models;
@@ -25,7 +26,7 @@ use crate::error::{Error, Result};
 enum Status {
     /// It did what it was asked.
     Done,
-    /// It found something that needs a look first: more rejected rows than are allowed.
+    /// It found something that needs a look first: more rejected rows than are allowed, problems.
     Findings,
     /// It could not.
     Failed,
@@ -54,9 +55,10 @@ impl From<Status> for ExitCode {
       --aliases user_aliases.parquet --model last_click,time_decay:half_life=3d \\
       --by utm_source,month --lookback 30d --credits credits.parquet
   apportion check --sessions sessions.parquet --orders orders.parquet
+  apportion channels --sessions sessions.parquet --orders orders.parquet
   apportion models time_decay
 
-Exit codes: 0 done, 1 more rejected rows than are allowed, 2 could not run."
+Exit codes: 0 done, 1 more rejected rows than are allowed or problems found, 2 could not run."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -73,11 +75,20 @@ enum Command {
   apportion run --sessions s.parquet --orders o.parquet \\
       --column sessions.user_external_id=user_id orders.user_external_id=user_id")]
     Run(RunArgs),
-    /// Read the inputs, say how they are understood, and run nothing
+    /// Read the inputs, say how they are understood and what is wrong with them, and run nothing
     #[command(after_help = "Examples:
   apportion check --sessions sessions.parquet --orders orders.parquet
-  apportion check --config shop/apportion.toml")]
+  apportion check --config shop/apportion.toml
+
+Exit codes: 0 no problems, 1 problems or too many rejected rows, 2 something cannot be read.")]
     Check(RunArgs),
+    /// Say which channel rule takes what, what none takes, and what is likely misspelt
+    #[command(after_help = "Examples:
+  apportion channels --sessions sessions.parquet
+  apportion channels --sessions sessions.parquet --orders orders.parquet --from 2025-01-01
+  apportion channels --config shop/apportion.toml --format csv -o coverage.csv
+  apportion channels --explain google/cpc/brand")]
+    Channels(ChannelsArgs),
     /// Write a commented apportion.toml
     #[command(after_help = "Examples:
   apportion init
@@ -110,12 +121,24 @@ struct RunArgs {
     quiet: bool,
 }
 
+/// What `channels` takes: the settings of a run (orders may be missing; of those about the report
+/// only its period, filters, format and place count), or one origin to explain.
+#[derive(Args)]
+struct ChannelsArgs {
+    #[command(flatten)]
+    run: RunArgs,
+    /// Say which rule would take a touch, and read nothing
+    #[arg(long, value_name = "SOURCE/MEDIUM/CAMPAIGN", help_heading = "Channels")]
+    explain: Option<String>,
+}
+
 /// Runs the command line.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args, &mut io::stdout().lock()),
+        Command::Channels(args) => channels::run(&args),
         Command::Init { path } => init::run(&path),
         Command::Models { name } => models::run(name.as_deref(), &mut io::stdout().lock()),
     };

@@ -5,6 +5,7 @@ use std::io::Write;
 use super::Status;
 use crate::error::{Error, Result};
 use crate::models::{DEFAULT, Entry, MODELS, entry};
+use crate::output::table::wrapped;
 
 pub(super) fn run(name: Option<&str>, out: &mut dyn Write) -> Result<Status> {
     let text = match name {
@@ -56,19 +57,4 @@ fn explained(entry: &Entry) -> String {
     });
     section("example", &format!("apportion run ... --model {}{example}", entry.name));
     text
-}
-
-/// Text in lines of at most `width` characters, broken at blanks.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
-        match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    lines
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::schema::Table;
@@ -20,10 +20,15 @@ pub struct Source {
 ///
 /// A folder stands for every `*.parquet` file below it; names that begin with `.` or `_` are left
 /// out, as every writer of such folders expects. A file may have any name.
+///
+/// `key=value` folders become columns from where the pattern begins to choose: below a folder, from
+/// the first wildcard of a glob on. Whoever names `year=2024/day=1/` or a file in it means those
+/// too, so an unbroken row of such folders just above counts; what lies above another folder is
+/// where the export happens to stand, and says nothing of its rows.
 pub fn find(table: Table, patterns: &[String]) -> Result<Vec<Source>> {
-    let mut paths = Vec::new();
+    let mut sources: Vec<Source> = Vec::new();
     for pattern in patterns {
-        let before = paths.len();
+        let mut paths = Vec::new();
         let path = Path::new(pattern);
         if path.exists() {
             collect(path, &mut Vec::new(), &mut paths)?;
@@ -40,15 +45,37 @@ pub fn find(table: Table, patterns: &[String]) -> Result<Vec<Source>> {
                 }
             }
         }
-        if paths.len() == before {
+        if paths.is_empty() {
             return Err(Error::NoFiles { table: table.name(), pattern: pattern.clone() });
         }
+        let fixed = fixed_components(path);
+        let source = |path: PathBuf| Source { hive: hive_columns(&path, fixed), path };
+        sources.extend(paths.into_iter().map(source));
     }
-    paths.sort();
+    sources.sort_by(|left, right| {
+        left.path.cmp(&right.path).then_with(|| right.hive.len().cmp(&left.hive.len()))
+    });
     // The same file may be given under several names.
     let mut seen = BTreeSet::new();
-    paths.retain(|path| seen.insert(fs::canonicalize(path).unwrap_or_else(|_| path.clone())));
-    Ok(paths.into_iter().map(|path| Source { hive: hive_columns(&path), path }).collect())
+    sources.retain(|source| {
+        seen.insert(fs::canonicalize(&source.path).unwrap_or_else(|_| source.path.clone()))
+    });
+    Ok(sources)
+}
+
+/// How many components of every path that a pattern stands for are the pattern's own: all folders
+/// of one that exists, those before the first wildcard of a glob.
+fn fixed_components(pattern: &Path) -> usize {
+    if pattern.is_dir() {
+        return pattern.components().count();
+    }
+    let folders = pattern.parent().into_iter().flat_map(Path::components);
+    if pattern.exists() {
+        return folders.count();
+    }
+    let is_wild =
+        |part: &Component<'_>| part.as_os_str().to_string_lossy().contains(['*', '?', '[']);
+    folders.take_while(|part| !is_wild(part)).count()
 }
 
 /// Whether writers of folders mean a file for themselves: `_SUCCESS`, `.part.crc`.
@@ -81,17 +108,27 @@ fn collect(path: &Path, above: &mut Vec<PathBuf>, paths: &mut Vec<PathBuf>) -> R
     Ok(())
 }
 
-fn hive_columns(path: &Path) -> BTreeMap<String, String> {
-    let folders = path.parent().into_iter().flat_map(Path::components);
-    folders
-        .filter_map(|part| part.as_os_str().to_str()?.split_once('='))
+/// The columns that a file's folders give; `fixed` components of its path were named, not found.
+fn hive_columns(path: &Path, fixed: usize) -> BTreeMap<String, String> {
+    let folders: Vec<&str> = path
+        .parent()
+        .into_iter()
+        .flat_map(Path::components)
+        .map(|part| part.as_os_str().to_str().unwrap_or_default())
+        .collect();
+    let (named, found) = folders.split_at(fixed.min(folders.len()));
+    let just_above = named.iter().rev().take_while(|part| part.contains('=')).count();
+    named[named.len() - just_above..]
+        .iter()
+        .chain(found)
+        .filter_map(|part| part.split_once('='))
         .filter(|(key, value)| !key.is_empty() && *value != "__HIVE_DEFAULT_PARTITION__")
         .map(|(key, value)| (key.to_owned(), percent_decoded(value)))
         .collect()
 }
 
 /// `%3A` as `:`; writers of hive folders escape what a file name cannot hold.
-fn percent_decoded(value: &str) -> String {
+pub(crate) fn percent_decoded(value: &str) -> String {
     let mut bytes = Vec::with_capacity(value.len());
     let mut rest = value.as_bytes();
     while let Some((&first, tail)) = rest.split_first() {
@@ -123,6 +160,33 @@ mod tests {
         assert_eq!(names, ["a.PARQUET", "b.parquet"]);
         assert_eq!(found[0].hive["day"], "2024-01-01");
         assert_eq!(found[0].hive["country"], "a/b");
+    }
+
+    #[test]
+    fn folders_above_what_is_named_are_no_columns() {
+        let folder = tempfile::tempdir().unwrap();
+        let day = folder.path().join("run=7/export/year=2024/day=1");
+        fs::create_dir_all(&day).unwrap();
+        fs::write(day.join("a.parquet"), "").unwrap();
+        let root = folder.path().join("run=7").to_str().unwrap().to_owned();
+        let keys = |pattern: String| -> Vec<String> {
+            let found = find(Table::Orders, &[pattern]).unwrap();
+            found[0].hive.keys().cloned().collect()
+        };
+        for pattern in [
+            format!("{root}/export"),
+            format!("{root}/export/year=2024"),
+            format!("{root}/export/year=2024/day=1/"),
+            format!("{root}/export/*/*/*.parquet"),
+            format!("{root}/export/year=2024/*/a.parquet"),
+            format!("{root}/export/year=2024/day=1/*.parquet"),
+            format!("{root}/export/year=2024/day=1/a.parquet"),
+        ] {
+            assert_eq!(keys(pattern.clone()), ["day", "year"], "{pattern}");
+        }
+        // Who names the folder `run=7` itself, or chooses among its kind, means it.
+        assert_eq!(keys(root.clone()), ["day", "run", "year"]);
+        assert_eq!(keys(root.replace("run=7", "run=*/export")), ["day", "run", "year"]);
     }
 
     #[test]

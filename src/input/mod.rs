@@ -8,6 +8,7 @@ mod decode;
 mod files;
 mod reader;
 
+pub(crate) use files::percent_decoded;
 pub use files::{Source, find};
 pub(crate) use reader::MAJOR;
-pub use reader::{FileRead, Loaded, Needs, Reading, describe, read};
+pub use reader::{FileRead, Loaded, Needs, Reading, describe, examine, read};

@@ -5,7 +5,9 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch, StringViewArray, new_null_array};
+use arrow::array::{
+    ArrayRef, AsArray, RecordBatch, StringViewArray, new_empty_array, new_null_array,
+};
 use arrow::compute::{can_cast_types, concat_batches, filter_record_batch, is_null, nullif};
 use arrow::datatypes::{DataType, Field, Metadata, Schema, SchemaRef, TimeUnit};
 use parquet::arrow::ProjectionMask;
@@ -20,7 +22,7 @@ use super::decode::{Amounts, Decoded, canonical_type, decode};
 use super::files::Source;
 use crate::error::{Error, Result};
 use crate::money::{Currency, Units};
-use crate::schema::{Found, Kind, Mapping, Origin, Table, resolve};
+use crate::schema::{Found, Kind, Mapping, Origin, Table, resolve, resolve_all};
 use crate::validate::{self, BadValue, Judge, Reject};
 
 /// Says of an amount column that its files hold major units, which were scaled by the currency that
@@ -84,6 +86,23 @@ pub struct Loaded {
     pub read: u64,
     /// The files.
     pub files: Vec<FileRead>,
+}
+
+impl Loaded {
+    /// A table that is not given: its required columns, and no rows.
+    pub fn none(table: Table) -> Self {
+        let required = table.columns().iter().filter(|column| column.required);
+        let fields: Vec<Field> = required
+            .map(|column| Field::new(column.name, canonical_type(column.kind), true))
+            .collect();
+        Self {
+            rows: RecordBatch::new_empty(Arc::new(Schema::new(fields))),
+            rejects: Vec::new(),
+            repaired: 0,
+            read: 0,
+            files: Vec::new(),
+        }
+    }
 }
 
 struct Opened {
@@ -167,6 +186,34 @@ impl Opened {
 }
 
 fn open(table: Table, source: &Source, mapping: &Mapping) -> Result<Opened> {
+    let metadata = open_file(table, source)?;
+    let path = &source.path;
+    let columns = resolve(table, path, metadata.schema(), &source.hive, mapping)?;
+    Ok(Opened { path: Arc::from(path.as_path()), metadata, columns })
+}
+
+/// Everything that makes a file unreadable as its footer tells, without reading its rows: it is
+/// none, lacks required columns, has columns of a wrong type.
+pub fn examine(reading: &Reading<'_>, source: &Source) -> Vec<Error> {
+    let (table, path) = (reading.table, &source.path);
+    let metadata = match open_file(table, source) {
+        Ok(metadata) => metadata,
+        Err(error) => return vec![error],
+    };
+    let (columns, mut wrong) =
+        resolve_all(table, path, metadata.schema(), &source.hive, reading.mapping);
+    let amounts = Amounts { currency: None, default: reading.currency, units: reading.units };
+    for column in columns.iter().filter(|column| column.kind != Kind::Any) {
+        let of_file = matches!(column.origin, Origin::File(_));
+        let none = new_empty_array(&column.data_type);
+        if of_file && decode(&none, column.kind, false, false, &amounts).is_none() {
+            wrong.push(wrong_type(table, path, column));
+        }
+    }
+    wrong
+}
+
+fn open_file(table: Table, source: &Source) -> Result<ArrowReaderMetadata> {
     let path = &source.path;
     let file = File::open(path).map_err(Error::io("read", path))?;
     let length = file.metadata().map_err(Error::io("read", path))?.len();
@@ -179,10 +226,18 @@ fn open(table: Table, source: &Source, mapping: &Mapping) -> Result<Opened> {
         })?;
     check_footer(&metadata, length)
         .map_err(|why| not_parquet(table, path, &format!("its footer is damaged: {why}"), None))?;
-    let metadata = with_wide_times(metadata)
-        .map_err(|source| not_parquet(table, path, "its schema is damaged", Some(source)))?;
-    let columns = resolve(table, path, metadata.schema(), &source.hive, mapping)?;
-    Ok(Opened { path: Arc::from(path.as_path()), metadata, columns })
+    with_wide_times(metadata)
+        .map_err(|source| not_parquet(table, path, "its schema is damaged", Some(source)))
+}
+
+fn wrong_type(table: Table, path: &Path, column: &Found) -> Error {
+    Error::WrongType {
+        table: table.name(),
+        path: path.to_path_buf(),
+        column: column.origin.to_string(),
+        found: column.data_type.to_string(),
+        expected: column.kind.expected(),
+    }
 }
 
 /// What a damaged footer can claim, and the reader would stumble over.
@@ -362,13 +417,7 @@ fn judge_batch(
         let Some(Decoded { array, bad: wrong }) =
             decode(&array, column.kind, lower, text_is_fine, &amounts)
         else {
-            return Err(Error::WrongType {
-                table: reading.table.name(),
-                path: file.path.to_path_buf(),
-                column: column.origin.to_string(),
-                found: format!("{}", column.data_type),
-                expected: column.kind.expected(),
-            });
+            return Err(wrong_type(reading.table, &file.path, column));
         };
         bad.extend(wrong.into_iter().map(|(row, rule, message)| BadValue {
             row,

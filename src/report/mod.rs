@@ -3,10 +3,12 @@
 //! `lines` joins credit with sessions and spend; `queries/attribution.sql` derives the ratios and
 //! the order; `measures` adds the columns of `--measures all`, `compare` those of another period;
 //! `orders` is the table of what is known of orders alone, `gaps` of spend and sessions that do not
-//! meet; `rows` writes credits and journeys as tables; `terminal` lays the report out for people.
-//! Not for file formats; that is `output`.
+//! meet; `coverage` says what channel rules took; `rows` writes credits and journeys as tables;
+//! `terminal` lays the report out for people. Not for file formats; that is `output`.
 
 mod compare;
+mod coverage;
+mod coverage_text;
 mod gaps;
 mod lines;
 mod measures;
@@ -23,6 +25,8 @@ use arrow::array::{
     ArrayRef, Decimal128Array, Float64Array, Int64Array, RecordBatch, StringViewArray, UInt64Array,
 };
 
+pub use coverage::{Coverage, dimensions as coverage_dimensions};
+pub use coverage_text::render_coverage;
 pub use gaps::{Gap, GapKind, gap_rows, gaps};
 pub use lines::{Line, Sums, lines, meet};
 pub use measures::{MeasureSet, is_own_column};

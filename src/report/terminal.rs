@@ -12,10 +12,13 @@ use crate::report::compare::relative_change;
 use crate::report::{Line, Report};
 
 /// Columns of characters that a table keeps to where it can.
-const WIDTH: usize = 80;
+pub(super) const WIDTH: usize = 80;
 
 /// Rows of a table before the rest is summed up in one.
-const ROWS: usize = 40;
+pub(super) const ROWS: usize = 40;
+
+/// Characters of a label beside figures.
+const ROOM: usize = 28;
 
 /// The report as text. Every table adds up: what is not shown is summed up in a row of its own.
 pub fn render(report: &Report) -> String {
@@ -110,7 +113,7 @@ fn labels(line: &Line, columns: usize) -> Vec<String> {
     } else if line.unattributed && line.values.iter().all(|value| value == UNATTRIBUTED) {
         label(UNATTRIBUTED, columns)
     } else {
-        line.values.iter().map(|value| shortened(&printable(value))).collect()
+        line.values.iter().map(|value| shortened(&printable(value), ROOM)).collect()
     }
 }
 
@@ -262,11 +265,10 @@ fn summed(report: &Report, names: Vec<String>, lines: &[usize], model: usize) ->
     row
 }
 
-/// A label that leaves room for the figures.
-fn shortened(label: &str) -> String {
-    const ROOM: usize = 28;
-    if label.chars().count() <= ROOM {
+/// A label of no more than so many characters, which leaves room for the figures.
+pub(super) fn shortened(label: &str, room: usize) -> String {
+    if label.chars().count() <= room {
         return label.to_owned();
     }
-    label.chars().take(ROOM - 1).chain(['\u{2026}']).collect()
+    label.chars().take(room - 1).chain(['\u{2026}']).collect()
 }

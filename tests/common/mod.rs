@@ -106,15 +106,17 @@ fn typed(kind: Kind, cells: &[Option<&str>]) -> ArrayRef {
             Some(times) => Arc::new(TimestampMicrosecondArray::from(times).with_timezone("UTC")),
             None => text(),
         },
-        Kind::Day => {
+        Kind::Day if cells.iter().flatten().all(|cell| parse_day(cell).is_some()) => {
             let epoch = chrono::NaiveDate::default().num_days_from_ce();
             let days =
                 cells.iter().map(|cell| Some(parse_day((*cell)?)?.num_days_from_ce() - epoch));
             Arc::new(days.collect::<Date32Array>())
         }
-        Kind::Flag => Arc::new(
-            cells.iter().map(|cell| cell.map(|cell| cell == "true")).collect::<BooleanArray>(),
-        ),
+        Kind::Flag if cells.iter().flatten().all(|cell| ["true", "false"].contains(cell)) => {
+            Arc::new(
+                cells.iter().map(|cell| cell.map(|cell| cell == "true")).collect::<BooleanArray>(),
+            )
+        }
         Kind::Money => match parsed(&|cell| decimal(cell, 4)) {
             Some(scaled) => {
                 let decimals: Decimal128Array =
@@ -131,7 +133,7 @@ fn typed(kind: Kind, cells: &[Option<&str>]) -> ArrayRef {
                 Arc::new(cells.iter().map(|cell| (*cell)?.parse().ok()).collect::<Float64Array>())
             }
         },
-        Kind::Id | Kind::Text | Kind::Texts | Kind::Any => text(),
+        Kind::Day | Kind::Flag | Kind::Id | Kind::Text | Kind::Texts | Kind::Any => text(),
     }
 }
 
