@@ -99,7 +99,10 @@ fn every_column_of_every_table_is_explained_under_a_heading_that_names_the_table
     for table in Table::ALL {
         let known = spans(&sections_on(table.name()));
         let missing = missing(table.columns().iter().map(|column| column.name), &known);
-        assert!(missing.is_empty(), "docs/ says nothing of these columns of `{table}`: {missing:?}");
+        assert!(
+            missing.is_empty(),
+            "docs/ says nothing of these columns of `{table}`: {missing:?}"
+        );
     }
 }
 
@@ -157,12 +160,13 @@ fn every_column_of_every_output_is_explained() {
         .into_iter()
         .map(str::to_owned)
         .collect::<Vec<_>>();
-    arguments.extend(["postviews", "spend"].iter().flat_map(|table| {
-        [format!("--{table}"), format!("datasets/shop/{table}.parquet")]
-    }));
     arguments.extend(
-        outputs.iter().flat_map(|output| [format!("--{output}"), format!("{output}.csv")]),
+        ["postviews", "spend"]
+            .iter()
+            .flat_map(|table| [format!("--{table}"), format!("datasets/shop/{table}.parquet")]),
     );
+    arguments
+        .extend(outputs.iter().flat_map(|output| [format!("--{output}"), format!("{output}.csv")]));
     arguments.extend(["--summary", "summary.json", "-o", "report.csv"].map(str::to_owned));
     let (_, complaints) = said(&playground.run(&arguments));
     assert_eq!(complaints, "");
@@ -299,7 +303,8 @@ fn anchors(text: &str) -> BTreeSet<String> {
     let headings = lines(text).filter(|(line, fenced)| line.starts_with('#') && !fenced);
     let anchor = |heading: &str| -> String {
         let title = heading.trim_start_matches('#').trim().to_lowercase();
-        let kept = title.chars().filter(|letter| letter.is_alphanumeric() || " -_".contains(*letter));
+        let kept =
+            title.chars().filter(|letter| letter.is_alphanumeric() || " -_".contains(*letter));
         kept.map(|letter| if letter == ' ' { '-' } else { letter }).collect()
     };
     headings.map(|(heading, _)| anchor(heading)).collect()
@@ -327,11 +332,8 @@ fn every_link_leads_somewhere() {
     for (page, text) in &read {
         for (line, link) in links(text) {
             let (target, anchor) = link.split_once('#').unwrap_or((link, ""));
-            let path = if target.is_empty() {
-                page.clone()
-            } else {
-                page.parent().unwrap().join(target)
-            };
+            let path =
+                if target.is_empty() { page.clone() } else { page.parent().unwrap().join(target) };
             let found = path.exists()
                 && (anchor.is_empty()
                     || anchors(&fs::read_to_string(&path).unwrap()).contains(anchor));
