@@ -18,6 +18,7 @@ use apportion::output::FORMATS;
 use apportion::schema::Table;
 use apportion::validate::Rule;
 use common::{Playground, said};
+use rayon::prelude::*;
 
 /// The pages of the manual, in the order of their names.
 fn pages() -> Vec<(PathBuf, String)> {
@@ -210,7 +211,9 @@ fn collect_keys(value: &serde_json::Value, keys: &mut BTreeSet<String>) {
             }
         }
         serde_json::Value::Array(values) => {
-            values.iter().for_each(|value| collect_keys(value, keys));
+            for value in values {
+                collect_keys(value, keys);
+            }
         }
         _ => {}
     }
@@ -254,32 +257,36 @@ fn expected_code(command: &str) -> i32 {
     said.map_or(0, Result::unwrap)
 }
 
-#[test]
-fn every_command_of_the_manual_runs_and_ends_as_it_says() {
-    let folder = Path::new(env!("CARGO_BIN_EXE_apportion")).parent().unwrap();
-    let mut ran = 0;
+/// Runs the commands of a page one after the other in one folder. Returns how many there are, and
+/// what those said that did not end as the page says.
+fn run_commands(page: &Path, text: &str) -> (usize, Vec<String>) {
+    let binary = Path::new(env!("CARGO_BIN_EXE_apportion")).parent().unwrap();
+    let playground = shop();
+    let commands = commands(text);
     let mut wrong = Vec::new();
-    for (page, text) in pages() {
-        // The commands of a page follow each other in one folder.
-        let playground = shop();
-        for (line, command) in commands(&text) {
-            let script = format!("export PATH='{}':\"$PATH\"\n{command}\n", folder.display());
-            let output = Command::new("sh")
-                .args(["-c", &script])
-                .current_dir(playground.path(""))
-                .output()
-                .unwrap();
-            ran += 1;
-            if output.status.code() != Some(expected_code(&command)) {
-                let (_, complaints) = said(&output);
-                let page = page.display();
-                let status = output.status;
-                wrong.push(format!("{page}:{line}: {command}\n{status}\n{complaints}"));
-            }
+    for (line, command) in &commands {
+        let script = format!("export PATH='{}':\"$PATH\"\n{command}\n", binary.display());
+        let output = Command::new("sh")
+            .args(["-c", &script])
+            .current_dir(playground.path(""))
+            .output()
+            .unwrap();
+        if output.status.code() != Some(expected_code(command)) {
+            let (_, complaints) = said(&output);
+            let (page, status) = (page.display(), output.status);
+            wrong.push(format!("{page}:{line}: {command}\n{status}\n{complaints}"));
         }
     }
+    (commands.len(), wrong)
+}
+
+#[test]
+fn every_command_of_the_manual_runs_and_ends_as_it_says() {
+    let ran: Vec<(usize, Vec<String>)> =
+        pages().par_iter().map(|(page, text)| run_commands(page, text)).collect();
+    let wrong: Vec<&str> = ran.iter().flat_map(|(_, wrong)| wrong).map(String::as_str).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(ran > 0, "no commands are found in docs/");
+    assert!(ran.iter().any(|(commands, _)| *commands > 0), "no commands are found in docs/");
 }
 
 #[test]
