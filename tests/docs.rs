@@ -219,6 +219,28 @@ fn collect_keys(value: &serde_json::Value, keys: &mut BTreeSet<String>) {
     }
 }
 
+#[test]
+fn the_order_that_every_model_divides_is_the_golden_case_of_that_name() {
+    let page = fs::read_to_string("docs/models.md").unwrap();
+    let mut golden =
+        csv::Reader::from_path("tests/golden/models_four_touches/credits.csv").unwrap();
+    let header = golden.headers().unwrap().clone();
+    let column = |name: &str| header.iter().position(|own| own == name).unwrap();
+    let (model, amount) = (column("model"), column("amount"));
+    let rows: Vec<csv::StringRecord> = golden.records().map(Result::unwrap).collect();
+    for of_model in rows.chunk_by(|left, right| left[model] == right[model]) {
+        let amounts: Vec<&str> = of_model.iter().map(|row| &row[amount]).collect();
+        let (start, end) =
+            (format!("| `{}`", &of_model[0][model]), format!("| {} |", amounts.join(" | ")));
+        let shown = page.lines().any(|line| line.starts_with(&start) && line.ends_with(&end));
+        assert!(shown, "docs/models.md has no row `{start} ... {end}`");
+    }
+    for entry in MODELS.iter().filter(|entry| entry.name != "custom") {
+        let worked = rows.iter().any(|row| row[model] == *entry.name);
+        assert!(worked, "the golden case and docs/models.md show nothing of `{}`", entry.name);
+    }
+}
+
 /// A fresh folder with the sample data where the repository has it.
 fn shop() -> Playground {
     let playground = Playground::new();
