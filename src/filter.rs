@@ -7,7 +7,9 @@
 use std::collections::BTreeSet;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::datatypes::{DataType, Float64Type, Int64Type, TimestampMicrosecondType};
+use arrow::datatypes::{
+    DataType, Decimal128Type, Float64Type, Int64Type, TimestampMicrosecondType, UInt64Type,
+};
 
 use crate::calendar::format_micros;
 use crate::error::{Error, Result};
@@ -45,12 +47,13 @@ impl Filter {
 
     /// Which rows the condition holds for; it does not where it is null.
     ///
-    /// `currency` is that of rows that name none.
+    /// `minor` is for tables whose whole numbers are amounts in minor units: the currency of rows
+    /// that name none.
     ///
     /// # Errors
     ///
     /// A condition that names an unknown column, or cannot be understood.
-    pub fn holds(&self, rows: &RecordBatch, currency: Currency) -> Result<Vec<bool>> {
+    pub fn holds(&self, rows: &RecordBatch, minor: Option<Currency>) -> Result<Vec<bool>> {
         let words = self.words();
         let schema = rows.schema();
         let named = || {
@@ -62,7 +65,7 @@ impl Filter {
         };
         let mut frame: Frame<'_> = named()
             .map(|(field, column)| {
-                (field.name().as_str(), values(rows, field.name(), column, currency))
+                (field.name().as_str(), values(rows, field.name(), column, minor))
             })
             .collect();
         // A condition that names no column is as long as the table all the same.
@@ -93,19 +96,29 @@ impl Filter {
 /// The name of the column that numbers rows; no table has it.
 const ROW: &str = "apportion_row_number";
 
-fn values(rows: &RecordBatch, name: &str, column: &ArrayRef, default: Currency) -> Values {
+fn values(rows: &RecordBatch, name: &str, column: &ArrayRef, minor: Option<Currency>) -> Values {
     match column.data_type() {
         DataType::Boolean => Values::SomeFlags(column.as_boolean().iter().collect()),
         DataType::Float64 => {
             Values::SomeFloats(column.as_primitive::<Float64Type>().iter().collect())
         }
-        // The only whole numbers of a canonical table are amounts.
+        DataType::UInt64 => {
+            let counts = column.as_primitive::<UInt64Type>().iter();
+            Values::SomeIntegers(counts.map(|count| i64::try_from(count?).ok()).collect())
+        }
+        DataType::Decimal128(_, scale) => {
+            let decimals = column.as_primitive::<Decimal128Type>().iter();
+            let unit = 10_f64.powi(i32::from(*scale));
+            Values::SomeFloats(decimals.map(|decimal| Some(decimal? as f64 / unit)).collect())
+        }
         DataType::Int64 => {
+            let numbers = column.as_primitive::<Int64Type>().iter();
+            let Some(default) = minor else { return Values::SomeIntegers(numbers.collect()) };
             let codes =
                 rows.column_by_name("currency").and_then(|codes| codes.as_string_view_opt());
-            let minor = column.as_primitive::<Int64Type>().iter().enumerate();
             Values::SomeFloats(
-                minor
+                numbers
+                    .enumerate()
                     .map(|(row, minor)| {
                         let code =
                             codes.filter(|codes| codes.is_valid(row)).map(|codes| codes.value(row));
@@ -130,7 +143,10 @@ fn values(rows: &RecordBatch, name: &str, column: &ArrayRef, default: Currency) 
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{BooleanArray, Int64Array, StringViewArray, TimestampMicrosecondArray};
+    use arrow::array::{
+        BooleanArray, Decimal128Array, Int64Array, StringViewArray, TimestampMicrosecondArray,
+        UInt64Array,
+    };
 
     use super::*;
 
@@ -151,7 +167,7 @@ mod tests {
     }
 
     fn holds(condition: &str) -> Result<Vec<bool>> {
-        Filter::new("--where-touches", condition).holds(&rows(), "EUR".parse().unwrap())
+        Filter::new("--where-touches", condition).holds(&rows(), "EUR".parse().ok())
     }
 
     #[test]
@@ -164,6 +180,22 @@ mod tests {
         assert_eq!(holds("created_at >= '1970-01-02'").unwrap(), [false, true, false]);
         assert_eq!(holds("utm_medium like 'c%' and app_new").unwrap(), [true, false, false]);
         assert_eq!(holds("1 = 1").unwrap(), [true; 3]);
+    }
+
+    #[test]
+    fn counts_decimals_and_whole_numbers_that_are_no_amounts_are_numbers() {
+        let values = Decimal128Array::from(vec![Some(9_950), Some(10_050), None]);
+        let columns: [(&str, ArrayRef); 3] = [
+            ("orders_count", Arc::new(UInt64Array::from(vec![1, 10, 2]))),
+            ("lifetime_value", Arc::new(values.with_precision_and_scale(38, 2).unwrap())),
+            ("seconds", Arc::new(Int64Array::from(vec![Some(60), Some(3_600), None]))),
+        ];
+        let persons = RecordBatch::try_from_iter(columns).unwrap();
+        let holds =
+            |text: &str| Filter::new("--where-persons", text).holds(&persons, None).unwrap();
+        assert_eq!(holds("orders_count > 1"), [false, true, true]);
+        assert_eq!(holds("lifetime_value >= 100"), [false, true, false]);
+        assert_eq!(holds("seconds = 60"), [true, false, false]);
     }
 
     #[test]

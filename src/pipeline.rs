@@ -496,7 +496,7 @@ fn merge(
     let merged = MergedTables { touches, touch_persons, sessions: count, orders };
     match &config.where_touches {
         Some(filter) => {
-            let holds = filter.holds(&merged.touches, config.currency)?;
+            let holds = filter.holds(&merged.touches, Some(config.currency))?;
             keep_touches(merged, &holds)
         }
         None => Ok(merged),
@@ -593,13 +593,14 @@ fn want(
     ordered: &mut Ordered,
 ) -> Result<()> {
     if let Some(filter) = &config.where_orders {
-        let holds = filter.holds(&merged.orders.rows, config.currency)?;
+        let holds = filter.holds(&merged.orders.rows, Some(config.currency))?;
         let of_row = |row: &u32| holds[*row as usize];
         ordered.orders.wanted = ordered.orders.row.iter().map(of_row).collect();
     }
     let Some(filter) = &config.where_persons else { return Ok(()) };
     let persons = all_persons(tables, people, ordered)?;
-    let holds = filter.holds(&persons, config.currency)?;
+    // The values of persons are decimals in major units; their whole numbers count something.
+    let holds = filter.holds(&persons, None)?;
     let mut wanted = vec![false; people.identity.person.len()];
     let names = Labels::texts(&persons, "person");
     for (name, holds) in names.iter().zip(holds) {

@@ -3,5 +3,5 @@
 
 #[test]
 fn the_command_line_says_what_the_manual_says() {
-    trycmd::TestCases::new().case("tests/cmd/*.md").run();
+    trycmd::TestCases::new().case("tests/cmd/*.md").case("docs/*.md").run();
 }

@@ -295,6 +295,12 @@ fn numbers(array: &ArrayRef, text_is_fine: bool) -> Option<Decoded> {
 }
 
 fn moneys(array: &ArrayRef, text_is_fine: bool, amounts: &Amounts<'_>) -> Option<Decoded> {
+    // Blank text is missing, not bad.
+    let array = &if kind_of_text(array.data_type()) {
+        text(array, false)?.array
+    } else {
+        Arc::clone(array)
+    };
     let rows = array.len();
     let mut bad = Vec::new();
     let mut column = |minor: &dyn Fn(usize, u32) -> Option<i64>| {
@@ -435,6 +441,16 @@ mod tests {
         .unwrap();
         assert_eq!(array.as_primitive::<TimestampMicrosecondType>().value(0), SECOND);
         assert_eq!(bad, [(1, Rule::BadTime, "`soon` is not a time".to_owned())]);
+    }
+
+    #[test]
+    fn an_amount_that_a_setting_leaves_blank_is_missing() {
+        let blank: ArrayRef = Arc::new(StringArray::from(vec!["", "12.34", "n/a"]));
+        let amounts = Amounts { currency: None, default: Currency::NONE, units: None };
+        let Decoded { array, bad } = decode(&blank, Kind::Money, false, true, &amounts).unwrap();
+        let minor: Vec<_> = array.as_primitive::<Int64Type>().iter().collect();
+        assert_eq!(minor, [None, Some(1234), None]);
+        assert_eq!(bad.iter().map(|(row, ..)| *row).collect::<Vec<_>>(), [2]);
     }
 
     #[test]

@@ -1,0 +1,375 @@
+//! The manual says what is there: every name of the registries occurs in `docs/`, its commands run,
+//! its workspace files are understood, and its links lead somewhere.
+//!
+//! What the commands in `console` blocks print is held by `transcripts`.
+#![cfg(unix)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use apportion::config::{Config, Settings, TEMPLATE};
+use apportion::models::MODELS;
+use apportion::output::FORMATS;
+use apportion::schema::Table;
+use apportion::validate::Rule;
+use common::{Playground, said};
+use rayon::prelude::*;
+
+/// The pages of the manual, in the order of their names.
+fn pages() -> Vec<(PathBuf, String)> {
+    let entries = fs::read_dir("docs").unwrap().map(|entry| entry.unwrap().path());
+    let mut paths: Vec<PathBuf> =
+        entries.filter(|path| path.extension().is_some_and(|ending| ending == "md")).collect();
+    paths.sort();
+    paths.into_iter().map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect()
+}
+
+/// Each line, and whether it stands in a fenced block (or is a fence itself).
+fn lines(text: &str) -> impl Iterator<Item = (&str, bool)> {
+    let mut inside = false;
+    text.lines().map(move |line| {
+        let fence = line.trim_start().starts_with("```");
+        inside ^= fence;
+        (line, inside || fence)
+    })
+}
+
+/// What stands in backticks in running text.
+fn spans(text: &str) -> BTreeSet<String> {
+    let running: String =
+        lines(text).filter(|(_, fenced)| !fenced).flat_map(|(line, _)| [line, "\n"]).collect();
+    running.split('`').skip(1).step_by(2).map(|span| span.trim().to_owned()).collect()
+}
+
+/// What stands in backticks anywhere in the manual.
+fn all_spans() -> BTreeSet<String> {
+    pages().iter().flat_map(|(_, text)| spans(text)).collect()
+}
+
+/// The text under every heading that has `name` in backticks, whatever the page.
+fn sections_on(name: &str) -> String {
+    let mut found = String::new();
+    let named = format!("`{name}`");
+    for (_, text) in pages() {
+        // The level of the heading that is being copied; none while nothing is.
+        let mut copied: Option<usize> = None;
+        for (line, fenced) in lines(&text) {
+            let level = line.bytes().take_while(|byte| *byte == b'#').count();
+            if level > 0 && !fenced && copied.is_none_or(|copied| level <= copied) {
+                copied = line.contains(&named).then_some(level);
+            }
+            if copied.is_some() {
+                found.push_str(line);
+                found.push('\n');
+            }
+        }
+    }
+    found
+}
+
+/// The blocks of a language, each with the line on which it begins.
+fn blocks(text: &str, language: &str) -> Vec<(usize, String)> {
+    let mut found: Vec<(usize, String)> = Vec::new();
+    let mut wanted = false;
+    for (at, (line, fenced)) in lines(text).enumerate() {
+        if let Some(of) = line.trim_start().strip_prefix("```") {
+            wanted = fenced && of.trim() == language && !wanted;
+            if wanted {
+                found.push((at + 2, String::new()));
+            }
+        } else if let Some((_, block)) = found.last_mut().filter(|_| wanted) {
+            block.push_str(line);
+            block.push('\n');
+        }
+    }
+    found
+}
+
+/// The names that are not among the spans.
+fn missing<'a>(names: impl IntoIterator<Item = &'a str>, spans: &BTreeSet<String>) -> Vec<&'a str> {
+    names.into_iter().filter(|name| !spans.contains(*name)).collect()
+}
+
+#[test]
+fn every_column_of_every_table_is_explained_under_a_heading_that_names_the_table() {
+    for table in Table::ALL {
+        let known = spans(&sections_on(table.name()));
+        let missing = missing(table.columns().iter().map(|column| column.name), &known);
+        assert!(
+            missing.is_empty(),
+            "docs/ says nothing of these columns of `{table}`: {missing:?}"
+        );
+    }
+}
+
+#[test]
+fn every_rule_model_parameter_and_format_is_explained() {
+    let mut names: Vec<&str> = Rule::ALL.iter().map(|rule| rule.name()).collect();
+    names.extend(FORMATS.iter().map(|format| format.name));
+    names.extend(MODELS.iter().map(|entry| entry.name));
+    let missing_names = missing(names, &all_spans());
+    assert!(missing_names.is_empty(), "docs/ says nothing of {missing_names:?}");
+    for entry in MODELS {
+        let known = spans(&sections_on(entry.name));
+        let missing = missing(entry.parameters.iter().map(|parameter| parameter.name), &known);
+        assert!(missing.is_empty(), "docs/ says nothing of {missing:?} of `{}`", entry.name);
+    }
+}
+
+#[test]
+fn every_flag_is_explained() {
+    let playground = Playground::new();
+    let known: BTreeSet<String> = all_spans()
+        .iter()
+        .filter_map(|span| span.split([' ', '=', '[']).next().map(str::to_owned))
+        .collect();
+    for command in ["run", "check", "init", "models"] {
+        let (help, _) = said(&playground.run([command, "--help"]));
+        let flags: BTreeSet<&str> = help
+            .lines()
+            .map(str::trim_start)
+            .filter(|line| line.starts_with('-'))
+            .filter_map(|line| line.split([' ', '[', '=']).find(|word| word.starts_with("--")))
+            .collect();
+        assert!(flags.contains("--help"), "no flags are found in `apportion {command} --help`");
+        let missing = missing(flags, &known);
+        assert!(missing.is_empty(), "docs/ says nothing of {missing:?} of `apportion {command}`");
+    }
+}
+
+#[test]
+fn every_key_of_the_workspace_file_is_explained() {
+    let uncommented: String = TEMPLATE
+        .lines()
+        .flat_map(|line| [line.strip_prefix("#: ").unwrap_or(line), "\n"])
+        .collect();
+    let keys: toml::Table = toml::from_str(&uncommented).unwrap();
+    let missing = missing(keys.keys().map(String::as_str), &all_spans());
+    assert!(missing.is_empty(), "docs/ says nothing of these keys of apportion.toml: {missing:?}");
+}
+
+#[test]
+fn every_column_of_every_output_is_explained() {
+    let playground = shop();
+    let outputs = ["credits", "journeys", "persons", "identity", "rejects"];
+    let mut arguments = vec!["run", "--config", "datasets/shop/apportion.toml", "--quiet"]
+        .into_iter()
+        .map(str::to_owned)
+        .collect::<Vec<_>>();
+    arguments.extend(
+        ["postviews", "spend"]
+            .iter()
+            .flat_map(|table| [format!("--{table}"), format!("datasets/shop/{table}.parquet")]),
+    );
+    arguments
+        .extend(outputs.iter().flat_map(|output| [format!("--{output}"), format!("{output}.csv")]));
+    arguments.extend(["--summary", "summary.json", "-o", "report.csv"].map(str::to_owned));
+    let (_, complaints) = said(&playground.run(&arguments));
+    assert_eq!(complaints, "");
+    let header = |output: &str| -> Vec<String> {
+        let mut reader = csv::Reader::from_path(playground.path(&format!("{output}.csv"))).unwrap();
+        reader.headers().unwrap().iter().map(str::to_owned).collect()
+    };
+    for output in outputs {
+        let known = spans(&sections_on(&format!("--{output}")));
+        // What the export itself brings passes through under its own name.
+        let own = |name: &&str| {
+            !name.starts_with("app_") && (output != "persons" || !is_of_profile(name))
+        };
+        let header = header(output);
+        let missing = missing(header.iter().map(String::as_str).filter(own), &known);
+        assert!(missing.is_empty(), "docs/ says nothing of {missing:?} of `--{output}`");
+    }
+    let header = header("report");
+    let missing_columns = missing(header.iter().map(String::as_str), &all_spans());
+    assert!(missing_columns.is_empty(), "docs/ says nothing of {missing_columns:?} of the report");
+    let summary = fs::read_to_string(playground.path("summary.json")).unwrap();
+    let mut keys = BTreeSet::new();
+    collect_keys(&serde_json::from_str(&summary).unwrap(), &mut keys);
+    let known = spans(&sections_on("--summary"));
+    let missing = missing(keys.iter().map(String::as_str), &known);
+    assert!(missing.is_empty(), "docs/ says nothing of {missing:?} of `--summary`");
+}
+
+/// Whether a column of persons comes from profiles: those are explained with the table of users.
+fn is_of_profile(name: &str) -> bool {
+    let merged = ["created_at", "is_authenticated", "signed_up_at"];
+    Table::Users.column(name).is_some() && !merged.contains(&name)
+}
+
+fn collect_keys(value: &serde_json::Value, keys: &mut BTreeSet<String>) {
+    match value {
+        serde_json::Value::Object(fields) => {
+            for (key, value) in fields {
+                keys.insert(key.clone());
+                collect_keys(value, keys);
+            }
+        }
+        serde_json::Value::Array(values) => {
+            for value in values {
+                collect_keys(value, keys);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn the_order_that_every_model_divides_is_the_golden_case_of_that_name() {
+    let page = fs::read_to_string("docs/models.md").unwrap();
+    let mut golden =
+        csv::Reader::from_path("tests/golden/models_four_touches/credits.csv").unwrap();
+    let header = golden.headers().unwrap().clone();
+    let column = |name: &str| header.iter().position(|own| own == name).unwrap();
+    let (model, amount) = (column("model"), column("amount"));
+    let rows: Vec<csv::StringRecord> = golden.records().map(Result::unwrap).collect();
+    for of_model in rows.chunk_by(|left, right| left[model] == right[model]) {
+        let amounts: Vec<&str> = of_model.iter().map(|row| &row[amount]).collect();
+        let (start, end) =
+            (format!("| `{}`", &of_model[0][model]), format!("| {} |", amounts.join(" | ")));
+        let shown = page.lines().any(|line| line.starts_with(&start) && line.ends_with(&end));
+        assert!(shown, "docs/models.md has no row `{start} ... {end}`");
+    }
+    for entry in MODELS.iter().filter(|entry| entry.name != "custom") {
+        let worked = rows.iter().any(|row| row[model] == *entry.name);
+        assert!(worked, "the golden case and docs/models.md show nothing of `{}`", entry.name);
+    }
+}
+
+/// A fresh folder with the sample data where the repository has it.
+fn shop() -> Playground {
+    let playground = Playground::new();
+    let to = playground.path("datasets/shop");
+    fs::create_dir_all(&to).unwrap();
+    for entry in fs::read_dir("datasets/shop").unwrap() {
+        let from = entry.unwrap().path();
+        fs::copy(&from, to.join(from.file_name().unwrap())).unwrap();
+    }
+    playground
+}
+
+/// The commands of a page's `sh` blocks that begin with `apportion`, with the line of each.
+fn commands(text: &str) -> Vec<(usize, String)> {
+    let mut found = Vec::new();
+    for (first, block) in blocks(text, "sh") {
+        let mut lines = (first..).zip(block.lines());
+        while let Some((at, line)) = lines.next() {
+            let mut command = line.to_owned();
+            while command.ends_with('\\') {
+                let Some((_, more)) = lines.next() else { break };
+                command.push('\n');
+                command.push_str(more);
+            }
+            if command.starts_with("apportion ") {
+                found.push((at, command));
+            }
+        }
+    }
+    found
+}
+
+/// The exit code that a command ends with: `# exits 1` at its end says another than 0.
+fn expected_code(command: &str) -> i32 {
+    let said = command.rsplit_once("# exits ").map(|(_, code)| code.trim().parse());
+    said.map_or(0, Result::unwrap)
+}
+
+/// Runs the commands of a page one after the other in one folder. Returns how many there are, and
+/// what those said that did not end as the page says.
+fn run_commands(page: &Path, text: &str) -> (usize, Vec<String>) {
+    let binary = Path::new(env!("CARGO_BIN_EXE_apportion")).parent().unwrap();
+    let playground = shop();
+    let commands = commands(text);
+    let mut wrong = Vec::new();
+    for (line, command) in &commands {
+        let script = format!("export PATH='{}':\"$PATH\"\n{command}\n", binary.display());
+        let output = Command::new("sh")
+            .args(["-c", &script])
+            .current_dir(playground.path(""))
+            .output()
+            .unwrap();
+        if output.status.code() != Some(expected_code(command)) {
+            let (_, complaints) = said(&output);
+            let (page, status) = (page.display(), output.status);
+            wrong.push(format!("{page}:{line}: {command}\n{status}\n{complaints}"));
+        }
+    }
+    (commands.len(), wrong)
+}
+
+#[test]
+fn every_command_of_the_manual_runs_and_ends_as_it_says() {
+    let ran: Vec<(usize, Vec<String>)> =
+        pages().par_iter().map(|(page, text)| run_commands(page, text)).collect();
+    let wrong: Vec<&str> = ran.iter().flat_map(|(_, wrong)| wrong).map(String::as_str).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(ran.iter().any(|(commands, _)| *commands > 0), "no commands are found in docs/");
+}
+
+#[test]
+fn every_workspace_file_of_the_manual_is_understood() {
+    for (page, text) in pages() {
+        for (line, block) in blocks(&text, "toml") {
+            let place = format!("{}:{line}", page.display());
+            let settings: Result<Settings, _> = toml::from_str(&block);
+            let config = settings.map(|settings| Config::new(settings, 0).err());
+            match config {
+                Ok(None) => {}
+                Ok(Some(error)) => assert_eq!(error.to_string(), "", "{place}"),
+                Err(error) => assert_eq!(error.to_string(), "", "{place}"),
+            }
+        }
+    }
+}
+
+/// How a heading is named in links: small letters, blanks as hyphens, no punctuation.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let headings = lines(text).filter(|(line, fenced)| line.starts_with('#') && !fenced);
+    let anchor = |heading: &str| -> String {
+        let title = heading.trim_start_matches('#').trim().to_lowercase();
+        let kept =
+            title.chars().filter(|letter| letter.is_alphanumeric() || " -_".contains(*letter));
+        kept.map(|letter| if letter == ' ' { '-' } else { letter }).collect()
+    };
+    headings.map(|(heading, _)| anchor(heading)).collect()
+}
+
+/// The targets of a page's links, with the line of each.
+fn links(text: &str) -> Vec<(usize, &str)> {
+    let numbered = (1..).zip(lines(text)).filter(|(_, (_, fenced))| !fenced);
+    numbered
+        .flat_map(|(at, (line, _))| {
+            let ends = line.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+            ends.map(move |target| (at, target))
+        })
+        .filter(|(_, target)| !target.contains("://"))
+        .collect()
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let mut read = pages();
+    for name in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "datasets/README.md"] {
+        read.push((PathBuf::from(name), fs::read_to_string(name).unwrap()));
+    }
+    let mut dead = Vec::new();
+    for (page, text) in &read {
+        for (line, link) in links(text) {
+            let (target, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let path =
+                if target.is_empty() { page.clone() } else { page.parent().unwrap().join(target) };
+            let found = path.exists()
+                && (anchor.is_empty()
+                    || anchors(&fs::read_to_string(&path).unwrap()).contains(anchor));
+            if !found {
+                dead.push(format!("{}:{line}: {link}", page.display()));
+            }
+        }
+    }
+    assert!(dead.is_empty(), "links that lead nowhere:\n{}", dead.join("\n"));
+}
