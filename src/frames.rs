@@ -12,6 +12,8 @@ use crate::error::{Error, Result};
 pub(crate) enum Values {
     /// Whole numbers.
     Integers(Vec<i64>),
+    /// Whole numbers, some missing.
+    SomeIntegers(Vec<Option<i64>>),
     /// Numbers.
     Floats(Vec<f64>),
     /// Numbers, some missing.
@@ -72,6 +74,7 @@ fn column(name: &str, values: Values) -> Column {
     let name = name.into();
     Column::from(match values {
         Values::Integers(values) => Series::new(name, values),
+        Values::SomeIntegers(values) => Series::new(name, values),
         Values::Floats(values) => Series::new(name, values),
         Values::SomeFloats(values) => Series::new(name, values),
         Values::SomeTexts(values) => Series::new(name, values),
