@@ -22,7 +22,7 @@ use crate::money::Currency;
 use crate::output::thousands;
 use crate::pipeline::{DEFAULT_AMOUNT, People, Tables};
 use crate::schema::{Kind, Origin, Table};
-use crate::touchpoints::with_origin;
+use crate::touchpoints::{DEVICE_COLUMNS, with_origin};
 
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,7 +59,7 @@ pub fn findings(config: &Config, tables: &Tables, people: &People) -> Result<Vec
     aliases(&mut found, &people.identity);
     references(&mut found, tables)?;
     amounts(&mut found, config, tables);
-    times(&mut found, tables);
+    times(&mut found, config, tables);
     let mut findings = found.findings;
     findings.sort_by_key(|finding| (finding.weight, finding.table));
     Ok(findings)
@@ -100,7 +100,10 @@ fn columns(found: &mut Found, loaded: &Loaded) {
             file.columns.iter().map(|column| column.name.as_str()).collect();
         for column in &file.columns {
             let own = matches!(column.origin, Origin::File(_)) && !column.name.starts_with("app_");
-            if column.kind != Kind::Any || !own {
+            // A session may say of its device what devices say.
+            let of_device = DEVICE_COLUMNS.contains(&column.name.as_str())
+                && matches!(table, Table::Sessions | Table::Postviews);
+            if column.kind != Kind::Any || !own || of_device {
                 continue;
             }
             let absent = table.columns().iter().map(|known| known.name);
@@ -518,7 +521,7 @@ fn amounts(found: &mut Found, config: &Config, tables: &Tables) {
 }
 
 /// Sessions and orders that cannot meet because of when they were.
-fn times(found: &mut Found, tables: &Tables) {
+fn times(found: &mut Found, config: &Config, tables: &Tables) {
     let (Some(sessions), Some(orders)) = (tables.get(&Table::Sessions), tables.get(&Table::Orders))
     else {
         return;
@@ -530,7 +533,7 @@ fn times(found: &mut Found, tables: &Tables) {
             .map(|at| at.as_primitive::<TimestampMicrosecondType>().clone());
         at.and_then(|at| Some((min(&at)?, max(&at)?, at)))
     };
-    let (Some((first, _, at)), Some((first_order, last_order, orders_at))) =
+    let (Some((first, last, at)), Some((first_order, last_order, orders_at))) =
         (of(sessions), of(orders))
     else {
         return;
@@ -549,9 +552,24 @@ fn times(found: &mut Found, tables: &Tables) {
             found.note(what, "they lead to no order of this export");
         }
     }
+    found.table = Table::Orders;
+    if let Some(lookback) = config.window.lookback {
+        let reached = last.saturating_add(lookback);
+        let late = orders_at.iter().flatten().filter(|at| *at > reached).count();
+        let what = format!(
+            "{} further from the last session, {}, than `--lookback` reaches",
+            counted(late, "row is", "rows are"),
+            format_instant(last)
+        );
+        let right = "they are unattributed; give the sessions of the orders' period";
+        if 2 * late > orders_at.len() {
+            found.problem(what, right);
+        } else if late > 0 {
+            found.note(what, right);
+        }
+    }
     let before = orders_at.iter().flatten().filter(|at| *at < first).count();
     if before > 0 && first <= last_order {
-        found.table = Table::Orders;
         found.note(
             format!(
                 "{} before the first session, {} (the first at {})",

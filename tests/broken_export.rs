@@ -413,4 +413,10 @@ o1,u1,2024-03-02T10:00:00Z,10.00
     let (stdout, _) = said(&output);
     assert_eq!(output.status.code(), Some(1), "{stdout}");
     assert!(says(&stdout, "no order can have a session: compare clocks and periods"), "{stdout}");
+    playground.table("orders", &orders.replace("2024-03-02", "2024-09-02"));
+    let output = playground.run(check);
+    let (stdout, _) = said(&output);
+    assert_eq!(output.status.code(), Some(1), "{stdout}");
+    let reach = "orders: 1 row is further from the last session, 2024-03-01T10:00:00Z, than";
+    assert!(says(&stdout, reach), "{stdout}");
 }

@@ -343,6 +343,39 @@ mod tests {
     }
 
     #[test]
+    fn the_page_about_channels_says_the_default_rules_and_examples_that_hold() {
+        const PAGE: &str = include_str!("../../docs/channels.md");
+        let listed: Vec<String> = rule::read(DEFAULT_RULES)
+            .unwrap()
+            .iter()
+            .enumerate()
+            .map(|(at, rule)| format!("| {} | {} | {} |", at + 1, rule.name, rule.group))
+            .collect();
+        let shown: Vec<&str> =
+            PAGE.lines().filter(|line| listed.iter().any(|row| line.starts_with(row))).collect();
+        assert_eq!(shown.len(), listed.len());
+        assert!(shown.iter().zip(&listed).all(|(line, row)| line.starts_with(row)));
+        for block in PAGE.split("```toml\n").skip(1) {
+            let rules = block.split("```").next().unwrap();
+            Channels::new(&rule::read(rules).unwrap(), true).unwrap();
+        }
+        let examples: Vec<&str> = PAGE
+            .lines()
+            .filter(|line| line.starts_with('|'))
+            .filter_map(|line| Some(&line[line.find("{ field")?..=line.rfind("}`")?]))
+            .collect();
+        for field in Field::ALL {
+            let names = format!("\"{}\"", field.name());
+            assert!(examples.iter().any(|example| example.contains(&names)), "{names}");
+        }
+        for example in examples {
+            // A regular expression with a backslash would need other quotes.
+            let text = format!("[[channel]]\nname = 'X'\ngroup = 'Y'\nwhen = [{example}]");
+            Channels::new(&rule::read(&text).unwrap(), false).unwrap();
+        }
+    }
+
+    #[test]
     fn a_rule_is_named_by_its_place_as_written() {
         let own = rule::read(
             "[[channel]]

@@ -142,7 +142,7 @@ impl Field {
         }
     }
 
-    const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Column(name) => name,
             Self::ReferrerDomain => "referrer_domain",

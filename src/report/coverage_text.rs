@@ -11,7 +11,7 @@ use crate::output::{Align, thousands};
 use crate::report::coverage::{Coverage, Covered};
 use crate::report::terminal::{ROWS, WIDTH, shortened};
 
-/// Characters of a name, from what is comfortable to what must do; see [`block`].
+/// Characters of a name, from what is comfortable to what must do; see [`Layout::block`].
 const ROOMS: [usize; 4] = [28, 24, 20, 16];
 
 /// Coverage as text: by channel, by rule, what is not mapped, what each source and medium is taken
