@@ -333,70 +333,67 @@ fn versions(found: &mut Found, loaded: &Loaded, people: &People) -> Result<()> {
     Ok(())
 }
 
-/// Aliases that do not hold.
+/// Aliases that do not hold; reconciliation keys that join nobody.
 fn aliases(found: &mut Found, identity: &Identity) {
     found.table = Table::UserAliases;
+    let account = &identity.account;
+    let number = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
     let name = |user: u32| identity.users.name(user);
-    let of_outcome = |wanted: Outcome| -> Vec<&str> {
-        let users = (0_u32..).zip(&identity.outcomes);
-        let mut names: Vec<&str> =
-            users.filter(|(_, outcome)| **outcome == wanted).map(|(user, _)| name(user)).collect();
-        names.sort_unstable();
-        names
+    // The smallest of those that are known by name, so that every run names the same.
+    let such_as = |examples: &mut dyn Iterator<Item = String>| {
+        examples.min().map_or_else(String::new, |example| format!(", such as {example}"))
     };
-    let cycle = of_outcome(Outcome::Cycle);
-    if let Some(user) = cycle.first() {
+    let of_outcome = |wanted: Outcome| {
+        let users = (0_u32..).zip(&identity.outcomes);
+        let of_outcome = users.filter(|(_, outcome)| **outcome == wanted);
+        such_as(&mut of_outcome.map(|(user, _)| format!("`{}`", name(user))))
+    };
+    let refused = |both_authenticated: bool| {
+        let of_kind = identity.refused.iter().filter(|(from, _)| {
+            (identity.outcomes[*from as usize] == Outcome::Conflict) == both_authenticated
+        });
+        such_as(&mut of_kind.map(|(from, to)| format!("`{}` to `{}`", name(*from), name(*to))))
+    };
+    if account.alias_cycles > 0 {
+        let cycles = counted(number(account.alias_cycles), "cycle", "cycles");
         found.problem(
-            format!(
-                "{}, such as that of `{user}`",
-                counted(
-                    usize::try_from(identity.account.alias_cycles).unwrap_or(usize::MAX),
-                    "alias leads back in a cycle",
-                    "aliases lead back in cycles"
-                )
-            ),
+            format!("aliases lead back in {cycles}{}", of_outcome(Outcome::Cycle)),
             "an alias leads from a former id to the one that is kept",
         );
     }
-    let refused = |both: bool| -> Vec<(&str, &str)> {
-        let of_kind = identity
-            .refused
-            .iter()
-            .filter(|(from, _)| (identity.outcomes[*from as usize] == Outcome::Conflict) == both);
-        let mut pairs: Vec<(&str, &str)> =
-            of_kind.map(|(from, to)| (name(*from), name(*to))).collect();
-        pairs.sort_unstable();
-        pairs
-    };
-    let two = refused(true);
-    if let Some((from, to)) = two.first() {
+    if account.authenticated_conflicts > 0 {
+        let both = "alias is refused because both ends are authenticated";
+        let several = "aliases are refused because both ends are authenticated";
+        let what = counted(number(account.authenticated_conflicts), both, several);
         found.problem(
-            format!(
-                "{} both ends authenticated and {} refused, such as `{from}` to `{to}`",
-                counted(two.len(), "alias has", "aliases have"),
-                if two.len() == 1 { "is" } else { "are" }
-            ),
+            format!("{what}{}", refused(true)),
             "a login is one person; `--merge-authenticated` joins them all the same",
         );
     }
-    let lost = refused(false);
-    if let Some((from, to)) = lost.first() {
+    if account.alias_conflicts > 0 {
+        let one = "alias loses to an earlier one of the same user";
+        let several = "aliases lose to an earlier one of the same user";
+        let what = counted(number(account.alias_conflicts), one, several);
         found.problem(
-            format!(
-                "{} to an earlier one of the same user, such as `{from}` to `{to}`",
-                counted(lost.len(), "alias loses", "aliases lose")
-            ),
+            format!("{what}{}", refused(false)),
             "one id leads to one other; the earliest holds",
         );
     }
-    let itself = of_outcome(Outcome::SelfAlias);
-    if let Some(user) = itself.first() {
+    if account.alias_self > 0 {
+        let one = "alias leads from a user to itself";
+        let what = counted(number(account.alias_self), one, "aliases lead from a user to itself");
         found.note(
-            format!(
-                "{} to itself, such as `{user}`",
-                counted(itself.len(), "user has an alias", "users have an alias")
-            ),
+            format!("{what}{}", of_outcome(Outcome::SelfAlias)),
             "it says nothing and is ignored",
+        );
+    }
+    if account.key_conflicts > 0 {
+        found.table = Table::Users;
+        let one = "person is not joined by a reconciliation key";
+        let several = "persons are not joined by a reconciliation key";
+        found.note(
+            counted(number(account.key_conflicts), one, several),
+            "both are authenticated, and two logins stay two persons",
         );
     }
 }

@@ -20,7 +20,7 @@ use crate::engine::{self, Cells, Partial, Parts, Tally, UNATTRIBUTED_CELL, Work}
 use crate::error::{Error, MissingColumn, Result};
 use crate::filter::Filter;
 use crate::identity::{Gathering, Identity, Merged, audit_table, one_row_per_id, persons_table};
-use crate::input::{self, FileRead, Loaded, Needs, Reading};
+use crate::input::{self, FileRead, Loaded, Needs, Reading, Source};
 use crate::journeys::{
     self, Amounts, Combined, Dimension, Items, Labels, OrderSettings, Orders, Rates, Touches,
     combine,
@@ -201,30 +201,37 @@ pub struct Examined {
 pub fn examine_table(config: &Config, table: Table, needs: Needs) -> Result<Examined> {
     let reading = reading(config, table, needs)?;
     let mut unreadable = Vec::new();
-    let mut sources = BTreeMap::new();
-    for path in config.inputs.get(&table).into_iter().flatten() {
-        match input::find(table, std::slice::from_ref(path)) {
-            Ok(found) => sources.extend(found.into_iter().map(|found| (found.path.clone(), found))),
-            Err(error) => unreadable.push(error),
-        }
-    }
+    let paths = config.inputs.get(&table).map(Vec::as_slice).unwrap_or_default();
+    let sources = input::find(table, paths).unwrap_or_else(|_| {
+        let each = paths.iter().map(|path| input::find(table, std::slice::from_ref(path)));
+        let (found, missing): (Vec<_>, Vec<_>) = each.partition(Result::is_ok);
+        unreadable.extend(missing.into_iter().filter_map(Result::err));
+        found.into_iter().flatten().flatten().collect()
+    });
+    let read = |sources: &[Source]| input::read(&reading, sources, &|_| ());
     let mut readable = Vec::new();
-    for source in sources.into_values() {
-        let mut wrong = input::examine(&reading, &source);
-        if wrong.is_empty() {
-            // What a footer promises the pages need not hold.
-            let alone = std::slice::from_ref(&source);
-            wrong.extend(input::read(&reading, alone, &|_| ()).err());
-        }
+    for source in sources {
+        let wrong = input::examine(&reading, &source);
         if wrong.is_empty() {
             readable.push(source);
         }
         unreadable.extend(wrong);
     }
+    let mut loaded = read(&readable);
+    if loaded.is_err() {
+        // What a footer promises the pages need not hold: find out whose do not.
+        readable.retain(|source| {
+            let error = read(std::slice::from_ref(source)).err();
+            let fine = error.is_none();
+            unreadable.extend(error);
+            fine
+        });
+        loaded = read(&readable);
+    }
     if readable.is_empty() {
         return Ok(Examined { loaded: None, unreadable });
     }
-    let loaded = input::read(&reading, &readable, &|_| ())?;
+    let loaded = loaded?;
     unreadable.extend(missing_amount(config, table, &loaded.files));
     Ok(Examined { loaded: Some(loaded), unreadable })
 }

@@ -367,8 +367,8 @@ fn what_tables_say_together_is_named() {
         "orders: 1 order has no exchange rate on or before its day (`missing_rate`), such as `o1`: CHF on 2024-03-02",
         "order_items: `order_external_id` of 2 rows is no row of orders, such as `o77`",
         "postviews: column `user_external_id` of `views.parquet` is empty in every row",
-        "aliases: 1 alias leads back in a cycle, such as that of `b1`",
-        "aliases: 1 alias has both ends authenticated and is refused, such as `e1` to `e2`",
+        "aliases: aliases lead back in 1 cycle, such as `b1`",
+        "aliases: 1 alias is refused because both ends are authenticated, such as `e1` to `e2`",
         "aliases: 1 alias loses to an earlier one of the same user, such as `c1` to `c3`",
         "spend: `utm_source / utm_medium` of 1 row no session has, such as `googel / cpc`",
     ] {
@@ -382,7 +382,7 @@ fn what_tables_say_together_is_named() {
         "orders: `session_external_id` of 1 row is no row of sessions, such as `s77`",
         "orders: 1 row is before the first session, 2024-03-01T10:00:00Z",
         "orders: without a value in any row: `conversion_type`",
-        "aliases: 1 user has an alias to itself, such as `a1`",
+        "aliases: 1 alias leads from a user to itself, such as `a1`",
     ] {
         assert!(says(notes, said), "no note `{said}` in {stdout}");
     }
