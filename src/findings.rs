@@ -483,7 +483,9 @@ fn amounts(found: &mut Found, config: &Config, tables: &Tables) {
             *counts.entry(currency(row).to_string()).or_default() += 1;
         }
         if counts.len() > 1 {
-            let counts = counts.into_iter().map(|(code, count)| format!("{code} {count}"));
+            let counts = counts
+                .into_iter()
+                .map(|(code, count)| format!("{} in {code}", thousands(&count.to_string())));
             found.note(
                 format!(
                     "rows are in several currencies: {}",

@@ -77,21 +77,6 @@ fn check(config: &Config) -> Result<(String, Status)> {
 
 /// What cannot be read, what is a problem, what is worth knowing.
 fn conclusion(unreadable: &[Error], too_many: Option<&Error>, found: &[Finding]) -> String {
-    let mut text = String::new();
-    let mut section = |one: &str, several: &str, entries: &[(String, String)]| {
-        if entries.is_empty() {
-            return;
-        }
-        let count = thousands(&entries.len().to_string());
-        text.push_str(&format!("{count} {}\n", if entries.len() == 1 { one } else { several }));
-        for (what, right) in entries {
-            indented(&mut text, "  - ", what);
-            if !right.is_empty() {
-                indented(&mut text, "    > ", right);
-            }
-        }
-        text.push('\n');
-    };
     let cannot_be_read: Vec<(String, String)> = unreadable
         .iter()
         .map(|error| {
@@ -104,7 +89,6 @@ fn conclusion(unreadable: &[Error], too_many: Option<&Error>, found: &[Finding])
             (what, error.hint().unwrap_or_default())
         })
         .collect();
-    section("thing cannot be read", "things cannot be read", &cannot_be_read);
     let of = |weight: Weight| -> Vec<(String, String)> {
         let of_weight = found.iter().filter(|finding| finding.weight == weight);
         let said = of_weight
@@ -117,12 +101,29 @@ fn conclusion(unreadable: &[Error], too_many: Option<&Error>, found: &[Finding])
         problems.push((error.to_string(), right.to_owned()));
     }
     problems.extend(of(Weight::Problem));
-    section("problem", "problems", &problems);
-    section("note", "notes", &of(Weight::Note));
-    if cannot_be_read.is_empty() && problems.is_empty() {
-        text.push_str("no problems\n");
+    let mut text = section("thing cannot be read", "things cannot be read", &cannot_be_read);
+    text.push_str(&section("problem", "problems", &problems));
+    if text.is_empty() {
+        text.push_str("no problems\n\n");
     }
-    text.truncate(text.trim_end().len());
+    text.push_str(&section("note", "notes", &of(Weight::Note)));
+    text.pop();
+    text
+}
+
+/// A count of entries and each of them, what is found and what would be right; an empty line after.
+fn section(one: &str, several: &str, entries: &[(String, String)]) -> String {
+    if entries.is_empty() {
+        return String::new();
+    }
+    let count = thousands(&entries.len().to_string());
+    let mut text = format!("{count} {}\n", if entries.len() == 1 { one } else { several });
+    for (what, right) in entries {
+        indented(&mut text, "  - ", what);
+        if !right.is_empty() {
+            indented(&mut text, "    > ", right);
+        }
+    }
     text.push('\n');
     text
 }
