@@ -159,3 +159,42 @@ fn what_cannot_be_done_is_refused_and_writes_nothing() {
     assert!(said(&output).1.contains("no sessions are given"));
     assert_eq!(playground.files(), before);
 }
+
+#[test]
+fn rows_in_any_order_and_any_threads_give_the_same_bytes_and_no_other_file() {
+    let playground = playground();
+    let arguments = ["--orders", "orders.parquet", "--format", "csv"];
+    let (expected, _) = said(&playground.run(CHANNELS.iter().chain(&arguments)));
+    let csv = sessions();
+    let (header, rows) = csv.split_once('\n').unwrap();
+    let reversed: Vec<&str> = rows.lines().rev().collect();
+    playground.table("sessions", &format!("{header}\n{}\n", reversed.join("\n")));
+    let more = ["--threads", "1", "--by", "day", "--model", "linear", "--credits", "credits.csv"];
+    let before = playground.files();
+    let output = playground.run(CHANNELS.iter().chain(&arguments).chain(&more));
+    let (stdout, stderr) = said(&output);
+    assert_eq!((stdout, stderr.as_str()), (expected, ""));
+    assert_eq!(playground.files(), before);
+}
+
+/// Francs are in their own lines, and sessions stand beside both currencies.
+#[test]
+fn every_currency_adds_up_to_its_own_orders() {
+    let playground = playground();
+    playground.table("orders", &ORDERS.replace("7.50,EUR", "7.50,CHF"));
+    let output =
+        playground.run(CHANNELS.iter().chain(&["--orders", "orders.parquet", "--format", "csv"]));
+    let (stdout, _) = said(&output);
+    for (currency, cents, counted) in [("CHF", 750, 27), ("EUR", 12_400, 27)] {
+        let of_currency = rows(&stdout, &["currency", "amount", "sessions"]);
+        let of_currency: Vec<Vec<&str>> = of_currency
+            .iter()
+            .map(|row| row.split(',').collect::<Vec<&str>>())
+            .filter(|row| row[0] == currency)
+            .collect();
+        let sum = |at: usize| -> u64 {
+            of_currency.iter().map(|row| row[at].replace('.', "").parse::<u64>().unwrap()).sum()
+        };
+        assert_eq!((sum(1), sum(2)), (cents, counted), "{currency}: {stdout}");
+    }
+}

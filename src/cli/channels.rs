@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::models;
 use crate::output::{self, Sink, Staged, thousands};
 use crate::pipeline::{self, Silent, refuse_inputs};
-use crate::report::{Coverage, coverage_dimensions, render_coverage};
+use crate::report::{Coverage, MeasureSet, coverage_dimensions, render_coverage};
 use crate::schema::Table;
 use crate::touchpoints::{DIRECT, NO_MEDIUM};
 use crate::validate::MaxRejects;
@@ -52,17 +52,9 @@ fn prepare(config: &mut Config) -> Result<()> {
     config.models = vec![models::ask("last_click", &BTreeMap::new())?];
     config.date_by = DateBy::Order;
     config.max_rejects = MaxRejects::Percent(100.0);
-    let outputs = &mut config.outputs;
-    outputs.summary = None;
-    for output in [
-        &mut outputs.credits,
-        &mut outputs.journeys,
-        &mut outputs.persons,
-        &mut outputs.identity,
-        &mut outputs.rejects,
-    ] {
-        *output = None;
-    }
+    config.compare = None;
+    config.measures = MeasureSet::default();
+    config.outputs = config.outputs.without_files();
     Ok(())
 }
 

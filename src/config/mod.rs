@@ -458,6 +458,23 @@ fn outputs(settings: &Settings) -> Result<Outputs> {
 }
 
 impl Outputs {
+    /// No file at all; a report in the same format.
+    #[must_use]
+    pub const fn without_files(&self) -> Self {
+        Self {
+            format: self.format,
+            report: None,
+            credits: None,
+            journeys: None,
+            orders_report: None,
+            spend_gaps: None,
+            persons: None,
+            identity: None,
+            rejects: None,
+            summary: None,
+        }
+    }
+
     /// The tables that are written beside the report.
     pub fn files(&self) -> impl Iterator<Item = &Output> {
         [
