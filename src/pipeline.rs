@@ -289,7 +289,7 @@ fn check_dimensions(config: &Config) -> Result<()> {
     for dimension in &config.by {
         if is_own_column(&dimension.to_string()) {
             return Err(Error::Contradiction(format!(
-                "`{dimension}` is a column of every report; `--column sessions.app_{dimension}={dimension}` gives yours another name"
+                "`{dimension}` is a column of the report itself; `--column sessions.app_{dimension}={dimension}` gives yours another name"
             )));
         }
         let known = match dimension {
