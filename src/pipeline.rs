@@ -129,11 +129,12 @@ fn every_stage(config: &Config, progress: &dyn Progress) -> Result<Finished> {
         comparison::then(config, &tables, &merged, &mut ordered, &labels, &people, &mut summary)?;
     progress.stage("reporting");
     let lines = report_lines(config, &tables, &merged, &ordered, &labels, &sums, &mut summary)?;
+    let gaps = gaps::table(config, &tables, &merged, &ordered, &lines, &mut summary)?;
     let (lines_then, sums_then) = then.unzip();
     let report = make_report(config, lines, lines_then)?;
     account(config, &ordered, &sums, sums_then.as_ref(), &report, &mut summary)?;
     writers.table(orders::table(config, sums, sums_then, &mut summary)?)?;
-    writers.table(gaps::table(config, &tables, &merged, &ordered, &mut summary)?)?;
+    writers.table(gaps)?;
     let staged = writers.finish(config, &tables, &people, &ordered, &report, &summary)?;
     Ok(Finished { report, summary, staged })
 }
@@ -296,7 +297,7 @@ fn check_dimensions(config: &Config) -> Result<()> {
     for dimension in &config.by {
         if is_own_column(&dimension.to_string()) {
             return Err(Error::Contradiction(format!(
-                "`{dimension}` is a column of every report; `--column sessions.app_{dimension}={dimension}` gives yours another name"
+                "`{dimension}` is a column of the report itself; `--column sessions.app_{dimension}={dimension}` gives yours another name"
             )));
         }
         let known = match dimension {
@@ -884,7 +885,17 @@ fn attribute(
     Ok(sums)
 }
 
-/// The lines of the report of a period, and which measures they have.
+/// Sessions of a period by dimension values.
+type Counted = BTreeMap<Vec<String>, SessionCounts>;
+
+/// The lines of the report of a period.
+struct PeriodLines {
+    lines: Vec<Line>,
+    measures: Measures,
+    /// The sessions by the report's dimensions, where they can be counted by them.
+    sessions: Option<Counted>,
+}
+
 fn report_lines(
     config: &Config,
     tables: &Tables,
@@ -893,7 +904,7 @@ fn report_lines(
     named: &Named,
     sums: &Attributed,
     summary: &mut Summary,
-) -> Result<(Vec<Line>, Measures)> {
+) -> Result<PeriodLines> {
     let sessions = counts_sessions(config)
         .then(|| {
             let wanted = ordered.wanted_persons.as_deref();
@@ -924,7 +935,7 @@ fn report_lines(
         sessions: sessions.as_ref(),
         spending: spending.as_ref(),
     });
-    Ok((lines, measures))
+    Ok(PeriodLines { lines, measures, sessions })
 }
 
 /// The sessions of a period by these dimensions, of the persons that are wanted.
@@ -934,7 +945,7 @@ fn count_sessions(
     merged: &MergedTables,
     wanted: Option<&[bool]>,
     period: (i64, i64),
-) -> Result<BTreeMap<Vec<String>, SessionCounts>> {
+) -> Result<Counted> {
     let mut sessions = merged.touches.slice(0, merged.sessions);
     let mut persons = merged.touch_persons[..merged.sessions].to_vec();
     if let Some(wanted) = wanted {
@@ -983,11 +994,8 @@ fn spend(
 }
 
 /// The report, beside that of the period it is compared with.
-fn make_report(
-    config: &Config,
-    (mut lines, measures): (Vec<Line>, Measures),
-    then: Option<Vec<Line>>,
-) -> Result<Report> {
+fn make_report(config: &Config, now: PeriodLines, then: Option<Vec<Line>>) -> Result<Report> {
+    let PeriodLines { mut lines, measures, .. } = now;
     let models: Vec<String> = config.models.iter().map(|asked| asked.name.clone()).collect();
     let Some(mut before) = then else {
         return Report::new(config.by.clone(), models, lines, measures);

@@ -156,7 +156,8 @@ fn every_key_of_the_workspace_file_is_explained() {
 #[test]
 fn every_column_of_every_output_is_explained() {
     let playground = shop();
-    let outputs = ["credits", "journeys", "persons", "identity", "rejects"];
+    let outputs =
+        ["credits", "journeys", "orders-report", "spend-gaps", "persons", "identity", "rejects"];
     let mut arguments = vec!["run", "--config", "datasets/shop/apportion.toml", "--quiet"]
         .into_iter()
         .map(str::to_owned)
@@ -168,6 +169,9 @@ fn every_column_of_every_output_is_explained() {
     );
     arguments
         .extend(outputs.iter().flat_map(|output| [format!("--{output}"), format!("{output}.csv")]));
+    arguments.extend(
+        ["--measures", "all", "--from", "2025-04-01", "--to", "2025-06-30"].map(str::to_owned),
+    );
     arguments.extend(["--summary", "summary.json", "-o", "report.csv"].map(str::to_owned));
     let (_, complaints) = said(&playground.run(&arguments));
     assert_eq!(complaints, "");

@@ -200,7 +200,7 @@ fn what_cannot_be_done_is_refused_before_anything_is_written() {
     fails(&playground, &run(&["--credits", "orders.parquet"]), 2, "both an output and a file");
     fails(&playground, &run(&["-o", "nowhere/report.csv"]), 2, "cannot write `nowhere/report.csv`");
     fails(&playground, &run(&["-o", "report.csv/"]), 2, "it is a folder");
-    fails(&playground, &run(&["--by", "currency"]), 2, "is a column of every report");
+    fails(&playground, &run(&["--by", "currency"]), 2, "is a column of the report itself");
     fails(&playground, &run(&["--by", "item.brand"]), 2, "--order-items");
     fails(&playground, &run(&["--threads", "0"]), 2, "from 1 to 1024");
     fails(&playground, &run(&["--missing-rate", "keep"]), 2, "without `--exchange-rates`");

@@ -12,6 +12,7 @@ use apportion::config::{Config, Settings};
 use apportion::models::MODELS;
 use apportion::output;
 use apportion::pipeline::{Published, Silent, run};
+use apportion::report::{MeasureSet, OrderMeasures};
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use arrow::ipc::reader::StreamReader;
@@ -82,6 +83,8 @@ fn tables(world: &World, source: &dyn Fn(u8) -> String) -> Vec<Sheet> {
                 time(*hour),
                 time((*hour).max(*updated)),
                 origin.map_or(String::new(), source),
+                format!("{}.{}", hour / 7, hour % 7),
+                if hour % 5 == 0 { String::new() } else { (hour % 5).to_string() },
             ]
         });
     let orders =
@@ -107,7 +110,15 @@ fn tables(world: &World, source: &dyn Fn(u8) -> String) -> Vec<Sheet> {
     vec![
         (
             "sessions",
-            strings(["external_id", "user_external_id", "created_at", "updated_at", "utm_source"]),
+            strings([
+                "external_id",
+                "user_external_id",
+                "created_at",
+                "updated_at",
+                "utm_source",
+                "duration",
+                "pageviews_count",
+            ]),
             sessions.collect(),
         ),
         (
@@ -141,7 +152,9 @@ struct Ran {
     files: BTreeMap<&'static str, String>,
 }
 
-const OUTPUTS: [&str; 5] = ["report", "credits", "journeys", "persons", "identity"];
+const OUTPUTS: [&str; 6] = ["report", "credits", "journeys", "orders", "persons", "identity"];
+
+const ROLES: [&str; 4] = ["alone", "initiator", "assisting", "closer"];
 
 fn ran(
     world: &World,
@@ -160,6 +173,7 @@ fn ran(
         output: Some(playground.path("report.csv")),
         credits: Some(playground.path("credits.csv")),
         journeys: Some(playground.path("journeys.csv")),
+        orders_report: Some(playground.path("orders.csv")),
         persons: Some(playground.path("persons.csv")),
         identity: Some(playground.path("identity.csv")),
         ..Settings::default()
@@ -262,9 +276,15 @@ proptest! {
 
     #[test]
     fn threads_row_order_and_files_change_no_byte(world in worlds(), seed in 1_u64..u64::MAX) {
-        let first = ran(&world, 1, 1, 0, &plain, |_| ()).files;
+        let all = |settings: &mut Settings| {
+            settings.measures = Some(MeasureSet::All);
+            settings.from = Some("2024-01-06".into());
+            settings.to = Some("2024-01-10".into());
+            settings.compare = Some("previous_period".into());
+        };
+        let first = ran(&world, 1, 1, 0, &plain, all).files;
         for (threads, files, shuffle) in [(2, 1, 0), (8, 1, 0), (1, 1, seed), (2, 3, 0), (8, 2, seed)] {
-            let other = ran(&world, threads, files, shuffle, &plain, |_| ()).files;
+            let other = ran(&world, threads, files, shuffle, &plain, all).files;
             prop_assert_eq!(&first, &other, "{} threads, {} files, shuffled by {}", threads, files, shuffle);
         }
     }
@@ -275,6 +295,108 @@ proptest! {
         let before = ran(&world, 1, 1, 0, &plain, |_| ()).files.remove("credits").unwrap();
         let after = ran(&world, 1, 1, 0, &renamed, |_| ()).files.remove("credits").unwrap();
         prop_assert_eq!(before.replace("source0", "renamed0").replace("source1", "renamed1").replace("source2", "renamed2").replace("source3", "renamed3").replace("utm_renamed", "utm_source"), after);
+    }
+
+    #[test]
+    fn roles_sum_to_the_models_credit_and_acquisition_and_retention_to_all(world in worlds()) {
+        let ran = ran(&world, 2, 1, 0, &plain, |settings| settings.measures = Some(MeasureSet::All));
+        for row in records(&ran.files["report"]) {
+            if row["utm_source"] == "(unattributed)" {
+                continue;
+            }
+            let number = |name: &str| row[name].parse::<f64>().unwrap();
+            let close = |left: f64, right: f64| (left - right).abs() < 1e-9;
+            for orders in ["", "acquisition_", "retention_"] {
+                let sum = |measure: &str| ROLES.map(|role| format!("{orders}{role}{measure}"));
+                let amounts: i128 = sum("_amount").iter().map(|name| cents(&row[name])).sum();
+                prop_assert_eq!(amounts, cents(&row[&format!("{orders}amount")]));
+                let conversions: f64 = sum("_conversions").iter().map(|name| number(name)).sum();
+                let all = number(&format!("{orders}conversions"));
+                prop_assert!(close(conversions, all));
+                let ratios = sum("_ratio").map(|name| row[&name].parse::<f64>().unwrap_or(0.0));
+                let ratios: f64 = ratios.iter().sum();
+                prop_assert!(close(ratios, 1.0) || ratios == 0.0, "{}", ratios);
+            }
+            for role in ROLES {
+                let both = number(&format!("acquisition_{role}")) + number(&format!("retention_{role}"));
+                prop_assert!(close(both, number(role)));
+            }
+            let touches: f64 = ROLES.iter().map(|role| number(role)).sum();
+            prop_assert!(close(touches, number("contributions")));
+        }
+    }
+
+    #[test]
+    fn a_period_beside_itself_has_not_changed(world in worlds(), wide in any::<bool>()) {
+        let ran = ran(&world, 2, 1, 0, &plain, |settings| {
+            settings.measures = Some(MeasureSet::All);
+            settings.by = vec!["utm_source".into(), "day".into()];
+            settings.wide = Some(wide);
+            settings.from = Some("2024-01-03".into());
+            settings.to = Some("2024-01-09".into());
+            settings.compare = Some("2024-01-03..2024-01-09".into());
+        });
+        for file in ["report", "orders"] {
+            for row in records(&ran.files[file]) {
+                for (name, change) in row.iter().filter(|(name, _)| name.contains("_change")) {
+                    prop_assert!(change.is_empty() || change.parse::<f64>() == Ok(0.0), "{} {}", name, change);
+                    if let Some(name) = name.strip_suffix("_change") {
+                        prop_assert_eq!(&row[name], &row[&format!("{name}_then")]);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn comparing_changes_nothing_of_the_period_itself(world in worlds()) {
+        let period = |settings: &mut Settings| {
+            settings.from = Some("2024-01-06".into());
+            settings.to = Some("2024-01-10".into());
+        };
+        let alone = records(&ran(&world, 1, 1, 0, &plain, period).files["report"]);
+        let beside = ran(&world, 1, 1, 0, &plain, |settings| {
+            period(settings);
+            settings.compare = Some("previous_period".into());
+        });
+        let then = ran(&world, 1, 1, 0, &plain, |settings| {
+            settings.from = Some("2024-01-01".into());
+            settings.to = Some("2024-01-05".into());
+        });
+        let sum = |rows: &[BTreeMap<String, String>], name: &str| -> i128 {
+            rows.iter().map(|row| cents(&row[name])).sum()
+        };
+        let then = records(&then.files["report"]);
+        let beside = records(&beside.files["report"]);
+        prop_assert_eq!(sum(&beside, "amount"), sum(&alone, "amount"));
+        prop_assert_eq!(sum(&beside, "amount_then"), sum(&then, "amount"));
+        for row in alone {
+            let same = |other: &&BTreeMap<String, String>| {
+                ["model", "utm_source", "utm_medium"].iter().all(|name| other[*name] == row[*name])
+            };
+            let found = beside.iter().find(same).unwrap();
+            for (name, value) in &row {
+                prop_assert_eq!(&found[name], value, "{}", name);
+            }
+        }
+    }
+
+    #[test]
+    fn lines_of_orders_sum_to_the_summary(world in worlds()) {
+        let ran = ran(&world, 2, 1, 0, &plain, |settings| {
+            settings.by = vec!["day".into(), "order.conversion_type".into()];
+        });
+        let rows = records(&ran.files["orders"]);
+        let summary = ran.published.summary;
+        let sum = |name: &str| rows.iter().map(|row| cents(&row[name])).sum::<i128>();
+        let total = |of: fn(&OrderMeasures) -> i128| summary.order_measures.iter().map(of).sum::<i128>();
+        prop_assert_eq!(sum("orders"), i128::from(summary.orders.counted));
+        prop_assert_eq!(sum("orders"), total(|orders| orders.orders.into()));
+        prop_assert_eq!(sum("attributed_orders"), i128::from(summary.orders.attributed));
+        prop_assert_eq!(sum("contributions"), i128::from(summary.touches.in_journeys));
+        prop_assert_eq!(sum("repeat_orders"), total(|orders| orders.repeat_orders.into()));
+        prop_assert_eq!(sum("revenue"), total(|orders| cents(&orders.revenue)));
+        prop_assert_eq!(sum("revenue"), summary.proof.models.iter().take(1).map(|line| cents(&line.owed)).sum::<i128>());
     }
 
     #[test]

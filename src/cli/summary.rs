@@ -115,33 +115,34 @@ fn measures(summary: &Summary) -> Vec<String> {
 
 /// What is known of the orders of one currency.
 fn of_orders(orders: &OrderMeasures) -> Vec<String> {
-    let decimals = |value: Option<f64>, unit: &str| match value {
-        Some(value) => thousands(&format!("{value:.2}")) + unit,
-        None => "no".to_owned() + unit,
-    };
-    let percent = |value: Option<f64>| format!("{:.1} %", value.unwrap_or(0.0) * 100.0);
-    let days = |seconds: Option<f64>| decimals(seconds.map(|seconds| seconds / 86_400.0), " days");
+    // Each line is about orders that there are, so that no figure of it is missing.
+    let decimals = |value: Option<f64>| thousands(&format!("{:.2}", value.unwrap_or_default()));
+    let percent = |value: Option<f64>| format!("{:.1} %", value.unwrap_or_default() * 100.0);
+    let days = |seconds: Option<f64>| decimals(seconds.map(|seconds| seconds / 86_400.0));
     let number = |count: u64| thousands(&count.to_string());
-    let mut lines = vec![format!(
-        "{:<15} {} from {} orders of {} persons, {} each; {} repeat",
-        orders.currency,
-        thousands(&orders.revenue),
-        number(orders.orders),
-        number(orders.persons),
-        decimals(orders.average_cart, ""),
-        percent(orders.retention_ratio)
-    )];
+    let mut lines = vec![
+        format!(
+            "{} from {} orders of {} persons, {} each",
+            thousands(&orders.revenue),
+            number(orders.orders),
+            number(orders.persons),
+            decimals(orders.average_cart)
+        ),
+        format!(
+            "{} repeat orders ({})",
+            number(orders.repeat_orders),
+            percent(orders.retention_ratio)
+        ),
+    ];
     if orders.attributed_orders > 0 {
         lines.push(format!(
-            "{:<15} with touches: {} each, {} from the first (median {})",
-            "",
-            decimals(orders.touches_per_order, ""),
+            "with touches: {} each, {} days from the first, median {}",
+            decimals(orders.touches_per_order),
             days(orders.average_time_to_conversion),
             days(orders.median_time_to_conversion)
         ));
         lines.push(format!(
-            "{:<15} {} cross-device ({}), {} cross-domain ({})",
-            "",
+            "{} cross-device ({}), {} cross-domain ({})",
             number(orders.cross_device_orders),
             percent(orders.cross_device_ratio),
             number(orders.cross_domain_orders),
@@ -150,13 +151,13 @@ fn of_orders(orders: &OrderMeasures) -> Vec<String> {
     }
     if orders.web_to_retail_orders + orders.retail_to_web_orders > 0 {
         lines.push(format!(
-            "{:<15} {} web to retail, {} retail to web",
-            "",
+            "{} web to retail, {} retail to web",
             number(orders.web_to_retail_orders),
             number(orders.retail_to_web_orders)
         ));
     }
-    lines
+    let titles = std::iter::once(orders.currency.as_str()).chain(std::iter::repeat(""));
+    titles.zip(lines).map(|(title, line)| format!("{title:<15} {line}")).collect()
 }
 
 /// Where spend and sessions do not meet: one line a kind, with the first source and medium.

@@ -28,7 +28,8 @@ pub(super) fn then(
     let Some(comparison) = &config.compare else { return Ok(None) };
     ordered.report(comparison.period());
     let mut sums = attribute(config, merged, ordered, named, people, &mut Writers::none())?;
-    let (mut lines, _) = report_lines(config, tables, merged, ordered, named, &sums, summary)?;
+    let before = report_lines(config, tables, merged, ordered, named, &sums, summary)?;
+    let mut lines = before.lines;
     ordered.report(config.period);
     for (at, span) in spans(&config.by) {
         let beside = comparison.beside(span)?;

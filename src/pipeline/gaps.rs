@@ -1,8 +1,10 @@
 //! Where spend and sessions do not meet, worked out wherever spend is given.
 
+use std::borrow::Cow;
+
 use arrow::array::RecordBatch;
 
-use super::{MergedTables, Ordered, Tables, count_sessions, spend};
+use super::{MergedTables, Ordered, PeriodLines, Tables, count_sessions, spend};
 use crate::config::{Config, Output};
 use crate::error::Result;
 use crate::journeys::Dimension;
@@ -15,11 +17,18 @@ pub(super) fn table<'c>(
     tables: &Tables,
     merged: &MergedTables,
     ordered: &Ordered,
+    lines: &PeriodLines,
     summary: &mut Summary,
 ) -> Result<Option<(&'c Output, RecordBatch)>> {
     let by = ["utm_source", "utm_medium"].map(Dimension::parse);
     let Some(spending) = spend(config, &by, tables, ordered)? else { return Ok(None) };
-    let sessions = count_sessions(config, &by, merged, None, ordered.period)?;
+    // The usual report has counted just these, unless it is of some persons only.
+    let counted = lines.sessions.as_ref();
+    let counted = counted.filter(|_| config.by == by && ordered.wanted_persons.is_none());
+    let sessions = match counted {
+        Some(counted) => Cow::Borrowed(counted),
+        None => Cow::Owned(count_sessions(config, &by, merged, None, ordered.period)?),
+    };
     let gaps = gaps(&spending, &sessions, &config.channels);
     summary.spend_gaps = gaps.iter().map(SpendGap::new).collect();
     let Some(output) = &config.outputs.spend_gaps else { return Ok(None) };

@@ -3,18 +3,23 @@
 use arrow::array::RecordBatch;
 
 use super::{Attributed, MergedTables, Ordered, wants_orders};
-use crate::config::{Config, Output};
+use crate::config::{Config, DateBy, Output};
 use crate::error::Result;
 use crate::journeys::{Dimension, Labels, NOT_SET, combine};
 use crate::report::{OrderTable, Places, order_rows};
 use crate::summary::Summary;
 
-/// The dimensions of the report that an order has: its own columns, and time.
+/// The dimensions of the report that an order has: its own columns, and time where the report is
+/// dated by it.
 ///
-/// Its items are left out: an order has several, and stands in one line.
+/// Its items are left out: an order has several, and stands in one line. So is time where touches
+/// have it: an order's own day may lie outside the period then.
 pub(super) fn dimensions(config: &Config) -> Vec<Dimension> {
-    let of_order =
-        |dimension: &&Dimension| matches!(dimension, Dimension::Order(_) | Dimension::Span(_));
+    let of_order = |dimension: &&Dimension| match dimension {
+        Dimension::Order(_) => true,
+        Dimension::Span(_) => config.date_by == DateBy::Order,
+        Dimension::Touch(_) | Dimension::Item(_) => false,
+    };
     config.by.iter().filter(of_order).cloned().collect()
 }
 

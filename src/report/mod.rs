@@ -259,7 +259,8 @@ impl Report {
 
     /// The report in long form: one row a model and combination of dimension values.
     ///
-    /// Compared with another period, every figure has three more columns; see [`compare`].
+    /// Compared with another period, every figure `NAME` has three more columns after it: `NAME_then`,
+    /// `NAME_change` and `NAME_change_ratio`.
     pub fn long(&self) -> Result<RecordBatch> {
         let now = self.long_of(&self.cells)?;
         match &self.then {

@@ -306,8 +306,8 @@ impl OrderTable {
     }
 }
 
-/// The table of orders; beside that of another period, where there is one: see
-/// [`side_by_side`].
+/// The table of orders; beside that of another period, where there is one: every figure `NAME` with
+/// `NAME_then`, `NAME_change` and `NAME_change_ratio` after it.
 ///
 /// Both are made of sums that have met, so that they have the same lines; see [`OrderSums::meet`].
 pub fn order_rows(now: &OrderTable, then: Option<&OrderTable>) -> Result<RecordBatch> {

@@ -215,35 +215,30 @@ impl Row {
             }
             "amount" => Some(currency.format(self.credited.amount)),
             "then" => self.then.map(|then| currency.format(then.amount)),
-            "change" => self.change().map(|change| signed(&currency.format(change), change > 0)),
-            "relative" => {
-                let relative = |change: i128, then: Credited| {
-                    let ratio = relative_change(change as f64, then.amount as f64)?;
-                    Some(signed(&format!("{:.1} %", ratio * 100.0), change > 0))
-                };
-                self.change().zip(self.then).and_then(|(change, then)| relative(change, then))
-            }
+            "change" | "relative" => return self.change(column, currency),
             "cost" => self.cost.map(|cost| currency.format(i128::from(cost))),
             _ => {
                 let roas = |cost: i64| self.credited.amount as f64 / cost as f64;
                 self.cost.filter(|cost| *cost > 0).map(|cost| format!("{:.2}", roas(cost)))
             }
         };
-        match text {
-            Some(text) if text.starts_with('+') => text,
-            text => text.map_or_else(String::new, |text| thousands(&text)),
-        }
+        text.map_or_else(String::new, |text| thousands(&text))
     }
 
-    /// How much more is credited than then.
-    fn change(&self) -> Option<i128> {
-        self.then.map(|then| self.credited.amount - then.amount)
+    /// How much more is credited than then, with its sign also where it grows.
+    fn change(&self, column: &str, currency: Currency) -> String {
+        let Some(then) = self.then else { return String::new() };
+        let change = self.credited.amount - then.amount;
+        let text = if column == "change" {
+            currency.format(change)
+        } else {
+            let relative = relative_change(change as f64, then.amount as f64);
+            let Some(relative) = relative else { return String::new() };
+            format!("{:.1} %", relative * 100.0)
+        };
+        let sign = if change > 0 { "+" } else { "" };
+        format!("{sign}{}", thousands(&text))
     }
-}
-
-/// A figure with its sign, also where it grows.
-fn signed(figure: &str, grows: bool) -> String {
-    format!("{}{}", if grows { "+" } else { "" }, thousands(figure))
 }
 
 /// Lines in one row. Orders of several lines are not summed: one order may have touches in many.
