@@ -896,6 +896,7 @@ struct PeriodLines {
     sessions: Option<Counted>,
 }
 
+/// Joins the credit of a period with its sessions and its spend.
 fn report_lines(
     config: &Config,
     tables: &Tables,
