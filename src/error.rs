@@ -28,7 +28,7 @@ pub enum Error {
         source: io::Error,
     },
 
-    /// A path, folder or glob that holds no Parquet file.
+    /// A path, folder or glob that holds no file of the table.
     #[error("no {table} file is found at `{pattern}`")]
     NoFiles {
         /// The table that the path was given for.
@@ -187,6 +187,10 @@ impl Error {
             )),
             Self::MissingRate { .. } => Some(
                 "`--missing-rate reject` leaves such orders out, `--missing-rate keep` reports them in their own currency"
+                    .to_owned(),
+            ),
+            Self::NoFiles { table: "items", .. } => Some(
+                "give a file of JSON lines, a folder that holds some, a quoted glob, or `-` for standard input"
                     .to_owned(),
             ),
             Self::NoFiles { .. } => {

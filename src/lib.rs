@@ -44,6 +44,7 @@ pub mod credits;
 pub mod engine;
 pub mod report;
 pub mod output;
+pub mod items;
 pub mod summary;
 pub mod pipeline;
 pub mod findings;

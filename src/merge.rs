@@ -3,19 +3,22 @@
 //! Per field the latest present value wins, and of equally late ones the greatest, so holes are
 //! filled from older versions and nothing depends on order. `created_at` and `signed_up_at` take
 //! the minimum, `last_interaction_at` the maximum, and `is_authenticated` is true once any version
-//! says so. Not for deciding which rows are versions of one thing: the caller groups them.
+//! says so. A table from JSON items names the times of single fields, and those that were cleared
+//! ([`FIELD_TIMES`](crate::schema::FIELD_TIMES)): they hold in place of the row's. Not for deciding
+//! which rows are versions of one thing: the caller groups them.
 
 use std::cmp::Ordering;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, DynComparator, RecordBatch, StringViewArray,
-    UInt32Array, make_comparator,
+    TimestampMicrosecondArray, UInt32Array, make_comparator,
 };
 use arrow::compute::{SortOptions, take};
 use arrow::datatypes::TimestampMicrosecondType;
 
 use crate::error::Result;
 use crate::ids::{group_rows, same_texts};
+use crate::schema::{FIELD_TIMES, ITEMS_AT, field_times_of};
 
 /// Which rows are versions of one thing, and which of them come first.
 #[derive(Debug, Clone, Copy)]
@@ -32,7 +35,8 @@ pub struct Versions<'a> {
 
 /// One row per thing, in the order of the things' numbers.
 ///
-/// A thing of which every row is dropped, or that has none, is null in every column.
+/// A thing of which every row is dropped, or that has none, is null in every column. The times of
+/// single fields are left out: they have been used.
 ///
 /// ```text
 /// key  updated_at  medium  campaign          medium  campaign
@@ -41,14 +45,17 @@ pub struct Versions<'a> {
 /// ```
 pub fn merge(rows: &RecordBatch, versions: &Versions<'_>) -> Result<RecordBatch> {
     let (order, starts) = group_rows(versions.keys, versions.things);
-    let times = field_times(rows);
-    let columns = rows
+    let times = row_times(rows);
+    let kept = without_field_times(rows)?;
+    let columns = kept
         .schema()
         .fields()
         .iter()
-        .zip(rows.columns())
+        .zip(kept.columns())
         .map(|(field, column)| {
-            let best = Best::of(field.name(), column, &times, versions.own)?;
+            let of_fields = rows.column_by_name(&field_times_of(field.name()));
+            let of_fields = of_fields.map(|times| times.as_primitive());
+            let best = Best::of(field.name(), column, &times, of_fields, versions.own)?;
             let winners: UInt32Array = (0..versions.things)
                 .map(|thing| {
                     let (from, to) = (starts[thing] as usize, starts[thing + 1] as usize);
@@ -60,13 +67,13 @@ pub fn merge(rows: &RecordBatch, versions: &Versions<'_>) -> Result<RecordBatch>
             Ok(take(column, &winners, None)?)
         })
         .collect::<Result<Vec<ArrayRef>>>()?;
-    Ok(RecordBatch::try_new(rows.schema(), columns)?)
+    Ok(RecordBatch::try_new(kept.schema(), columns)?)
 }
 
 /// One row per `external_id`; the rows as they are where every id occurs once.
 pub fn merge_rows(rows: &RecordBatch) -> Result<RecordBatch> {
     match same_texts(external_ids(rows)) {
-        None => Ok(rows.clone()),
+        None => without_field_times(rows),
         Some((keys, things)) => {
             merge(rows, &Versions { keys: &keys, things, own: None, dropped: None })
         }
@@ -82,8 +89,29 @@ pub fn external_ids(rows: &RecordBatch) -> &StringViewArray {
     rows.column_by_name("external_id").expect("external_id is required").as_string_view()
 }
 
-/// The time of each row's fields: `updated_at` where later than `created_at`, else `created_at`.
+/// The rows without the times of single fields.
+pub fn without_field_times(rows: &RecordBatch) -> Result<RecordBatch> {
+    let schema = rows.schema();
+    let kept = |at: &usize| schema.field(*at).name().split('.').next() != Some(FIELD_TIMES);
+    Ok(rows.project(&(0..rows.num_columns()).filter(kept).collect::<Vec<_>>())?)
+}
+
+/// The time of each row's newest field; the row's own, unless several were merged into it.
 pub fn field_times(rows: &RecordBatch) -> Vec<Option<i64>> {
+    let times = row_times(rows);
+    // An id is a field of every version.
+    match rows.column_by_name(&field_times_of("external_id")) {
+        Some(newest) => {
+            let newest = newest.as_primitive::<TimestampMicrosecondType>().iter();
+            newest.zip(times).map(|(newest, time)| newest.or(time)).collect()
+        }
+        None => times,
+    }
+}
+
+/// The time of fields that name none: `updated_at` where later than `created_at`, else
+/// `created_at`.
+fn row_times(rows: &RecordBatch) -> Vec<Option<i64>> {
     let column = |name: &str| {
         rows.column_by_name(name).map(|times| times.as_primitive::<TimestampMicrosecondType>())
     };
@@ -99,9 +127,35 @@ pub fn field_times(rows: &RecordBatch) -> Vec<Option<i64>> {
 /// How the best of several versions of one column is found.
 struct Best<'a> {
     column: &'a ArrayRef,
+    /// The times of fields that are not those of their rows.
+    field_times: Option<&'a TimestampMicrosecondArray>,
     compare: DynComparator,
     choice: Choice<'a>,
     own: Option<&'a [bool]>,
+}
+
+/// Which of several values of a field holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Holds {
+    /// The latest.
+    Latest,
+    /// The least.
+    Least,
+    /// The greatest.
+    Greatest,
+    /// True, once any is.
+    Once,
+}
+
+/// Which of several values of a column holds.
+pub(crate) fn holds(column: &str) -> Holds {
+    match column {
+        "created_at" | "signed_up_at" | "user_created_at" | "user_signed_up_at"
+        | "to_user_created_at" => Holds::Least,
+        "last_interaction_at" | ITEMS_AT => Holds::Greatest,
+        "is_authenticated" | "user_is_authenticated" | "to_user_is_authenticated" => Holds::Once,
+        _ => Holds::Latest,
+    }
 }
 
 enum Choice<'a> {
@@ -116,23 +170,29 @@ impl<'a> Best<'a> {
         name: &str,
         column: &'a ArrayRef,
         times: &'a [Option<i64>],
+        field_times: Option<&'a TimestampMicrosecondArray>,
         own: Option<&'a [bool]>,
     ) -> Result<Self> {
-        let choice = match name {
-            "created_at" | "signed_up_at" | "user_created_at" | "user_signed_up_at" => {
-                Choice::Least
-            }
-            "last_interaction_at" => Choice::Greatest,
-            "is_authenticated" | "user_is_authenticated" => Choice::AnyTrue(column.as_boolean()),
-            _ => Choice::Latest(times),
+        let choice = match holds(name) {
+            Holds::Least => Choice::Least,
+            Holds::Greatest => Choice::Greatest,
+            Holds::Once => Choice::AnyTrue(column.as_boolean()),
+            Holds::Latest => Choice::Latest(times),
         };
+        // Where not the latest holds, times decide nothing.
+        let field_times = field_times.filter(|_| matches!(choice, Choice::Latest(_)));
         let compare = make_comparator(column, column, SortOptions::default())?;
-        Ok(Self { column, compare, choice, own })
+        Ok(Self { column, field_times, compare, choice, own })
     }
 
     fn winner(&self, rows: impl Iterator<Item = u32>) -> Option<u32> {
-        rows.filter(|row| self.column.is_valid(*row as usize))
+        rows.filter(|row| self.column.is_valid(*row as usize) || self.time(*row as usize).is_some())
             .max_by(|left, right| self.order(*left as usize, *right as usize))
+    }
+
+    /// The time of a field of its own. Beside a null it says that the field was cleared.
+    fn time(&self, row: usize) -> Option<i64> {
+        self.field_times.filter(|times| times.is_valid(row)).map(|times| times.value(row))
     }
 
     fn order(&self, left: usize, right: usize) -> Ordering {
@@ -143,7 +203,11 @@ impl<'a> Best<'a> {
             Choice::AnyTrue(flags) => flags.value(left).cmp(&flags.value(right)),
             Choice::Latest(times) => {
                 let own = self.own.map_or(Ordering::Equal, |own| own[left].cmp(&own[right]));
-                own.then_with(|| times[left].cmp(&times[right])).then_with(by_value)
+                let time = |row: usize| self.time(row).or(times[row]);
+                let there = |row: usize| self.column.is_valid(row);
+                own.then_with(|| time(left).cmp(&time(right)))
+                    .then_with(|| there(left).cmp(&there(right)))
+                    .then_with(by_value)
             }
         }
     }

@@ -4,6 +4,7 @@
 
 mod comparison;
 mod gaps;
+mod inputs;
 mod orders;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,11 +32,13 @@ use crate::report::{
     self, CreditTable, Line, MeasureSet, Measures, OrderSums, Places, Report, SessionCounts,
     Spending, Steps, Sums, credit_rows, is_own_column, journey_rows,
 };
-use crate::schema::{Kind, Table, UTM};
+use crate::schema::{ITEMS_AT, Kind, Table, UTM, is_bookkeeping};
 use crate::summary::{Compared, Summary, prove};
 use crate::touchpoints;
 use crate::validate::{Reject, Rule, rejects_table};
 use crate::vouchers::{self, Replacement};
+
+pub use inputs::{Inputs, Unpacked};
 
 /// Who is told how far a run has come, from any thread.
 pub trait Progress: Sync {
@@ -99,8 +102,11 @@ pub fn cover(config: &Config, progress: &dyn Progress) -> Result<Finished> {
     every_stage(config, progress)
 }
 
-/// An error if one of the tables is not given.
+/// An error if one of the tables is not given. Items bring every table, if without rows.
 fn require(config: &Config, tables: &[Table]) -> Result<()> {
+    if config.inputs.contains_key(&Table::Items) {
+        return Ok(());
+    }
     match tables.iter().find(|table| !config.inputs.contains_key(table)) {
         None => Ok(()),
         Some(needed) => Err(Error::Contradiction(format!(
@@ -112,16 +118,17 @@ fn require(config: &Config, tables: &[Table]) -> Result<()> {
 fn every_stage(config: &Config, progress: &dyn Progress) -> Result<Finished> {
     let mut summary = Summary::new(config.as_of);
     let mut writers = Writers::begin(config)?;
-    let mut tables = read(config, progress, &mut summary)?;
+    let inputs = Inputs::gather(config, progress)?;
+    let mut tables = read(config, &inputs, progress, &mut summary)?;
     progress.stage("resolving identity");
     let people = resolve(config, &tables, &mut summary);
     progress.stage("merging versions");
     let mut merged = merge(config, &mut tables, &people, &mut summary)?;
     progress.stage("ordering touches");
-    let mut ordered = order(config, &tables, &merged, &people, &mut summary)?;
+    let mut ordered = order(config, &inputs, &tables, &merged, &people, &mut summary)?;
     want(config, &tables, &people, &merged, &mut ordered)?;
     reattribute(config, &mut merged, &mut ordered)?;
-    check_rejects(config, &tables, &ordered.rejects, &mut summary)?;
+    check_rejects(config, &inputs, &tables, &ordered.rejects, &mut summary)?;
     let labels = label(config, &tables, &merged, &ordered)?;
     progress.stage("attributing orders");
     let sums = attribute(config, &merged, &ordered, &labels, &people, &mut writers)?;
@@ -147,18 +154,26 @@ pub type Tables = BTreeMap<Table, Loaded>;
 /// # Errors
 ///
 /// A table that cannot be read; an unknown dimension.
-pub fn read(config: &Config, progress: &dyn Progress, summary: &mut Summary) -> Result<Tables> {
+pub fn read(
+    config: &Config,
+    inputs: &Inputs,
+    progress: &dyn Progress,
+    summary: &mut Summary,
+) -> Result<Tables> {
     if let Some(item) = config.by.iter().find(|dimension| matches!(dimension, Dimension::Item(_)))
-        && !config.inputs.contains_key(&Table::OrderItems)
+        && !inputs.paths.contains_key(&Table::OrderItems)
     {
         return Err(Error::Contradiction(format!(
             "`--by {item}` needs the items of orders; `--order-items PATH` names them"
         )));
     }
-    check_dimensions(config)?;
+    check_dimensions(config, inputs)?;
+    if let Some(items) = &inputs.items {
+        summary.read_items(&items.account);
+    }
     let mut tables = Tables::new();
     for table in Table::ALL {
-        if let Some(loaded) = read_table(config, table, needs(config, table), progress)? {
+        if let Some(loaded) = read_table(config, inputs, table, needs(config, table), progress)? {
             summary.read(table, &loaded);
             tables.insert(table, loaded);
         }
@@ -170,11 +185,12 @@ pub fn read(config: &Config, progress: &dyn Progress, summary: &mut Summary) -> 
 /// Reads one table, if it is given.
 pub fn read_table(
     config: &Config,
+    inputs: &Inputs,
     table: Table,
     needs: Needs,
     progress: &dyn Progress,
 ) -> Result<Option<Loaded>> {
-    let Some(paths) = config.inputs.get(&table) else { return Ok(None) };
+    let Some(paths) = inputs.paths.get(&table) else { return Ok(None) };
     progress.stage(&format!("reading {table}"));
     let sources = input::find(table, paths)?;
     let reading = reading(config, table, needs)?;
@@ -199,10 +215,15 @@ pub struct Examined {
 /// # Errors
 ///
 /// Settings that cannot be meant.
-pub fn examine_table(config: &Config, table: Table, needs: Needs) -> Result<Examined> {
+pub fn examine_table(
+    config: &Config,
+    inputs: &Inputs,
+    table: Table,
+    needs: Needs,
+) -> Result<Examined> {
     let reading = reading(config, table, needs)?;
     let mut unreadable = Vec::new();
-    let paths = config.inputs.get(&table).map(Vec::as_slice).unwrap_or_default();
+    let paths = inputs.paths.get(&table).map(Vec::as_slice).unwrap_or_default();
     let sources = input::find(table, paths).unwrap_or_else(|_| {
         let each = paths.iter().map(|path| input::find(table, std::slice::from_ref(path)));
         let (found, missing): (Vec<_>, Vec<_>) = each.partition(Result::is_ok);
@@ -274,14 +295,15 @@ fn missing_amount(config: &Config, table: Table, files: &[FileRead]) -> Option<E
 }
 
 /// What the report is by must be a column that there is, or one that there could be.
-fn check_dimensions(config: &Config) -> Result<()> {
+fn check_dimensions(config: &Config, inputs: &Inputs) -> Result<()> {
     let columns = |table: Table| -> Result<BTreeSet<String>> {
         let mut names: BTreeSet<String> =
             table.columns().iter().map(|column| column.name.to_owned()).collect();
-        if let Some(paths) = config.inputs.get(&table) {
+        if let Some(paths) = inputs.paths.get(&table) {
             for source in input::find(table, paths)? {
                 let file = input::describe(table, &source, config.mapping(table))?;
-                names.extend(file.columns.into_iter().map(|column| column.name));
+                let columns = file.columns.into_iter().map(|column| column.name);
+                names.extend(columns.filter(|name| !is_bookkeeping(name)));
             }
         }
         Ok(names)
@@ -326,12 +348,13 @@ fn needs(config: &Config, table: Table) -> Needs {
         | Table::Users
         | Table::UserAliases
         | Table::Spend
-        | Table::ExchangeRates => {
+        | Table::ExchangeRates
+        | Table::Items => {
             return Needs::All;
         }
         Table::Devices => names.extend(touchpoints::DEVICE_COLUMNS),
         Table::Orders => {
-            names.insert("conversion_type");
+            names.extend(["conversion_type", ITEMS_AT]);
             if !config.vouchers.is_empty() {
                 names.insert("discount_codes");
             }
@@ -547,6 +570,7 @@ impl Ordered {
 
 fn order(
     config: &Config,
+    inputs: &Inputs,
     tables: &Tables,
     merged: &MergedTables,
     people: &People,
@@ -574,11 +598,9 @@ fn order(
         journeys::touches(&merged.touches, &merged.touch_persons, persons, merged.sessions);
     let (orders, amounts) =
         journeys::orders(&merged.orders.rows, &merged.orders.person, persons, &settings)?;
-    let mut rejects: Vec<Reject> = Table::ALL
-        .iter()
-        .filter_map(|table| tables.get(table))
-        .flat_map(|loaded| loaded.rejects.clone())
-        .collect();
+    let rejects =
+        Table::ALL.iter().filter_map(|table| tables.get(table)).flat_map(|loaded| &loaded.rejects);
+    let mut rejects: Vec<Reject> = inputs.rejects().iter().chain(rejects).cloned().collect();
     rejects.extend(without_rate(merged, &amounts));
     Ok(Ordered {
         touches,
@@ -666,13 +688,14 @@ fn without_rate(merged: &MergedTables, amounts: &Amounts) -> Vec<Reject> {
 
 fn check_rejects(
     config: &Config,
+    inputs: &Inputs,
     tables: &Tables,
     rejects: &[Reject],
     summary: &mut Summary,
 ) -> Result<()> {
     summary.reject(rejects);
     let read = tables.values().map(|loaded| loaded.read).sum();
-    config.max_rejects.check(read, rejects)
+    config.max_rejects.check(inputs.rows_read(read), rejects)
 }
 
 /// What touches and orders are called.

@@ -6,8 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Schema};
+use arrow::datatypes::{DataType, Field, Schema};
 
 use crate::error::{Error, MissingColumn, Result};
 
@@ -32,6 +33,8 @@ pub enum Table {
     Spend,
     /// Daily rates towards the workspace's currency.
     ExchangeRates,
+    /// The lines of JSON items, before they are rows of the tables above; none of [`Table::ALL`].
+    Items,
 }
 
 /// What the values of a column mean, whatever their physical type.
@@ -265,7 +268,7 @@ const EXCHANGE_RATES: &[Column] = &[
 ];
 
 impl Table {
-    /// Every table, in the order in which a run reads them.
+    /// Every table of rows, in the order in which a run reads them.
     pub const ALL: [Self; 9] = [
         Self::Orders,
         Self::OrderItems,
@@ -290,6 +293,7 @@ impl Table {
             Self::Devices => "devices",
             Self::Spend => "spend",
             Self::ExchangeRates => "exchange_rates",
+            Self::Items => "items",
         }
     }
 
@@ -319,6 +323,7 @@ impl Table {
             Self::Devices => DEVICES,
             Self::Spend => SPEND,
             Self::ExchangeRates => EXCHANGE_RATES,
+            Self::Items => &[],
         }
     }
 
@@ -329,6 +334,9 @@ impl Table {
 
     /// What the values of a column mean; a column that is not canonical can be anything.
     pub fn kind_of(self, name: &str) -> Kind {
+        if is_bookkeeping(name) {
+            return Kind::Time;
+        }
         self.column(name).map_or(Kind::Any, |column| column.kind)
     }
 }
@@ -380,7 +388,40 @@ pub struct Found {
     pub origin: Origin,
     /// The type in the file; text for a constant.
     pub data_type: DataType,
+    /// Whether the file itself says that its amounts are in major units.
+    pub is_major: bool,
 }
+
+/// The struct of a table from JSON items that holds, under the name of a column, the time of its
+/// field where that is not the row's; a time beside a null value says that the field was cleared.
+pub const FIELD_TIMES: &str = "_times";
+
+/// The column of an order from JSON items that says since when its set of items holds.
+pub const ITEMS_AT: &str = "_items_at";
+
+/// The name under which the times of a column's fields are read.
+pub fn field_times_of(column: &str) -> String {
+    format!("{FIELD_TIMES}.{column}")
+}
+
+/// Whether a column is what a table says of itself: no dimension, and of no use to people.
+///
+/// # Example
+///
+/// ```
+/// use apportion::schema::is_bookkeeping;
+/// assert!(is_bookkeeping("_times.utm_source") && is_bookkeeping("_items_at"));
+/// assert!(!is_bookkeeping("utm_source") && !is_bookkeeping("_times_seen"));
+/// ```
+pub fn is_bookkeeping(column: &str) -> bool {
+    column == ITEMS_AT || column.split('.').next() == Some(FIELD_TIMES)
+}
+
+/// Says of a file, with the version of its form, that it was made from JSON items.
+pub(crate) const INGESTED: &str = "apportion.ingest";
+
+/// Says of a column that its amounts are in major units.
+pub(crate) const MAJOR: &str = "major_units";
 
 /// The columns of one file, by their canonical names, in a stable order.
 ///
@@ -415,7 +456,8 @@ pub fn resolve_all(
                     taken.insert(parts[0].clone());
                 }
                 let (name, kind) = (column.name.to_owned(), column.kind);
-                found.push(Found { name, kind, origin, data_type });
+                let is_major = is_major(schema, &origin);
+                found.push(Found { name, kind, origin, data_type, is_major });
             }
             Ok(None) if column.required => {
                 errors.push(missing(table, path, schema, column.name, column.name));
@@ -432,18 +474,40 @@ pub fn resolve_all(
             .fields()
             .iter()
             .map(|field| field.name().clone())
-            .filter(|name| !taken.contains(name)),
+            .filter(|name| !taken.contains(name) && name != FIELD_TIMES),
     );
     for name in others.into_iter().filter(|name| table.column(name).is_none()) {
         match locate(table, path, schema, hive, mapping, &name) {
             Ok(Some((origin, data_type))) => {
-                found.push(Found { name, kind: Kind::Any, origin, data_type });
+                let (kind, is_major) = (table.kind_of(&name), is_major(schema, &origin));
+                found.push(Found { name, kind, origin, data_type, is_major });
             }
             Ok(None) => {}
             Err(error) => errors.push(error),
         }
     }
+    found.extend(field_times(schema));
     (found, errors)
+}
+
+/// The times of fields, a column each; see [`FIELD_TIMES`].
+fn field_times(schema: &Schema) -> Vec<Found> {
+    let times = schema.field_with_name(FIELD_TIMES).map(|times| times.data_type());
+    let Ok(DataType::Struct(times)) = times else { return Vec::new() };
+    let found = |time: &Arc<Field>| Found {
+        name: field_times_of(time.name()),
+        kind: Kind::Time,
+        origin: Origin::File(vec![FIELD_TIMES.to_owned(), time.name().clone()]),
+        data_type: time.data_type().clone(),
+        is_major: false,
+    };
+    times.iter().map(found).collect()
+}
+
+fn is_major(schema: &Schema, origin: &Origin) -> bool {
+    let Origin::File(path) = origin else { return false };
+    let field = path.first().and_then(|name| schema.field_with_name(name).ok());
+    field.is_some_and(|field| field.metadata().contains_key(MAJOR))
 }
 
 fn locate(
@@ -464,7 +528,10 @@ fn locate(
         if let Some(value) = hive.get(source) {
             return Ok(Some((Origin::Folder(value.clone()), DataType::Utf8)));
         }
-        return Err(missing(table, path, schema, source, name));
+        // What an ingest wrote has canonical names; the workspace's are those of other files.
+        if !schema.metadata().contains_key(INGESTED) {
+            return Err(missing(table, path, schema, source, name));
+        }
     }
     let nested = name.strip_prefix("user_").map(|field| format!("user.{field}"));
     let in_file = lookup(schema, name).or_else(|| lookup(schema, nested.as_deref()?));
@@ -503,8 +570,6 @@ fn missing(table: Table, path: &Path, schema: &Schema, column: &str, canonical: 
 
 #[cfg(test)]
 mod tests {
-    use arrow::datatypes::Field;
-
     use super::*;
 
     fn resolve_users(schema: &Schema, mapping: &Mapping) -> Result<Vec<Found>> {

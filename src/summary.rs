@@ -5,8 +5,9 @@ use serde::Serialize;
 use crate::credits::{WHOLE, share};
 use crate::engine::Tally;
 use crate::error::{Error, Result};
-use crate::identity::Account;
+use crate::identity::Account as IdentityAccount;
 use crate::input::Loaded;
+use crate::items::Account;
 use crate::money::Currency;
 use crate::report::{Gap, GapKind, OrderMeasures, Total};
 use crate::schema::Table;
@@ -28,7 +29,7 @@ pub struct Summary {
     /// Rows repaired, over all tables.
     pub repaired: u64,
     /// What identity did.
-    pub identity: Account,
+    pub identity: IdentityAccount,
     /// Sessions and views.
     pub touches: TouchCounts,
     /// Orders.
@@ -199,6 +200,19 @@ impl Summary {
             as_of: crate::calendar::format_instant(as_of),
             ..Self::default()
         }
+    }
+
+    /// Takes note of JSON items that were read: their lines.
+    pub fn read_items(&mut self, account: &Account) {
+        let rejected = account.rejects.len() as u64;
+        self.tables.push(TableRead {
+            table: Table::Items.name(),
+            files: account.files,
+            read: account.read,
+            accepted: account.accepted,
+            rejected,
+        });
+        self.repaired += account.repaired;
     }
 
     /// Takes note of a table that was read.

@@ -21,6 +21,8 @@ use crate::schema::{Kind, Table};
 /// A rule that a row can break, in the order in which rules are tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rule {
+    /// A line that is no item: no JSON object, an unknown kind, a value of a wrong type.
+    BadItem,
     /// A required value is missing.
     MissingValue,
     /// A user id that stands for no user: `null`, `undefined`, `{{user_id}}`.
@@ -47,7 +49,8 @@ pub enum Rule {
 
 impl Rule {
     /// Every rule, in the order in which they are tried.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
+        Self::BadItem,
         Self::MissingValue,
         Self::PlaceholderUser,
         Self::BadTime,
@@ -64,6 +67,7 @@ impl Rule {
     /// The rule's name in tables and summaries.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::BadItem => "bad_item",
             Self::MissingValue => "missing_value",
             Self::PlaceholderUser => "placeholder_user",
             Self::BadTime => "bad_time",

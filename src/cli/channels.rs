@@ -28,7 +28,8 @@ pub(super) fn run(args: &ChannelsArgs) -> Result<Status> {
     let staged = place.as_deref().map(Staged::new).transpose()?;
     prepare(&mut config)?;
     let finished = in_pool(config.threads, || pipeline::cover(&config, &Silent))??;
-    let orders = config.inputs.contains_key(&Table::Orders);
+    let given = |table| config.inputs.contains_key(&table);
+    let orders = given(Table::Orders) || given(Table::Items);
     let coverage = Coverage::new(&finished.report, &config.channels, orders);
     match staged {
         Some(staged) => {

@@ -18,10 +18,11 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::findings::{Finding, Weight, findings};
 use crate::input::{Loaded, Needs};
+use crate::items::Account;
 use crate::output::table::{aligned, printable, wrapped};
 use crate::output::{Align, thousands};
-use crate::pipeline::{Examined, Tables, examine_table, resolve};
-use crate::schema::{Kind, Table};
+use crate::pipeline::{Examined, Inputs, Silent, Tables, examine_table, resolve};
+use crate::schema::{Kind, Table, is_bookkeeping};
 use crate::summary::Summary;
 use crate::validate::{Reject, Rule, count_by_rule};
 
@@ -45,24 +46,28 @@ pub(super) fn run(args: &RunArgs, out: &mut dyn Write) -> Result<Status> {
 /// What is there and what is wrong with it, as text and as an exit code.
 fn check(config: &Config) -> Result<(String, Status)> {
     let (mut text, mut tables, mut unreadable) = (String::new(), Tables::new(), Vec::new());
-    for table in Table::ALL.into_iter().filter(|table| config.inputs.contains_key(table)) {
+    let inputs = Inputs::gather(config, &Silent)?;
+    if let Some(items) = &inputs.items {
+        text.push_str(&of_items(&items.account));
+    }
+    for table in Table::ALL.into_iter().filter(|table| inputs.paths.contains_key(table)) {
         let mut names: BTreeSet<String> =
             table.columns().iter().map(|column| column.name.to_owned()).collect();
         names.extend(config.amount.iter().filter(|_| table == Table::Orders).cloned());
-        let examined = examine_table(config, table, Needs::Named(names))?;
+        let examined = examine_table(config, &inputs, table, Needs::Named(names))?;
         let Examined { loaded, unreadable: of_table } = examined;
         if let Some(loaded) = loaded {
-            text.push_str(&described(table, &loaded));
+            text.push_str(&described(table, &loaded, &inputs));
             tables.insert(table, loaded);
         }
         unreadable.extend(of_table);
     }
     let people = resolve(config, &tables, &mut Summary::new(config.as_of));
     let found = findings(config, &tables, &people)?;
-    let rejects: Vec<Reject> =
-        tables.values().flat_map(|loaded| loaded.rejects.iter().cloned()).collect();
+    let of_tables = tables.values().flat_map(|loaded| &loaded.rejects);
+    let rejects: Vec<Reject> = inputs.rejects().iter().chain(of_tables).cloned().collect();
     let read = tables.values().map(|loaded| loaded.read).sum();
-    let too_many = config.max_rejects.check(read, &rejects).err();
+    let too_many = config.max_rejects.check(inputs.rows_read(read), &rejects).err();
     let problems = found.iter().filter(|finding| finding.weight == Weight::Problem).count();
     text.push_str(&conclusion(&unreadable, too_many.as_ref(), &found));
     let status = if !unreadable.is_empty() {
@@ -137,9 +142,23 @@ fn indented(text: &mut String, first: &str, body: &str) {
     }
 }
 
-fn described(table: Table, loaded: &Loaded) -> String {
+/// What became of the lines of items.
+fn of_items(account: &Account) -> String {
     let number = |count: u64| thousands(&count.to_string());
-    let files = if loaded.files.len() == 1 {
+    let files = if account.files == 1 {
+        "1 file".to_owned()
+    } else {
+        format!("{} files", number(account.files))
+    };
+    let verdict = verdict(account.accepted, &account.rejects, account.repaired);
+    format!("items: {} lines in {files}\n\n{verdict}", number(account.read))
+}
+
+fn described(table: Table, loaded: &Loaded, inputs: &Inputs) -> String {
+    let number = |count: u64| thousands(&count.to_string());
+    let files = if loaded.files.len() == 1 && inputs.is_unpacked(&loaded.files[0].path) {
+        "the items".to_owned()
+    } else if loaded.files.len() == 1 {
         loaded.files[0].path.display().to_string()
     } else {
         format!("{} files", number(loaded.files.len() as u64))
@@ -171,18 +190,23 @@ fn described(table: Table, loaded: &Loaded) -> String {
         }
         text.push_str(&format!("    {}\n", line.trim_end()));
     }
+    text.push('\n');
     let accepted = loaded.rows.num_rows() as u64;
-    text.push_str(&format!(
-        "\n  {} accepted, {} rejected",
-        number(accepted),
-        number(loaded.rejects.len() as u64)
-    ));
-    if loaded.repaired > 0 {
-        text.push_str(&format!(", {} repaired", number(loaded.repaired)));
+    text.push_str(&verdict(accepted, &loaded.rejects, loaded.repaired));
+    text
+}
+
+/// How many rows are accepted, rejected and repaired, and by which rules.
+fn verdict(accepted: u64, rejects: &[Reject], repaired: u64) -> String {
+    let number = |count: u64| thousands(&count.to_string());
+    let rejected = rejects.len() as u64;
+    let mut text = format!("  {} accepted, {} rejected", number(accepted), number(rejected));
+    if repaired > 0 {
+        text.push_str(&format!(", {} repaired", number(repaired)));
     }
     text.push('\n');
-    for (_, rule, rows) in count_by_rule(&loaded.rejects) {
-        let said = example(&loaded.rejects, rule);
+    for (_, rule, rows) in count_by_rule(rejects) {
+        let said = example(rejects, rule);
         indented(&mut text, "    ", &format!("{} by `{}`{said}", number(rows), rule.name()));
     }
     text.push('\n');
@@ -194,7 +218,7 @@ fn columns(table: Table, loaded: &Loaded) -> String {
     // Files of one table may differ: each distinct origin is listed once.
     let mut seen: BTreeMap<&str, BTreeSet<(String, String)>> = BTreeMap::new();
     for file in &loaded.files {
-        for column in &file.columns {
+        for column in file.columns.iter().filter(|column| !is_bookkeeping(&column.name)) {
             let origin = (column.origin.to_string(), column.data_type.to_string());
             seen.entry(&column.name).or_default().insert(origin);
         }

@@ -5,6 +5,7 @@
 
 mod channels;
 mod check;
+mod ingest;
 mod init;
 mod models;
 mod progress;
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use ingest::IngestArgs;
 
 use crate::config::{Config, Settings};
 use crate::error::{Error, Result};
@@ -56,6 +58,7 @@ impl From<Status> for ExitCode {
       --by utm_source,month --lookback 30d --credits credits.parquet
   apportion check --sessions sessions.parquet --orders orders.parquet
   apportion channels --sessions sessions.parquet --orders orders.parquet
+  apportion ingest items.ndjson.gz -o tables
   apportion models time_decay
 
 Exit codes: 0 done, 1 more rejected rows than are allowed or problems found, 2 could not run."
@@ -72,6 +75,7 @@ enum Command {
   apportion run --sessions sessions.parquet --orders orders.parquet
   apportion run --config shop/apportion.toml --from 2025-01-01 --to 2025-03-31
   apportion run --sessions s.parquet --orders o.parquet --by month --format csv -o report.csv
+  apportion run --items items.ndjson --model linear
   apportion run --sessions s.parquet --orders o.parquet \\
       --column sessions.user_external_id=user_id orders.user_external_id=user_id")]
     Run(RunArgs),
@@ -89,6 +93,18 @@ Exit codes: 0 no problems, 1 problems or too many rejected rows, 2 something can
   apportion channels --config shop/apportion.toml --format csv -o coverage.csv
   apportion channels --explain google/cpc/brand")]
     Channels(ChannelsArgs),
+    /// Turn JSON items into the canonical Parquet tables of a folder, merged with those there
+    #[command(after_help = "Examples:
+  apportion ingest items.ndjson -o tables
+  apportion ingest 'stream/*.ndjson.gz' -o tables --rejects rejects.csv --max-rejects 0
+  zcat items.ndjson.gz | apportion ingest - -o tables
+  apportion run --sessions tables/sessions.parquet --orders tables/orders.parquet \\
+      --users tables/users.parquet --aliases tables/user_aliases.parquet
+
+A line is one item: {\"kind\": \"session\", \"user\": {\"external_id\": ...}, \"session\": {...}}.
+Kinds are user, user_alias, device, session, postview and order. `apportion run --items` reads
+items without writing tables.")]
+    Ingest(IngestArgs),
     /// Write a commented apportion.toml
     #[command(after_help = "Examples:
   apportion init
@@ -139,6 +155,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args, &mut io::stdout().lock()),
         Command::Channels(args) => channels::run(&args),
+        Command::Ingest(args) => ingest::run(&args),
         Command::Init { path } => init::run(&path),
         Command::Models { name } => models::run(name.as_deref(), &mut io::stdout().lock()),
     };
@@ -189,11 +206,15 @@ fn say(text: &str) {
     drop(stderr.write_all(text.as_bytes()));
 }
 
-/// Reads settings and the clock, once.
+/// What a run is to do, by its arguments.
 fn configure(args: &RunArgs) -> Result<Config> {
-    let mut settings = args.settings.clone();
+    configure_with(args.settings.clone(), args.config.as_deref())
+}
+
+/// Reads the workspace file and the clock, once.
+fn configure_with(mut settings: Settings, config: Option<&Path>) -> Result<Config> {
     let found = Path::new("apportion.toml");
-    let file = args.config.as_deref().or_else(|| found.exists().then_some(found));
+    let file = config.or_else(|| found.exists().then_some(found));
     if let Some(file) = file {
         settings = settings.over(Settings::read(file)?);
     }

@@ -20,6 +20,7 @@ use crate::channels::Channels;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::identity::Key;
+use crate::items::Meaning;
 use crate::journeys::{Dimension, MissingRate, Window};
 use crate::models::{self, Asked};
 use crate::money::{Currency, Units};
@@ -91,7 +92,7 @@ pub struct Bounce {
 
 /// What a run is to do.
 pub struct Config {
-    /// The paths of each table that is given.
+    /// The paths of each table that is given, and of JSON items.
     pub inputs: BTreeMap<Table, Vec<String>>,
     /// How the workspace names columns.
     pub mappings: BTreeMap<Table, Mapping>,
@@ -247,6 +248,11 @@ impl Config {
         })
     }
 
+    /// What items do not say themselves.
+    pub fn meaning(&self) -> Meaning {
+        Meaning { currency: self.currency, units: self.units, as_of: self.as_of }
+    }
+
     /// The mapping of a table.
     pub fn mapping(&self, table: Table) -> &Mapping {
         const NONE: &Mapping = &Mapping { columns: BTreeMap::new(), constants: BTreeMap::new() };
@@ -265,6 +271,7 @@ fn inputs(settings: &Settings) -> BTreeMap<Table, Vec<String>> {
         (Table::Devices, &settings.devices),
         (Table::Spend, &settings.spend),
         (Table::ExchangeRates, &settings.exchange_rates),
+        (Table::Items, &settings.items),
     ]
     .into_iter()
     .filter(|(_, paths)| !paths.is_empty())

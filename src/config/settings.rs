@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer};
 use crate::channels::RuleText;
 use crate::config::DateBy;
 use crate::error::{Error, Result};
+use crate::input::STANDARD_INPUT;
 use crate::journeys::{DirectPolicy, MissingRate, ViewPolicy};
 use crate::money::Units;
 use crate::report::MeasureSet;
@@ -105,6 +106,10 @@ pub struct Settings {
     #[arg(long, value_name = "PATH", num_args = 1..)]
     #[serde(deserialize_with = "one_or_more_paths")]
     pub exchange_rates: Vec<String>,
+    /// JSON items, one a line, plain or compressed; `-` is standard input
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    #[serde(deserialize_with = "one_or_more_paths")]
+    pub items: Vec<String>,
     /// Take a column from one with another name; dots reach into structs
     #[arg(long, value_name = "TABLE.COLUMN=NAME", num_args = 1..)]
     #[serde(deserialize_with = "by_table")]
@@ -354,7 +359,7 @@ impl Settings {
         })?;
         let folder = path.parent().unwrap_or_else(|| Path::new(""));
         for paths in settings.inputs_mut() {
-            for input in paths {
+            for input in paths.iter_mut().filter(|input| *input != STANDARD_INPUT) {
                 *input = folder.join(&*input).to_string_lossy().into_owned();
             }
         }
@@ -391,6 +396,7 @@ impl Settings {
             devices: many(self.devices, file.devices),
             spend: many(self.spend, file.spend),
             exchange_rates: many(self.exchange_rates, file.exchange_rates),
+            items: many(self.items, file.items),
             column,
             set,
             units: self.units.or(file.units),
@@ -441,7 +447,7 @@ impl Settings {
         }
     }
 
-    fn inputs_mut(&mut self) -> [&mut Vec<String>; 9] {
+    fn inputs_mut(&mut self) -> [&mut Vec<String>; 10] {
         [
             &mut self.sessions,
             &mut self.orders,
@@ -452,6 +458,7 @@ impl Settings {
             &mut self.devices,
             &mut self.spend,
             &mut self.exchange_rates,
+            &mut self.items,
         ]
     }
 

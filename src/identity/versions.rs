@@ -8,9 +8,9 @@ use arrow::datatypes::Int64Type;
 use crate::error::Result;
 use crate::identity::Identity;
 use crate::ids::{group_rows, same_texts};
-use crate::input::MAJOR;
-use crate::merge::{Versions, external_ids, field_times, merge};
+use crate::merge::{Versions, external_ids, field_times, merge, without_field_times};
 use crate::money::{Currency, minor_from_scaled};
+use crate::schema::MAJOR;
 
 /// A table with one row per external id.
 pub struct Merged {
@@ -37,6 +37,7 @@ pub fn one_row_per_id(
 ) -> Result<Merged> {
     let of_row: Vec<u32> = users.iter().map(|user| identity.person[*user as usize]).collect();
     let Some((keys, things)) = same_texts(external_ids(&rows)) else {
+        let rows = without_field_times(&rows)?;
         return Ok(Merged { rows, person: of_row, versions: 0, conflicts: 0 });
     };
     let versions = (rows.num_rows() - things) as u64;

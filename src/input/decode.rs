@@ -34,11 +34,11 @@ use crate::schema::Kind;
 use crate::validate::Rule;
 
 /// A decoded column and the values that could not be understood.
-pub(super) struct Decoded {
+pub(crate) struct Decoded {
     /// The canonical array; null where a value was missing or could not be understood.
-    pub(super) array: ArrayRef,
+    pub(crate) array: ArrayRef,
     /// Row, rule and message of each value that could not be understood.
-    pub(super) bad: Vec<(usize, Rule, String)>,
+    pub(crate) bad: Vec<(usize, Rule, String)>,
 }
 
 impl Decoded {
@@ -48,17 +48,17 @@ impl Decoded {
 }
 
 /// How to read the amounts of a table.
-pub(super) struct Amounts<'a> {
+pub(crate) struct Amounts<'a> {
     /// The row's currency, where there is a column for it.
-    pub(super) currency: Option<&'a StringViewArray>,
+    pub(crate) currency: Option<&'a StringViewArray>,
     /// The currency of rows that name none.
-    pub(super) default: Currency,
+    pub(crate) default: Currency,
     /// What the workspace says that the columns hold, if it says so.
-    pub(super) units: Option<Units>,
+    pub(crate) units: Option<Units>,
 }
 
 /// The canonical Arrow type of a kind.
-pub(super) fn canonical_type(kind: Kind) -> DataType {
+pub(crate) fn canonical_type(kind: Kind) -> DataType {
     match kind {
         Kind::Id | Kind::Text | Kind::Texts | Kind::Any => DataType::Utf8View,
         Kind::Time => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
@@ -72,7 +72,7 @@ pub(super) fn canonical_type(kind: Kind) -> DataType {
 /// Decodes a column; `None` where its type cannot carry the meaning.
 ///
 /// `text_is_fine` is true for constants and folder names, which are always text.
-pub(super) fn decode(
+pub(crate) fn decode(
     array: &ArrayRef,
     kind: Kind,
     lower: bool,

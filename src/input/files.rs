@@ -7,6 +7,9 @@ use std::path::{Component, Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::schema::Table;
 
+/// The path that stands for standard input, from which items can be read.
+pub const STANDARD_INPUT: &str = "-";
+
 /// A file of a table, and the `key=value` folders on the way to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
@@ -18,8 +21,10 @@ pub struct Source {
 
 /// The files of a table, each once, in the order of their paths.
 ///
-/// A folder stands for every `*.parquet` file below it; names that begin with `.` or `_` are left
-/// out, as every writer of such folders expects. A file may have any name.
+/// A folder stands for every `*.parquet` file below it, of items for every `*.ndjson`, `*.jsonl` and
+/// `*.json` file, compressed (`.gz`, `.zst`) or not; names that begin with `.` or `_` are left out,
+/// as every writer of such folders expects. A file may have any name; for items `-` is standard
+/// input.
 ///
 /// `key=value` folders become columns from where the pattern begins to choose: below a folder, from
 /// the first wildcard of a glob on. Whoever names `year=2024/day=1/` or a file in it means those
@@ -30,8 +35,10 @@ pub fn find(table: Table, patterns: &[String]) -> Result<Vec<Source>> {
     for pattern in patterns {
         let mut paths = Vec::new();
         let path = Path::new(pattern);
-        if path.exists() {
-            collect(path, &mut Vec::new(), &mut paths)?;
+        if table == Table::Items && pattern == STANDARD_INPUT {
+            paths.push(path.to_path_buf());
+        } else if path.exists() {
+            collect(table, path, &mut Vec::new(), &mut paths)?;
         } else {
             let matches = glob::glob(pattern)
                 .map_err(|source| Error::Glob { pattern: pattern.clone(), source })?;
@@ -41,7 +48,7 @@ pub fn find(table: Table, patterns: &[String]) -> Result<Vec<Source>> {
                     Error::io("read", &path)(error.into())
                 })?;
                 if !is_hidden(&entry) {
-                    collect(&entry, &mut Vec::new(), &mut paths)?;
+                    collect(table, &entry, &mut Vec::new(), &mut paths)?;
                 }
             }
         }
@@ -85,7 +92,12 @@ fn is_hidden(path: &Path) -> bool {
 
 /// Collects a file, or those below a folder; `above` are the folders that led here, because a link
 /// may lead back.
-fn collect(path: &Path, above: &mut Vec<PathBuf>, paths: &mut Vec<PathBuf>) -> Result<()> {
+fn collect(
+    table: Table,
+    path: &Path,
+    above: &mut Vec<PathBuf>,
+    paths: &mut Vec<PathBuf>,
+) -> Result<()> {
     if !path.is_dir() {
         paths.push(path.to_path_buf());
         return Ok(());
@@ -97,15 +109,26 @@ fn collect(path: &Path, above: &mut Vec<PathBuf>, paths: &mut Vec<PathBuf>) -> R
     above.push(folder);
     for entry in fs::read_dir(path).map_err(Error::io("read", path))? {
         let entry = entry.map_err(Error::io("read", path))?.path();
-        let parquet = entry.extension().is_some_and(|extension| {
-            extension.eq_ignore_ascii_case("parquet") || extension.eq_ignore_ascii_case("pq")
-        });
-        if !is_hidden(&entry) && (entry.is_dir() || parquet) {
-            collect(&entry, above, paths)?;
+        if !is_hidden(&entry) && (entry.is_dir() || is_named_as(table, &entry)) {
+            collect(table, &entry, above, paths)?;
         }
     }
     above.pop();
     Ok(())
+}
+
+/// Whether a file's name says that it can be one of a table's.
+fn is_named_as(table: Table, path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    let mut endings = name.rsplit('.');
+    let mut ending = endings.next();
+    if table != Table::Items {
+        return matches!(ending, Some("parquet" | "pq"));
+    }
+    if matches!(ending, Some("gz" | "zst")) {
+        ending = endings.next();
+    }
+    matches!(ending, Some("ndjson" | "jsonl" | "json"))
 }
 
 /// The columns that a file's folders give; `fixed` components of its path were named, not found.

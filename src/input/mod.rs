@@ -8,7 +8,7 @@ mod decode;
 mod files;
 mod reader;
 
+pub(crate) use decode::{Amounts, Decoded, decode};
 pub(crate) use files::percent_decoded;
-pub use files::{Source, find};
-pub(crate) use reader::MAJOR;
+pub use files::{STANDARD_INPUT, Source, find};
 pub use reader::{FileRead, Loaded, Needs, Reading, describe, examine, read};

@@ -22,12 +22,10 @@ use super::decode::{Amounts, Decoded, canonical_type, decode};
 use super::files::Source;
 use crate::error::{Error, Result};
 use crate::money::{Currency, Units};
-use crate::schema::{Found, Kind, Mapping, Origin, Table, resolve, resolve_all};
+use crate::schema::{
+    FIELD_TIMES, Found, Kind, MAJOR, Mapping, Origin, Table, resolve, resolve_all,
+};
 use crate::validate::{self, BadValue, Judge, Reject};
-
-/// Says of an amount column that its files hold major units, which were scaled by the currency that
-/// the row names, or by the workspace's.
-pub(crate) const MAJOR: &str = "major_units";
 
 /// Rows that are decoded at a time.
 const BATCH_ROWS: usize = 64 * 1024;
@@ -321,14 +319,23 @@ fn canonical_schema(reading: &Reading<'_>, files: &[Opened]) -> SchemaRef {
         (found.contains_key(column.name) || signed_up)
             && (column.required || column.is_judged() || wanted(column.name))
     });
-    let others = found.iter().filter(|(name, _)| table.column(name).is_none() && wanted(name));
+    // The times of fields are read with the fields.
+    let known = |name: &str| {
+        table.column(name).is_some_and(|column| column.required || column.is_judged())
+            || wanted(name)
+    };
+    let others = found.iter().filter(|(name, _)| {
+        let of_times = name.strip_prefix(FIELD_TIMES).and_then(|name| name.strip_prefix('.'));
+        table.column(name).is_none() && of_times.map_or_else(|| wanted(name), known)
+    });
     let fields = canonical
         .map(|column| (column.name, column.kind))
         .chain(others.map(|(name, kind)| (*name, *kind)))
         .map(|(name, kind)| {
             let field = Field::new(name, canonical_type(kind), true);
             let of_name = |column: &&Found| column.name == name;
-            let major = |column: &Found| match reading.units {
+            // They were scaled by the currency that the row names, or by the workspace's.
+            let major = |column: &Found| match units(reading, column) {
                 Some(units) => units == Units::Major,
                 None => !column.data_type.is_integer(),
             };
@@ -340,6 +347,11 @@ fn canonical_schema(reading: &Reading<'_>, files: &[Opened]) -> SchemaRef {
             }
         });
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+/// What a column's amounts hold: the file knows it better than the workspace.
+fn units(reading: &Reading<'_>, column: &Found) -> Option<Units> {
+    if column.is_major { Some(Units::Major) } else { reading.units }
 }
 
 struct Part {
@@ -410,7 +422,7 @@ fn judge_batch(
         let amounts = Amounts {
             currency: currency.as_ref(),
             default: reading.currency,
-            units: reading.units,
+            units: units(reading, column),
         };
         let lower = reading.lower
             && (column.name.starts_with("utm_") || column.name.starts_with("via_utm_"));

@@ -1,11 +1,12 @@
 //! The items of each order, as parts that its credit is divided into.
 
 use arrow::array::{Array, AsArray, Float64Array, RecordBatch};
-use arrow::datatypes::{Float64Type, Int64Type};
+use arrow::datatypes::{Float64Type, Int64Type, TimestampMicrosecondType};
 
 use crate::ids::{Interner, group_rows};
 use crate::journeys::{Labels, NOT_SET, Orders};
 use crate::merge::{external_ids, field_times};
+use crate::schema::ITEMS_AT;
 
 /// The items of all orders, order by order.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -22,7 +23,7 @@ impl Items {
     /// Gathers the items of every order.
     ///
     /// `rows` has one row an item. Of the items of an order, those of its newest time hold (all,
-    /// where there is no time). An item without a quantity is one; without a price it weighs
+    /// where there is no time); none, where the order itself knows of a newer set, which is empty. An item without a quantity is one; without a price it weighs
     /// nothing.
     pub fn new(rows: &RecordBatch, orders: &Orders, order_rows: &RecordBatch) -> Self {
         let mut ids = Interner::default();
@@ -38,6 +39,8 @@ impl Items {
         let prices = rows.column_by_name("price").map(|prices| prices.as_primitive::<Int64Type>());
         let quantities =
             rows.column_by_name("quantity").map(|numbers| numbers.as_primitive::<Float64Type>());
+        let sets = order_rows.column_by_name(ITEMS_AT);
+        let sets = sets.map(|at| at.as_primitive::<TimestampMicrosecondType>());
         let weight = |row: usize| {
             let price = prices.filter(|prices| prices.is_valid(row));
             let quantity = quantities.filter(|quantities| quantities.is_valid(row));
@@ -50,6 +53,8 @@ impl Items {
             debug_assert!(order < known, "orders are numbered first");
             let mut own = by_order[starts[order] as usize..starts[order + 1] as usize].to_vec();
             let newest = own.iter().map(|row| times[*row as usize]).max().flatten();
+            let set = sets.filter(|sets| sets.is_valid(*order_row as usize));
+            let newest = newest.max(set.map(|sets| sets.value(*order_row as usize)));
             own.retain(|row| times[*row as usize] == newest);
             own.sort_unstable_by(|left, right| {
                 names.value(*left as usize).cmp(names.value(*right as usize))
