@@ -426,6 +426,41 @@ o1,u1,2024-03-03T10:00:00Z,10.00
     assert!(done(&playground, run).0.contains("linear,google,cpc,"));
 }
 
+#[test]
+fn names_and_units_of_other_files_leave_items_as_they_are() {
+    let playground = Playground::new();
+    playground.table(
+        "sessions",
+        "external_id,visitor,created_at,utm_source\ns1,u1,2024-03-01T10:00:00Z,google\n",
+    );
+    // Whole numbers in JSON are euros like all others, also in a column of one's own.
+    let order = r#"{"kind":"order","user":{"external_id":"u1"},"order":{"external_id":"o1","created_at":"2024-03-02T00:00:00Z","subtotal_price":100,"app_margin":30,"currency":"EUR"}}"#;
+    write(&playground, "items.ndjson", &[order]);
+    let run = "run --sessions sessions.parquet --items items.ndjson --column sessions.user_external_id=visitor --model linear --format csv --units minor";
+    // With minor units the same number in an item is cents.
+    assert!(done(&playground, run).0.contains("linear,google,none,EUR,1,1,1.00,"));
+    let run = run.replace("--units minor", "--amount app_margin");
+    assert!(done(&playground, &run).0.contains("linear,google,none,EUR,1,1,30.00,"));
+    done(&playground, "ingest items.ndjson -o tables");
+    let run = run.replace("--items items.ndjson", "--orders tables/orders.parquet");
+    let run = run.replace("--amount app_margin", "--units minor");
+    assert!(done(&playground, &run).0.contains("linear,google,none,EUR,1,1,100.00,"));
+}
+
+#[test]
+fn every_example_of_the_documentation_is_accepted() {
+    let playground = Playground::new();
+    let documentation = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/items.md");
+    let text = fs::read_to_string(documentation).unwrap();
+    let examples: Vec<&str> = text.lines().filter(|line| line.starts_with("{\"kind\"")).collect();
+    assert_eq!(examples.len(), 8);
+    ingest(&playground, &examples);
+    assert_eq!(rows(&playground, "sessions", "external_id"), ["s1", "s2", "s3", "s4"]);
+    assert_eq!(rows(&playground, "order_items", "external_id quantity"), ["i1 2"]);
+    assert_eq!(rows(&playground, "postviews", "device_external_id"), ["d1"]);
+    done(&playground, "run --items items.ndjson --model linear --format csv");
+}
+
 /// One version of some row, as a line.
 fn item() -> impl Strategy<Value = String> {
     let time = (0_u8..4).prop_map(|hour| format!("2024-03-01T0{hour}:00:00Z"));

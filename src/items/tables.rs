@@ -26,14 +26,13 @@ use crate::calendar::format_instant;
 use crate::error::{Error, Result};
 use crate::merge::{Holds, holds};
 use crate::output::{self, Sink};
-use crate::schema::{FIELD_TIMES, Kind, MAJOR, Table};
+use crate::schema::{FIELD_TIMES, INGESTED, Kind, MAJOR, Table};
 
 /// Digits of an amount, and how many of them are decimals.
 pub(super) const MONEY_DIGITS: u8 = 38;
 pub(super) const MONEY_DECIMALS: i8 = 18;
 
-/// Says in a table's schema that an ingest wrote it, and how.
-const WRITTEN_BY: &str = "apportion.ingest";
+/// The version of the form that tables have.
 const FORM: &str = "1";
 
 /// Rows that are written at a time: always as many, because pages end with them.
@@ -176,7 +175,7 @@ fn schema(layout: &[(Name, DataType)], with_times: &[Name]) -> SchemaRef {
         let times = DataType::Struct(times.collect::<Vec<_>>().into());
         fields.push(Field::new(FIELD_TIMES, times, false));
     }
-    let written: Metadata = [(WRITTEN_BY.to_owned(), FORM.to_owned())].into_iter().collect();
+    let written: Metadata = [(INGESTED.to_owned(), FORM.to_owned())].into_iter().collect();
     Arc::new(Schema::new_with_metadata(fields, written))
 }
 
@@ -189,9 +188,10 @@ fn arrays(
     let mut arrays: Vec<ArrayRef> =
         layout.iter().map(|(name, data_type)| array(name, data_type, rows)).collect();
     if !with_times.is_empty() {
+        let at: Vec<i64> = rows.iter().map(Row::at).collect();
         let times = with_times.iter().map(|name| {
-            let time = |row: &Row| own_time(name, row.cells.get(name)?, row.at());
-            let times: TimestampMicrosecondArray = rows.iter().map(time).collect();
+            let time = |(row, at): (&Row, &i64)| own_time(name, row.cells.get(name)?, *at);
+            let times: TimestampMicrosecondArray = rows.iter().zip(&at).map(time).collect();
             let field = Arc::new(Field::new(&**name, times_type(), true));
             (field, Arc::new(times.with_timezone("UTC")) as ArrayRef)
         });
@@ -274,7 +274,7 @@ pub(super) fn read(
     let file = File::open(&path).map_err(Error::io("read", &path))?;
     let reader = ParquetRecordBatchReaderBuilder::try_new(file)
         .map_err(|source| not_parquet("it is something else, or was cut off", Some(source)))?;
-    if reader.schema().metadata().get(WRITTEN_BY).map(String::as_str) != Some(FORM) {
+    if reader.schema().metadata().get(INGESTED).map(String::as_str) != Some(FORM) {
         return Err(Error::Contradiction(format!(
             "`{}` was not written by `apportion ingest`, which will not replace it; name another folder, and give both to `apportion run`",
             path.display()
