@@ -21,7 +21,7 @@ use crate::merge::{external_ids, field_times};
 use crate::money::Currency;
 use crate::output::thousands;
 use crate::pipeline::{DEFAULT_AMOUNT, People, Tables};
-use crate::schema::{Kind, Origin, Table};
+use crate::schema::{Kind, Origin, Table, is_bookkeeping};
 use crate::touchpoints::{DEVICE_COLUMNS, with_origin};
 
 /// How much a finding matters.
@@ -177,6 +177,7 @@ fn types(found: &mut Found, config: &Config, loaded: &Loaded) {
     let all: BTreeSet<&str> = name_sets.iter().flatten().copied().collect();
     let partly: Vec<String> = all
         .into_iter()
+        .filter(|name| !is_bookkeeping(name))
         .filter(|name| name_sets.iter().any(|names| !names.contains(name)))
         .map(|name| format!("`{name}`"))
         .collect();
@@ -237,7 +238,11 @@ fn empty_columns(found: &mut Found, loaded: &Loaded) {
         .filter(|(_, column)| rows.num_rows() > 0 && column.null_count() == rows.num_rows())
         .filter(|(field, _)| {
             let name = field.name();
-            loaded.files.iter().any(|file| file.columns.iter().any(|column| column.name == *name))
+            !is_bookkeeping(name)
+                && loaded
+                    .files
+                    .iter()
+                    .any(|file| file.columns.iter().any(|column| column.name == *name))
         })
         .map(|(field, _)| format!("`{}`", field.name()))
         .collect();
@@ -267,7 +272,10 @@ fn versions(found: &mut Found, loaded: &Loaded, people: &People) -> Result<()> {
         .fields()
         .iter()
         .zip(rows.columns())
-        .filter(|(field, _)| !["created_at", "user_external_id"].contains(&field.name().as_str()))
+        .filter(|(field, _)| {
+            let name = field.name().as_str();
+            !is_bookkeeping(name) && !["created_at", "user_external_id"].contains(&name)
+        })
         .map(|(field, column)| (field.name().clone(), column))
         .collect();
     let comparators = compared

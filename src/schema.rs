@@ -334,10 +334,12 @@ impl Table {
 
     /// What the values of a column mean; a column that is not canonical can be anything.
     pub fn kind_of(self, name: &str) -> Kind {
-        if is_bookkeeping(name) {
-            return Kind::Time;
+        match self.column(name) {
+            Some(column) => column.kind,
+            None if name == ITEM_USER => Kind::Id,
+            None if is_bookkeeping(name) => Kind::Time,
+            None => Kind::Any,
         }
-        self.column(name).map_or(Kind::Any, |column| column.kind)
     }
 }
 
@@ -399,6 +401,10 @@ pub const FIELD_TIMES: &str = "_times";
 /// The column of an order from JSON items that says since when its set of items holds.
 pub const ITEMS_AT: &str = "_items_at";
 
+/// The column of an order's items from JSON that says whose order it is: an id may be under two
+/// users.
+pub const ITEM_USER: &str = "_user_external_id";
+
 /// The name under which the times of a column's fields are read.
 pub fn field_times_of(column: &str) -> String {
     format!("{FIELD_TIMES}.{column}")
@@ -414,7 +420,7 @@ pub fn field_times_of(column: &str) -> String {
 /// assert!(!is_bookkeeping("utm_source") && !is_bookkeeping("_times_seen"));
 /// ```
 pub fn is_bookkeeping(column: &str) -> bool {
-    column == ITEMS_AT || column.split('.').next() == Some(FIELD_TIMES)
+    matches!(column, ITEMS_AT | ITEM_USER) || column.split('.').next() == Some(FIELD_TIMES)
 }
 
 /// Says of a file, with the version of its form, that it was made from JSON items.

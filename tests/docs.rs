@@ -128,7 +128,7 @@ fn every_flag_is_explained() {
         .iter()
         .filter_map(|span| span.split([' ', '=', '[']).next().map(str::to_owned))
         .collect();
-    for command in ["run", "check", "init", "models"] {
+    for command in ["run", "check", "ingest", "init", "models"] {
         let (help, _) = said(&playground.run([command, "--help"]));
         let flags: BTreeSet<&str> = help
             .lines()

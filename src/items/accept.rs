@@ -19,14 +19,14 @@ use super::Meaning;
 use super::lines::Line;
 use super::narrow;
 use super::parse::{Field, RawRow, parse, shown};
-use super::row::{Cell, ITEMS_AT, Item, Name, Row, Value};
+use super::row::{Cell, Item, Name, Row, Value};
 use super::tables::{MONEY_DECIMALS, MONEY_DIGITS};
 use crate::calendar::EARLIEST;
 use crate::error::Result;
 use crate::input::{Amounts, Decoded, decode};
 use crate::merge::{Holds, holds};
 use crate::money::{Currency, Units};
-use crate::schema::{Kind, Table};
+use crate::schema::{ITEMS_AT, Kind, Table};
 use crate::validate::{BadValue, Judge, Reject, Rule, judge};
 
 /// What became of a chunk of lines.
@@ -138,7 +138,7 @@ fn add_item(order: &mut Row, item: Row) {
     let Some(Cell { value: Some(Value::Items(items)), .. }) = order.cells.get_mut(ITEMS_AT) else {
         return;
     };
-    let of_order = ["order_external_id", "user_external_id", "created_at", "updated_at"];
+    let of_order = ["order_external_id", "created_at", "updated_at"];
     let cells = item.cells.into_iter().filter(|(name, _)| !of_order.contains(&&**name));
     items.push(cells.filter_map(|(name, cell)| Some((name, cell.value?))).collect());
 }

@@ -9,9 +9,8 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-use super::row::ITEMS_AT;
 use crate::calendar::parse_instant;
-use crate::schema::{FIELD_TIMES, Table};
+use crate::schema::{Table, is_bookkeeping};
 
 /// A value as the line has it.
 #[derive(Debug, Clone, PartialEq)]
@@ -173,7 +172,7 @@ fn fields(object: &Object<'_>) -> Result<BTreeMap<String, Field>, String> {
             if name.trim().is_empty() {
                 return Err("a key is empty".to_owned());
             }
-            if name == ITEMS_AT || name.split('.').next() == Some(FIELD_TIMES) {
+            if is_bookkeeping(name) {
                 return Err(format!("the key `{name}` is kept for what tables say of themselves"));
             }
             Ok((name.clone(), field(value)?))

@@ -9,11 +9,7 @@ use std::sync::Arc;
 
 use crate::calendar::EARLIEST;
 use crate::merge::{Holds, holds};
-use crate::schema::Table;
-
-/// The column of orders that says when their set of items was so; see
-/// [`schema::ITEMS_AT`](crate::schema::ITEMS_AT).
-pub(super) use crate::schema::ITEMS_AT;
+use crate::schema::{ITEM_USER, ITEMS_AT, Table};
 
 /// A column's name.
 pub(super) type Name = Arc<str>;
@@ -100,7 +96,7 @@ impl Row {
         let (id, user) = match self.table {
             Table::Users => ("external_id", ""),
             Table::UserAliases => ("from_user_external_id", "to_user_external_id"),
-            Table::OrderItems => ("order_external_id", "user_external_id"),
+            Table::OrderItems => ("order_external_id", ITEM_USER),
             _ => ("external_id", "user_external_id"),
         };
         (self.text(id), self.text(user))

@@ -20,13 +20,13 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::accept::sort_items;
 use super::narrow::{self, Narrow};
-use super::row::{Cell, ITEMS_AT, Item, Name, Row, Value};
+use super::row::{Cell, Item, Name, Row, Value};
 use super::spill::Spill;
 use crate::calendar::format_instant;
 use crate::error::{Error, Result};
 use crate::merge::{Holds, holds};
 use crate::output::{self, Sink};
-use crate::schema::{FIELD_TIMES, INGESTED, Kind, MAJOR, Table};
+use crate::schema::{FIELD_TIMES, INGESTED, ITEM_USER, ITEMS_AT, Kind, MAJOR, Table};
 
 /// Digits of an amount, and how many of them are decimals.
 pub(super) const MONEY_DIGITS: u8 = 38;
@@ -102,8 +102,10 @@ impl Columns {
             .map(|column| (Name::from(column.name), data_type(column.kind)));
         let others = self.0.iter().filter(|(name, _)| table.column(name).is_none());
         let others = others.map(|(name, seen)| {
-            let data_type =
-                if &**name == ITEMS_AT { times_type() } else { seen.narrow.data_type() };
+            let data_type = match table.kind_of(name) {
+                Kind::Any => seen.narrow.data_type(),
+                kind => data_type(kind),
+            };
             (Name::clone(name), data_type)
         });
         known.chain(others).collect()
@@ -365,7 +367,7 @@ pub(super) fn merged(rows: Vec<Row>) -> Vec<Row> {
     for item in items {
         let (order, user) = item.key();
         let set = sets.entry((order.to_owned(), user.to_owned())).or_default();
-        let of_order = ["order_external_id", "user_external_id", "updated_at"];
+        let of_order = ["order_external_id", ITEM_USER, "updated_at"];
         let cells = item.cells.into_iter().filter(|(name, _)| !of_order.contains(&&**name));
         set.push(cells.filter_map(|(name, cell)| Some((name, cell.value?))).collect());
     }
@@ -406,7 +408,7 @@ pub(super) fn item_rows(order: &Row) -> Vec<Row> {
     let (id, user) = order.key();
     let own = [
         ("order_external_id", Value::Text(id.to_owned())),
-        ("user_external_id", Value::Text(user.to_owned())),
+        (ITEM_USER, Value::Text(user.to_owned())),
         ("updated_at", Value::Time(*at)),
     ];
     let row = |item: &Item| {
