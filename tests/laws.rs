@@ -222,6 +222,36 @@ fn shuffled(rows: &mut [Vec<String>], seed: u64) {
     }
 }
 
+/// The tables of a world as JSON items, one a line; an empty cell is an absent key.
+fn items(world: &World, shuffle: u64) -> String {
+    let mut lines = Vec::new();
+    for (table, header, rows) in tables(world, &plain) {
+        let kind = match table {
+            "sessions" => "session",
+            "orders" => "order",
+            "aliases" => "user_alias",
+            _ => "user",
+        };
+        for row in rows {
+            let cells = header.iter().zip(&row).filter(|(_, cell)| !cell.is_empty());
+            let fields: Vec<String> = cells
+                .map(|(name, cell)| {
+                    let bare = name.ends_with("_price") || name.starts_with("is_");
+                    if bare {
+                        format!("\"{name}\":{cell}")
+                    } else {
+                        format!("\"{name}\":\"{cell}\"")
+                    }
+                })
+                .collect();
+            let line = format!("{{\"kind\":\"{kind}\",\"{kind}\":{{{}}}}}", fields.join(","));
+            lines.push(vec![line]);
+        }
+    }
+    shuffled(&mut lines, shuffle);
+    lines.concat().join("\n")
+}
+
 fn plain(source: u8) -> String {
     format!("source{source}")
 }
@@ -287,6 +317,23 @@ proptest! {
             let other = ran(&world, threads, files, shuffle, &plain, all).files;
             prop_assert_eq!(&first, &other, "{} threads, {} files, shuffled by {}", threads, files, shuffle);
         }
+    }
+
+    #[test]
+    fn items_say_what_their_tables_say(world in worlds(), seed in any::<u64>()) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("items.ndjson");
+        fs::write(&path, items(&world, seed)).unwrap();
+        let of_tables = ran(&world, 1, 1, 0, &plain, |_| ()).files;
+        let of_items = ran(&world, 2, 1, 0, &plain, |settings| {
+            for tables in
+                [&mut settings.sessions, &mut settings.orders, &mut settings.users, &mut settings.aliases]
+            {
+                tables.clear();
+            }
+            settings.items = vec![path.to_str().unwrap().to_owned()];
+        });
+        prop_assert_eq!(of_tables, of_items.files);
     }
 
     #[test]
