@@ -4,7 +4,7 @@
 //! filled from older versions and nothing depends on order. `created_at` and `signed_up_at` take
 //! the minimum, `last_interaction_at` the maximum, and `is_authenticated` is true once any version
 //! says so. A table from JSON items names the times of single fields, and those that were cleared
-//! ([`FIELD_TIMES`](crate::schema::FIELD_TIMES)): they hold in place of the row's. Not for deciding
+//! ([`FIELD_TIMES`]): they hold in place of the row's. Not for deciding
 //! which rows are versions of one thing: the caller groups them.
 
 use std::cmp::Ordering;

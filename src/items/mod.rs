@@ -1,5 +1,5 @@
-//! JSON items, one a line, to the canonical tables: [`ingest`] reads lines, merges their rows with
-//! those of the tables that are there, and stages new tables.
+//! JSON items, one a line, to the canonical tables: [`read`] takes lines and spills their rows,
+//! [`merge`] merges them with the tables that are there and stages new ones.
 //!
 //! ```text
 //! lines ─▶ parse ─▶ accept ─▶ spill ─▶ merged ─▶ tables
@@ -135,6 +135,23 @@ pub fn read(
 }
 
 /// Merges what waits with the tables in `folder`, and stages the new tables there.
+///
+/// # Example
+///
+/// ```no_run
+/// use std::path::Path;
+/// use apportion::input;
+/// use apportion::items::{self, Meaning};
+/// use apportion::money::Currency;
+/// use apportion::schema::Table;
+///
+/// let meaning = Meaning { currency: Currency::NONE, units: None, as_of: 1_735_689_600_000_000 };
+/// let sources = input::find(Table::Items, &["items.ndjson".to_owned()])?;
+/// let waiting = items::read(&meaning, &sources, Path::new("."), &|_| ())?;
+/// println!("{} of {} items rejected", waiting.account.rejects.len(), waiting.account.read);
+/// items::merge(waiting, Path::new("tables"))?.publish()?;
+/// # Ok::<(), apportion::Error>(())
+/// ```
 ///
 /// # Errors
 ///

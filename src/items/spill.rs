@@ -46,11 +46,11 @@ impl Buckets {
 
     fn write(&mut self, bucket: usize) -> Result<()> {
         let path = self.path(bucket);
-        let mut file = OpenOptions::new().create(true).append(true).open(&path);
-        let written =
-            file.as_mut().map_err(|error| io::Error::new(error.kind(), error.to_string()));
-        written
-            .and_then(|file| file.write_all(&self.waiting[bucket]))
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .and_then(|mut file| file.write_all(&self.waiting[bucket]))
             .map_err(Error::io("write", &path))?;
         self.waiting[bucket].clear();
         Ok(())
