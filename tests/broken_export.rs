@@ -183,6 +183,13 @@ fn every_rule_is_named_in_every_table_that_can_break_it() {
         let counts = format!("1 accepted, {} rejected", rows - 1);
         assert!(section.contains(&counts), "{table}: no `{counts}` in {section}");
     }
+    // A line of items breaks a rule of its own.
+    fs::write(playground.path("items.ndjson"), "not json\n").unwrap();
+    let output = playground.run(["check", "--items", "items.ndjson"]);
+    let bad_item = Rule::BadItem.name();
+    let place = format!("1 by `{bad_item}`, first in row 1 of items.ndjson");
+    assert!(says(&said(&output).0, &place), "{}", said(&output).0);
+    named.insert(bad_item);
     // The last rule is broken by an order as merged; see the test of what tables say together.
     let all: BTreeSet<&str> = Rule::ALL.iter().map(|rule| rule.name()).collect();
     named.insert(Rule::MissingRate.name());
