@@ -24,10 +24,35 @@ pub fn share(units: i128) -> f64 {
 /// Divides amounts in the proportion of a journey's weights; its space is used again and again.
 #[derive(Debug, Default)]
 pub struct Divider {
+    shape: Shape,
     weights: Vec<u64>,
     total: u128,
     remainders: Vec<u128>,
     order: Vec<u32>,
+}
+
+/// How weights compare, where that makes division simple: most rules give all to one touch, or the
+/// same to each.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Shape {
+    /// The touch at this position takes everything.
+    Alone(usize),
+    /// All take the same.
+    Even,
+    /// Neither.
+    #[default]
+    Mixed,
+}
+
+impl Shape {
+    fn of(weights: &[u64]) -> Self {
+        let mut earning = weights.iter().enumerate().filter(|(_, weight)| **weight > 0);
+        match (earning.next(), earning.next()) {
+            (Some((position, _)), None) => Self::Alone(position),
+            _ if weights.windows(2).all(|pair| pair[0] == pair[1]) => Self::Even,
+            _ => Self::Mixed,
+        }
+    }
 }
 
 impl Divider {
@@ -59,6 +84,7 @@ impl Divider {
             self.weights.resize(weights.len(), 1);
         }
         self.total = self.weights.iter().map(|weight| u128::from(*weight)).sum();
+        self.shape = Shape::of(&self.weights);
     }
 
     /// One amount a touch; the amounts sum to `amount` exactly.
@@ -85,6 +111,17 @@ impl Divider {
     /// If `parts` is not as long as the weights that were taken.
     pub fn divide(&mut self, amount: i64, parts: &mut [i64]) {
         assert_eq!(parts.len(), self.weights.len(), "one part a touch");
+        match self.shape {
+            Shape::Alone(position) => {
+                parts.fill(0);
+                parts[position] = amount;
+            }
+            Shape::Even => evenly(amount, parts),
+            Shape::Mixed => self.by_remainder(amount, parts),
+        }
+    }
+
+    fn by_remainder(&mut self, amount: i64, parts: &mut [i64]) {
         let size = amount.unsigned_abs();
         self.remainders.clear();
         let mut left = size;
@@ -123,6 +160,18 @@ impl Divider {
     }
 }
 
+/// The same to each, and the units left over to the earliest.
+fn evenly(amount: i64, parts: &mut [i64]) {
+    let Ok(touches) = i64::try_from(parts.len()) else { return };
+    if touches == 0 {
+        return;
+    }
+    parts.fill(amount / touches);
+    for part in parts.iter_mut().zip(0..(amount % touches).abs()) {
+        *part.0 += amount.signum();
+    }
+}
+
 /// `size * weight / total` as floor and remainder, without dividing 128-bit integers: a float
 /// names the quotient nearly, and exact multiplication says by how much it is off.
 fn divide_exactly(size: u64, weight: u64, total: u128) -> (u64, u128) {
@@ -135,22 +184,29 @@ fn divide_exactly(size: u64, weight: u64, total: u128) -> (u64, u128) {
     }
     let mut quotient = 0_u64;
     let mut rest = whole;
-    // Each turn leaves at most 2^-52 of what it found, so two or three do.
+    let (mut nearly, divisor) = (size as f64 * weight as f64, float(total));
+    // Each turn leaves some 2^-51 of what it found, so two or three do.
     while rest >= total {
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             reason = "a quotient is at most `size`, and casting a float saturates"
         )]
-        let mut step = (rest as f64 / total as f64) as u64;
+        let mut step = (nearly / divisor) as u64;
         while u128::from(step) * total > rest {
             step -= 1 + (step >> 52);
         }
         let step = step.max(1);
         quotient += step;
         rest -= u128::from(step) * total;
+        nearly = float(rest);
     }
     (quotient, rest)
+}
+
+/// A whole number as a float; those of 64 bits, which most are, take one instruction.
+fn float(number: u128) -> f64 {
+    u64::try_from(number).map_or(number as f64, |number| number as f64)
 }
 
 #[cfg(test)]
@@ -184,6 +240,25 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn simple_shapes_divide_like_any_other(
+            amount in any::<i64>(),
+            weights in prop_oneof![
+                prop::collection::vec(Just(3.0), 1..9),
+                (1_usize..9, 0_usize..9).prop_map(|(touches, at)| {
+                    (0..touches).map(|touch| f64::from(u8::from(touch == at % touches))).collect()
+                }),
+            ],
+        ) {
+            let mut divider = Divider::default();
+            divider.weigh(&weights);
+            prop_assert_ne!(divider.shape, Shape::Mixed);
+            let (mut quick, mut slow) = (vec![0; weights.len()], vec![0; weights.len()]);
+            divider.divide(amount, &mut quick);
+            divider.by_remainder(amount, &mut slow);
+            prop_assert_eq!(quick, slow);
+        }
+
         #[test]
         fn division_is_that_of_whole_numbers(size in any::<u64>(), weight in 0_u64..=1 << 52, more in 0_u128..1 << 76) {
             let size = size >> 1;

@@ -5,16 +5,18 @@
 mod comparison;
 mod gaps;
 mod inputs;
+mod lean;
 mod orders;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 
-use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::array::{Array, AsArray, BooleanArray, Float64Array, RecordBatch};
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::TimestampMicrosecondType;
+use rayon::prelude::*;
 
+use self::lean::{Rows, Scans};
 use crate::channels;
 use crate::config::{Cancelled, Config, DateBy, Output};
 use crate::engine::{self, Cells, Partial, Parts, Tally, UNATTRIBUTED_CELL, Work};
@@ -29,8 +31,8 @@ use crate::journeys::{
 use crate::merge::{external_ids, merge_rows};
 use crate::output::{self, Staged, TableWriter};
 use crate::report::{
-    self, CreditTable, Line, MeasureSet, Measures, OrderSums, Places, Report, SessionCounts,
-    Spending, Steps, Sums, credit_rows, is_own_column, journey_rows,
+    self, CreditTable, Line, MeasureSet, Measures, OrderSums, Places, Report, Session,
+    SessionCounts, Sessions, Spending, Steps, Sums, credit_rows, is_own_column, journey_rows,
 };
 use crate::schema::{ITEMS_AT, Kind, Table, UTM, is_bookkeeping};
 use crate::summary::{Compared, Summary, prove};
@@ -119,13 +121,14 @@ fn every_stage(config: &Config, progress: &dyn Progress) -> Result<Finished> {
     let mut summary = Summary::new(config.as_of);
     let mut writers = Writers::begin(config)?;
     let inputs = Inputs::gather(config, progress)?;
-    let mut tables = read(config, &inputs, progress, &mut summary)?;
+    check(config, &inputs)?;
+    let (mut scans, mut tables) = read(config, &inputs, progress, &mut summary)?;
     progress.stage("resolving identity");
-    let people = resolve(config, &tables, &mut summary);
+    let mut people = resolve_beside(config, &tables, &mut scans, &mut summary);
     progress.stage("merging versions");
-    let mut merged = merge(config, &mut tables, &people, &mut summary)?;
+    let mut merged = merge(config, &mut tables, &mut people, scans, &mut summary)?;
     progress.stage("ordering touches");
-    let mut ordered = order(config, &inputs, &tables, &merged, &people, &mut summary)?;
+    let mut ordered = order(config, &inputs, &tables, &mut merged, &people, &mut summary)?;
     want(config, &tables, &people, &merged, &mut ordered)?;
     reattribute(config, &mut merged, &mut ordered)?;
     check_rejects(config, &inputs, &tables, &ordered.rejects, &mut summary)?;
@@ -149,17 +152,8 @@ fn every_stage(config: &Config, progress: &dyn Progress) -> Result<Finished> {
 /// The tables as accepted.
 pub type Tables = BTreeMap<Table, Loaded>;
 
-/// Reads every table that is given, without judging them together; orders that are not are none.
-///
-/// # Errors
-///
-/// A table that cannot be read; an unknown dimension.
-pub fn read(
-    config: &Config,
-    inputs: &Inputs,
-    progress: &dyn Progress,
-    summary: &mut Summary,
-) -> Result<Tables> {
+/// Whether what the report is by can be had.
+fn check(config: &Config, inputs: &Inputs) -> Result<()> {
     if let Some(item) = config.by.iter().find(|dimension| matches!(dimension, Dimension::Item(_)))
         && !inputs.paths.contains_key(&Table::OrderItems)
     {
@@ -167,19 +161,46 @@ pub fn read(
             "`--by {item}` needs the items of orders; `--order-items PATH` names them"
         )));
     }
-    check_dimensions(config, inputs)?;
+    check_dimensions(config, inputs)
+}
+
+/// Reads every table that is given, all at once and without judging them together; orders that are
+/// not given are none. Touches are scanned where that will do, and read whole where it will not.
+fn read(
+    config: &Config,
+    inputs: &Inputs,
+    progress: &dyn Progress,
+    summary: &mut Summary,
+) -> Result<(Scans, Tables)> {
+    progress.stage("reading");
+    let is_touches = |table: &Table| matches!(table, Table::Sessions | Table::Postviews);
+    let (touches, others): (Vec<Table>, Vec<Table>) = Table::ALL.into_iter().partition(is_touches);
+    let one = |table: Table| read_table(config, inputs, table, needs(config, table), progress);
+    let (scanned, read) = rayon::join(
+        || lean::scan(config, inputs, progress),
+        || others.par_iter().map(|table| one(*table)).collect::<Vec<_>>(),
+    );
+    let read = others.into_iter().zip(read).map(|(table, read)| Ok((table, read?)));
+    let mut tables: Vec<(Table, Option<Loaded>)> = read.collect::<Result<_>>()?;
+    let (scans, scanned) = scanned?;
+    if !scans.is_lean() {
+        for table in touches {
+            tables.push((table, one(table)?));
+        }
+    }
+    let given = tables.into_iter().filter_map(|(table, loaded)| Some((table, loaded?)));
+    let mut tables: Tables = given.chain(scanned).collect();
     if let Some(items) = &inputs.items {
         summary.read_items(&items.account);
     }
-    let mut tables = Tables::new();
     for table in Table::ALL {
-        if let Some(loaded) = read_table(config, inputs, table, needs(config, table), progress)? {
-            summary.read(table, &loaded);
-            tables.insert(table, loaded);
+        if let Some(loaded) = tables.get(&table) {
+            let accepted = scans.accepted(table).unwrap_or_else(|| loaded.rows.num_rows());
+            summary.read(table, loaded, accepted);
         }
     }
     tables.entry(Table::Orders).or_insert_with(|| Loaded::none(Table::Orders));
-    Ok(tables)
+    Ok((scans, tables))
 }
 
 /// Reads one table, if it is given.
@@ -191,7 +212,6 @@ pub fn read_table(
     progress: &dyn Progress,
 ) -> Result<Option<Loaded>> {
     let Some(paths) = inputs.paths.get(&table) else { return Ok(None) };
-    progress.stage(&format!("reading {table}"));
     let sources = input::find(table, paths)?;
     let reading = reading(config, table, needs)?;
     let loaded = input::read(&reading, &sources, &|rows| progress.rows(rows))?;
@@ -452,18 +472,42 @@ pub struct People {
 
 /// Works out who is who.
 pub fn resolve(config: &Config, tables: &Tables, summary: &mut Summary) -> People {
-    let mut gathering = Gathering::default();
-    let mut users = BTreeMap::new();
-    for table in [Table::Orders, Table::Sessions, Table::Postviews] {
-        if let Some(loaded) = tables.get(&table) {
-            users.insert(table, gathering.refer(&loaded.rows));
+    resolve_beside(config, tables, &mut Scans::default(), summary)
+}
+
+/// Works out who is who, of users in tables and of those that were met in scanned ones.
+fn resolve_beside(
+    config: &Config,
+    tables: &Tables,
+    scans: &mut Scans,
+    summary: &mut Summary,
+) -> People {
+    let directory = std::mem::take(&mut scans.directory);
+    let mut users = scans.users();
+    let number = |rows: &RecordBatch, column: &str| {
+        let ids = rows.column_by_name(column);
+        ids.map(|ids| directory.number_all(ids.as_string_view())).unwrap_or_default()
+    };
+    for (table, loaded) in tables {
+        if let Some(column) = table.user_column().filter(|_| !users.contains_key(table)) {
+            users.insert(*table, number(&loaded.rows, column));
         }
     }
-    if let Some(loaded) = tables.get(&Table::Users) {
-        users.insert(Table::Users, gathering.profile(&loaded.rows, &config.reconcile));
+    let aliases = tables.get(&Table::UserAliases);
+    let to = aliases.map(|loaded| number(&loaded.rows, "to_user_external_id"));
+    let mut to = to.unwrap_or_default();
+    let names = directory.close();
+    for numbers in users.values_mut().chain([&mut to]) {
+        names.settle(numbers);
     }
-    if let Some(loaded) = tables.get(&Table::UserAliases) {
-        gathering.alias(&loaded.rows);
+    let mut gathering = Gathering::new(names, tables.contains_key(&Table::Users));
+    for (table, users) in &users {
+        let rows = &tables[table].rows;
+        match table {
+            Table::Users => gathering.profile(rows, users, &config.reconcile),
+            Table::UserAliases => gathering.alias(rows, users, &to),
+            _ => gathering.refer(rows, users),
+        }
     }
     let identity = gathering.resolve(config.merge_authenticated);
     summary.identity = identity.account.clone();
@@ -472,37 +516,45 @@ pub fn resolve(config: &Config, tables: &Tables, summary: &mut Summary) -> Peopl
 
 /// One row per session, view and order.
 struct MergedTables {
-    /// Sessions, then views.
+    /// Sessions, then views; the looks of touches, where those are lean.
     touches: RecordBatch,
+    /// The person of each touch, where they are whole.
     touch_persons: Vec<u32>,
     sessions: usize,
+    /// The touches themselves, where they are lean.
+    rows: Option<Rows>,
     orders: Merged,
 }
 
 fn merge(
     config: &Config,
     tables: &mut Tables,
-    people: &People,
+    people: &mut People,
+    scans: Scans,
     summary: &mut Summary,
 ) -> Result<MergedTables> {
-    let devices = tables.get(&Table::Devices).map(|loaded| loaded.rows.clone());
     let mut one = |table: Table| -> Result<Option<Merged>> {
         let Some(loaded) = tables.get_mut(&table) else { return Ok(None) };
         let schema = loaded.rows.schema();
         let rows = std::mem::replace(&mut loaded.rows, RecordBatch::new_empty(schema));
         one_row_per_id(&people.identity, rows, &people.users[&table], config.currency).map(Some)
     };
-    let sessions = one(Table::Sessions)?;
-    let views = one(Table::Postviews)?;
-    let orders = one(Table::Orders)?;
-    let (Some(sessions), Some(orders)) = (sessions, orders) else {
-        return Err(Error::Contradiction("a run needs sessions and orders".to_owned()));
+    let Some(orders) = one(Table::Orders)? else {
+        return Err(Error::Contradiction("a run needs orders".to_owned()));
+    };
+    let (sessions, views) = if scans.is_lean() {
+        (None, None)
+    } else {
+        (one(Table::Sessions)?, one(Table::Postviews)?)
     };
     let rows = touchpoints::with_default(&orders.rows, "conversion_type", DEFAULT_CONVERSION_TYPE)?;
     let rows = touchpoints::with_default(&rows, "currency", config.currency.code())?;
     let orders = Merged { rows, ..orders };
     summary.orders.versions = orders.versions;
     summary.orders.person_conflicts = orders.conflicts;
+    let Some(sessions) = sessions else {
+        return scans.merged(config, people, tables, orders, summary);
+    };
     for merged in [Some(&sessions), views.as_ref()].into_iter().flatten() {
         summary.touches.versions += merged.versions;
         summary.touches.person_conflicts += merged.conflicts;
@@ -516,15 +568,10 @@ fn merge(
         touches = touchpoints::append(&touches, &views.rows)?;
         touch_persons.extend(views.person);
     }
-    let touches = touchpoints::with_origin(&touches)?;
-    let touches = match devices {
-        Some(devices) => touchpoints::with_devices(&touches, &devices)?,
-        None => touches,
-    };
-    let touches = touchpoints::with_domain_type(&touches, &config.domain_types)?;
+    let touches = derived(config, &touches, tables)?;
     let columns: Vec<&str> = touch_columns(config).collect();
     let touches = touchpoints::with_local_time(&touches, &columns, config.zone)?;
-    let merged = MergedTables { touches, touch_persons, sessions: count, orders };
+    let merged = MergedTables { touches, touch_persons, sessions: count, rows: None, orders };
     match &config.where_touches {
         Some(filter) => {
             let holds = filter.holds(&merged.touches, Some(config.currency))?;
@@ -534,6 +581,17 @@ fn merge(
     }
 }
 
+/// Touches with what follows from their columns: where they came from, their device, the kind of
+/// their domain.
+fn derived(config: &Config, touches: &RecordBatch, tables: &Tables) -> Result<RecordBatch> {
+    let touches = touchpoints::with_origin(touches)?;
+    let touches = match tables.get(&Table::Devices) {
+        Some(devices) => touchpoints::with_devices(&touches, &devices.rows)?,
+        None => touches,
+    };
+    touchpoints::with_domain_type(&touches, &config.domain_types)
+}
+
 /// Leaves out the touches that a filter does not hold for.
 fn keep_touches(merged: MergedTables, holds: &[bool]) -> Result<MergedTables> {
     let persons = merged.touch_persons.iter().zip(holds).filter(|(_, holds)| **holds);
@@ -541,7 +599,7 @@ fn keep_touches(merged: MergedTables, holds: &[bool]) -> Result<MergedTables> {
         touch_persons: persons.map(|(person, _)| *person).collect(),
         sessions: holds[..merged.sessions].iter().filter(|holds| **holds).count(),
         touches: filter_record_batch(&merged.touches, &BooleanArray::from(holds.to_vec()))?,
-        orders: merged.orders,
+        ..merged
     })
 }
 
@@ -572,7 +630,7 @@ fn order(
     config: &Config,
     inputs: &Inputs,
     tables: &Tables,
-    merged: &MergedTables,
+    merged: &mut MergedTables,
     people: &People,
     summary: &mut Summary,
 ) -> Result<Ordered> {
@@ -594,8 +652,11 @@ fn order(
         period: config.period,
         compared: config.compare.map(|comparison| comparison.period()),
     };
-    let touches =
-        journeys::touches(&merged.touches, &merged.touch_persons, persons, merged.sessions);
+    let touches = if merged.rows.is_some() {
+        lean::ordered(config, inputs, people, tables, merged)?
+    } else {
+        journeys::touches(&merged.touches, &merged.touch_persons, persons, merged.sessions)
+    };
     let (orders, amounts) =
         journeys::orders(&merged.orders.rows, &merged.orders.person, persons, &settings)?;
     let rejects =
@@ -860,9 +921,12 @@ fn attribute(
     let mut persons = merged.orders.person.clone();
     persons.sort_unstable();
     persons.dedup();
-    persons.sort_unstable_by(|left, right| {
-        identity.users.name(*left).cmp(identity.users.name(*right))
-    });
+    // Sums are the same in any order; rows are written in that of the persons' ids.
+    if work.credits || work.journeys {
+        persons.par_sort_unstable_by(|left, right| {
+            identity.users.name(*left).cmp(identity.users.name(*right))
+        });
+    }
     let person_of = |order: u32| {
         let row = orders.row[order as usize] as usize;
         identity.users.name(merged.orders.person[row])
@@ -942,9 +1006,10 @@ fn report_lines(
     let measures = Measures {
         set: config.measures,
         sessions: sessions.is_some(),
-        bounces: ["duration", "interactions_count"]
-            .iter()
-            .any(|column| merged.touches.column_by_name(column).is_some()),
+        bounces: ["duration", "interactions_count"].iter().any(|column| match &merged.rows {
+            Some(rows) => rows.tell(column),
+            None => merged.touches.column_by_name(column).is_some(),
+        }),
         cost: spending.is_some(),
     };
     let lines = report::lines(Sums {
@@ -970,6 +1035,10 @@ fn count_sessions(
     wanted: Option<&[bool]>,
     period: (i64, i64),
 ) -> Result<Counted> {
+    let all = config.measures == MeasureSet::All;
+    if let Some(rows) = &merged.rows {
+        return Ok(rows.count(by, period, config.zone, config.bounce, all));
+    }
     let mut sessions = merged.touches.slice(0, merged.sessions);
     let mut persons = merged.touch_persons[..merged.sessions].to_vec();
     if let Some(wanted) = wanted {
@@ -977,22 +1046,33 @@ fn count_sessions(
         sessions = filter_record_batch(&sessions, &of_wanted.collect::<BooleanArray>())?;
         persons.retain(|person| wanted[*person as usize]);
     }
+    let at = touchpoints::instants(&sessions);
     let labels: Vec<Labels> = by
         .iter()
         .map(|dimension| match dimension {
             Dimension::Touch(column) | Dimension::Order(column) | Dimension::Item(column) => {
                 Labels::of_column(&sessions, column)
             }
-            Dimension::Span(span) => {
-                let at = sessions.column_by_name("created_at");
-                let at =
-                    at.map(|at| at.as_primitive::<TimestampMicrosecondType>().values().to_vec());
-                Labels::of_span(at.unwrap_or_default().into_iter(), *span, config.zone)
-            }
+            Dimension::Span(span) => Labels::of_span(at.iter().copied(), *span, config.zone),
         })
         .collect();
-    let persons = (config.measures == MeasureSet::All).then_some(&*persons);
-    Ok(report::session_counts(&sessions, &labels, period, config.bounce, persons))
+    let number = |name: &str| sessions.column_by_name(name).map(|numbers| numbers.as_primitive());
+    let told = |numbers: Option<&Float64Array>, row: usize| {
+        numbers.filter(|numbers| numbers.is_valid(row)).map(|numbers| numbers.value(row))
+    };
+    let (durations, interactions) = (number("duration"), number("interactions_count"));
+    let pageviews = number("pageviews_count");
+    let session = |row: usize| Session {
+        at: at[row],
+        person: persons[row],
+        duration: told(durations, row),
+        interactions: told(interactions, row),
+        pageviews: told(pageviews, row),
+    };
+    let combined = combine(&labels, sessions.num_rows());
+    let code = |row: usize| combined.codes[row];
+    let sessions = Sessions { rows: sessions.num_rows(), session: &session, code: &code };
+    Ok(report::session_counts(sessions, &combined.values, period, config.bounce, all))
 }
 
 /// Spend of the period by these dimensions; none where there is none, or it is not known by them.

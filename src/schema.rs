@@ -327,6 +327,18 @@ impl Table {
         }
     }
 
+    /// The column that says whose each row is, where the table is about users.
+    pub const fn user_column(self) -> Option<&'static str> {
+        match self {
+            Self::Sessions | Self::Postviews | Self::Orders => Some("user_external_id"),
+            Self::Users => Some("external_id"),
+            Self::UserAliases => Some("from_user_external_id"),
+            Self::OrderItems | Self::Devices | Self::Spend | Self::ExchangeRates | Self::Items => {
+                None
+            }
+        }
+    }
+
     /// The canonical column of this name.
     pub fn column(self, name: &str) -> Option<&'static Column> {
         self.columns().iter().find(|column| column.name == name)

@@ -53,6 +53,9 @@ pub struct TableRead {
     pub table: &'static str,
     /// How many files it has.
     pub files: u64,
+    /// Their size; not of the answer, which is the same from files of another size.
+    #[serde(skip)]
+    pub bytes: u64,
     /// Their rows.
     pub read: u64,
     /// Rows that were accepted.
@@ -73,7 +76,7 @@ pub struct RejectedBy {
 }
 
 /// Sessions and views, after merging.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct TouchCounts {
     /// Distinct sessions.
     pub sessions: u64,
@@ -208,6 +211,7 @@ impl Summary {
         self.tables.push(TableRead {
             table: Table::Items.name(),
             files: account.files,
+            bytes: 0,
             read: account.read,
             accepted: account.accepted,
             rejected,
@@ -216,12 +220,13 @@ impl Summary {
     }
 
     /// Takes note of a table that was read.
-    pub fn read(&mut self, table: Table, loaded: &Loaded) {
+    pub fn read(&mut self, table: Table, loaded: &Loaded, accepted: usize) {
         self.tables.push(TableRead {
             table: table.name(),
             files: loaded.files.len() as u64,
+            bytes: loaded.files.iter().map(|file| file.bytes).sum(),
             read: loaded.read,
-            accepted: loaded.rows.num_rows() as u64,
+            accepted: accepted as u64,
             rejected: loaded.rejects.len() as u64,
         });
         self.repaired += loaded.repaired;

@@ -34,6 +34,13 @@ pub const LOCAL_COLUMNS: [&str; 5] =
 /// What kind of place a touch's domain is: `web`, `app`, `marketplace`, `telephone`, `retail`.
 pub const DOMAIN_TYPE: &str = "domain_type";
 
+/// When each row of a table was, in microseconds.
+pub(crate) fn instants(rows: &RecordBatch) -> Vec<i64> {
+    rows.column_by_name("created_at")
+        .map(|at| at.as_primitive::<TimestampMicrosecondType>().values().to_vec())
+        .unwrap_or_default()
+}
+
 /// Whether a source is a direct visit, given as such or for want of one.
 pub fn is_direct(source: &str) -> bool {
     matches!(source, "direct" | "(direct)")

@@ -142,6 +142,9 @@ const PLACEHOLDERS: [&str; 12] = [
     "object object",
 ];
 
+/// The length of the longest of them: most ids are longer, and need no closer look.
+const LONGEST_PLACEHOLDER: usize = 13;
+
 /// Whether a user id stands for no user.
 ///
 /// # Example
@@ -152,6 +155,11 @@ const PLACEHOLDERS: [&str; 12] = [
 /// assert!(!is_placeholder("nullsoft-7"));
 /// ```
 pub fn is_placeholder(id: &str) -> bool {
+    let ends = [id.as_bytes().first(), id.as_bytes().last()];
+    let is_bare = ends.into_iter().flatten().all(u8::is_ascii_alphanumeric);
+    if is_bare && id.len() > LONGEST_PLACEHOLDER {
+        return false;
+    }
     let bare =
         id.trim_matches(|letter: char| letter.is_whitespace() || "{}[]()<>$%\"'".contains(letter));
     PLACEHOLDERS.iter().any(|placeholder| placeholder.eq_ignore_ascii_case(bare))
@@ -449,6 +457,7 @@ mod tests {
         for id in ["u1", "0", "nullable", "user_id_7"] {
             assert!(!is_placeholder(id), "{id}");
         }
+        assert_eq!(PLACEHOLDERS.iter().map(|id| id.len()).max(), Some(LONGEST_PLACEHOLDER));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use arrow::array::{
 };
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field, Int16Type};
-use common::{Playground, said, write_parquet};
+use common::{Playground, parquet_from_rows, said, write_parquet};
 
 const SESSIONS: &str = "external_id,user_external_id,created_at,utm_source,utm_medium
 s1,u1,2024-03-01T10:00:00Z,google,cpc
@@ -258,4 +258,41 @@ fn a_link_stays_a_link_and_a_device_is_written_to() {
     assert!(fs::read_to_string(playground.path("there.csv")).unwrap().starts_with("model,"));
     let output = playground.run(RUN.iter().chain(&["-o", "/dev/stdout"]));
     assert!(said(&output).0.starts_with("model,utm_source"), "{}", said(&output).1);
+}
+
+/// One with so many sessions and orders that its orders are several partitions.
+#[test]
+fn a_robot_is_one_person_however_its_orders_are_divided() {
+    let playground = Playground::new();
+    let minute = |at: usize| format!("2024-01-01T{:02}:{:02}:00Z", at / 60, at % 60);
+    let rows = |count: usize, prefix: &str, last: &str| {
+        (0..count)
+            .map(|at| vec![format!("{prefix}{at:04}"), "robot".into(), minute(at), last.into()])
+            .collect::<Vec<Vec<String>>>()
+    };
+    let header = |last: &str| {
+        ["external_id", "user_external_id", "created_at", last].map(str::to_owned).to_vec()
+    };
+    let sessions = playground.path("sessions.parquet");
+    parquet_from_rows("sessions", &header("utm_source"), &rows(1_440, "s", "crawl"), &sessions);
+    let orders = playground.path("orders.parquet");
+    parquet_from_rows("orders", &header("subtotal_price"), &rows(1_400, "o", "1.00"), &orders);
+    let output = playground.run(RUN.iter().chain(&["--overlap", "--model", "last_click"]));
+    let (report, stderr) = said(&output);
+    assert!(output.status.success(), "{stderr}");
+    let mut lines = csv::Reader::from_reader(report.as_bytes());
+    let columns = lines.headers().unwrap().clone();
+    let rows: Vec<csv::StringRecord> = lines.records().map(Result::unwrap).collect();
+    assert_eq!(rows.len(), 2, "{report}");
+    for row in rows {
+        let cell = |name: &str| {
+            let at = columns.iter().position(|column| column == name).unwrap();
+            row.get(at).unwrap().to_owned()
+        };
+        assert_eq!((cell("persons"), cell("orders")), ("1".into(), "1400".into()));
+        assert_eq!((cell("conversions"), cell("amount")), ("1400".into(), "1400.00".into()));
+        assert_eq!((cell("acquisition_conversions"), cell("alone")), ("1".into(), "1".into()));
+        // The order of a minute has a touch of each minute until then: 0 + 0 + 1 + ... + 1,398.
+        assert_eq!(cell("assisting"), (1_398 * 1_399 / 2).to_string());
+    }
 }

@@ -9,6 +9,7 @@ use std::fs;
 use std::path::Path;
 
 use apportion::config::{Config, Settings};
+use apportion::journeys::ViewPolicy;
 use apportion::models::MODELS;
 use apportion::output;
 use apportion::pipeline::{Published, Silent, run};
@@ -319,6 +320,36 @@ proptest! {
             let other = ran(&world, threads, files, shuffle, &plain, all).files;
             prop_assert_eq!(&first, &other, "{} threads, {} files, shuffled by {}", threads, files, shuffle);
         }
+    }
+
+    #[test]
+    fn touches_read_in_the_least_space_are_those_read_whole(world in worlds(), unique in any::<bool>(), files in 1_usize..4, views in any::<bool>()) {
+        let mut world = world;
+        // Only where no id occurs twice are touches read in the least space.
+        world.sessions.iter_mut().for_each(|session| session.4 &= !unique);
+        let change = |settings: &mut Settings| {
+            settings.measures = Some(MeasureSet::All);
+            settings.by = ["utm_source", "channel", "day"].map(str::to_owned).into();
+            settings.as_of = Some(time(250));
+            settings.max_rejects = Some("100%".into());
+            if views {
+                settings.postviews = settings.sessions.clone();
+                settings.views = Some(ViewPolicy::All);
+            }
+        };
+        let lean = ran(&world, 2, files, 0, &plain, change);
+        let whole = ran(&world, 2, files, 0, &plain, |settings| {
+            change(settings);
+            // A filter looks at each touch.
+            settings.where_touches = Some("1 = 1".into());
+        });
+        prop_assert_eq!(&lean.files, &whole.files);
+        prop_assert_eq!(lean.published.summary.touches, whole.published.summary.touches);
+        let sums = ran(&world, 2, files, 0, &plain, |settings| {
+            change(settings);
+            (settings.credits, settings.journeys, settings.orders_report) = (None, None, None);
+        });
+        prop_assert_eq!(&lean.files["report"], &sums.files["report"]);
     }
 
     #[test]

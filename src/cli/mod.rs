@@ -10,6 +10,7 @@ mod init;
 mod models;
 mod progress;
 mod run;
+mod stats;
 mod summary;
 
 use std::error::Error as _;
@@ -78,7 +79,7 @@ enum Command {
   apportion run --items items.ndjson --model linear
   apportion run --sessions s.parquet --orders o.parquet \\
       --column sessions.user_external_id=user_id orders.user_external_id=user_id")]
-    Run(RunArgs),
+    Run(RunCommand),
     /// Read the inputs, say how they are understood and what is wrong with them, and run nothing
     #[command(after_help = "Examples:
   apportion check --sessions sessions.parquet --orders orders.parquet
@@ -135,6 +136,16 @@ struct RunArgs {
     /// Say nothing but errors
     #[arg(short, long, help_heading = "Running")]
     quiet: bool,
+}
+
+/// What `run` takes.
+#[derive(Args)]
+struct RunCommand {
+    #[command(flatten)]
+    run: RunArgs,
+    /// Say where the time went, and how much memory there was at most
+    #[arg(long, help_heading = "Running")]
+    stats: bool,
 }
 
 /// What `channels` takes: the settings of a run (orders may be missing; of those about the report

@@ -3,11 +3,13 @@
 use std::io;
 
 use super::progress::Bar;
-use super::{RunArgs, Status, configure, in_pool, say, stderr_is_terminal, summary};
+use super::stats::Stopwatch;
+use super::{RunCommand, Status, configure, in_pool, say, stderr_is_terminal, summary};
 use crate::error::Result;
 use crate::pipeline::{self, Progress, Published, Silent, write_report};
 
-pub(super) fn run(args: &RunArgs) -> Result<Status> {
+pub(super) fn run(command: &RunCommand) -> Result<Status> {
+    let args = &command.run;
     let config = configure(args)?;
     let show = !args.quiet && stderr_is_terminal();
     let bar = show.then(Bar::new);
@@ -15,15 +17,21 @@ pub(super) fn run(args: &RunArgs) -> Result<Status> {
         Some(bar) => bar,
         None => &Silent,
     };
-    let finished = in_pool(config.threads, || pipeline::run(&config, progress))??;
-    drop(bar);
+    let stopwatch = Stopwatch::new(progress);
+    let finished = in_pool(config.threads, || pipeline::run(&config, &stopwatch))??;
+    stopwatch.stage("publishing");
     // Files first: whoever reads the report may stop reading it.
     let Published { report, summary } = finished.publish()?;
+    let stats = command.stats.then(|| stopwatch.text(&summary));
+    drop(bar);
     if config.outputs.report.is_none() {
         write_report(&config, &report, Box::new(io::stdout()))?;
     }
     if !args.quiet {
         say(&summary::text(&summary));
+    }
+    if let Some(stats) = stats {
+        say(&stats);
     }
     Ok(Status::Done)
 }

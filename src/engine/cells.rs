@@ -1,6 +1,7 @@
 //! The sums of a report, one cell per combination of dimension values: exact, and mergeable in
 //! any order.
 
+use std::collections::BTreeSet;
 use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
@@ -164,6 +165,16 @@ impl Cells {
             if let Some(by_role) = &mut self.by_role {
                 let part = Part { conversions: share, amount };
                 by_role[cell].credit(model, role, contribution.first, part);
+            }
+        }
+    }
+
+    /// Counts the one person of these cells in those only that are not among `counted`, the touch and
+    /// order combinations where it was counted before.
+    pub fn count_once(&mut self, counted: &mut BTreeSet<(u32, u32)>) {
+        for cell in &mut self.sums {
+            if !counted.insert((cell.touch, cell.order)) {
+                cell.persons = 0;
             }
         }
     }

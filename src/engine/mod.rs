@@ -9,6 +9,8 @@ mod destinations;
 mod partition;
 mod roles;
 
+use std::collections::BTreeSet;
+
 use rayon::prelude::*;
 
 pub use cells::{Cell, Cells, Contribution, Credited, UNATTRIBUTED_CELL};
@@ -20,6 +22,10 @@ use crate::error::Result;
 /// Touches and orders that a partition has at least, unless it is the last.
 const PARTITION_ROWS: usize = 50_000;
 
+/// Touches times orders of a person beyond which its orders are several partitions: a robot's, of
+/// which any order may have any touch.
+const PERSON_TOUCHES: usize = 2_000_000;
+
 /// Cuts persons into partitions of about the same number of rows, in their given order.
 ///
 /// Without persons there is one partition, of nobody: its tables have no rows, and their columns.
@@ -27,14 +33,29 @@ pub fn partitions<'a>(work: &Work<'_>, persons: &'a [u32]) -> Vec<Partition<'a>>
     let mut partitions = Vec::new();
     let (mut start, mut rows) = (0, 0);
     for (at, person) in persons.iter().enumerate() {
-        rows += work.touches.of(*person).len() + work.orders.of(*person).len();
+        let (touches, orders) = (work.touches.of(*person).len(), work.orders.of(*person).len());
+        if touches.saturating_mul(orders) > PERSON_TOUCHES {
+            if start < at {
+                partitions.push(Partition::whole(&persons[start..at]));
+            }
+            let some = (PERSON_TOUCHES / touches).max(1);
+            partitions.extend(
+                (0..orders).step_by(some).map(|from| Partition {
+                    persons: &persons[at..=at],
+                    orders: (from, from + some),
+                }),
+            );
+            (start, rows) = (at + 1, 0);
+            continue;
+        }
+        rows += touches + orders;
         if rows >= PARTITION_ROWS {
-            partitions.push(Partition { persons: &persons[start..=at] });
+            partitions.push(Partition::whole(&persons[start..=at]));
             (start, rows) = (at + 1, 0);
         }
     }
     if start < persons.len() || partitions.is_empty() {
-        partitions.push(Partition { persons: &persons[start..] });
+        partitions.push(Partition::whole(&persons[start..]));
     }
     partitions
 }
@@ -49,11 +70,20 @@ pub fn run(
     wave: usize,
     mut take: impl FnMut(Partial) -> Result<()>,
 ) -> Result<()> {
+    // Where the person of the last partition was counted, in case the next one goes on with it.
+    let mut counted = BTreeSet::new();
     for some in partitions.chunks(wave.max(1)) {
         let partials: Vec<Result<Partial>> =
             some.par_iter().map(|partition| attribute(work, *partition)).collect();
-        for partial in partials {
-            take(partial?)?;
+        for (partition, partial) in some.iter().zip(partials) {
+            let mut partial = partial?;
+            if !partition.goes_on() {
+                counted.clear();
+            }
+            if partition.orders != Partition::whole(&[]).orders {
+                partial.cells.count_once(&mut counted);
+            }
+            take(partial)?;
         }
     }
     Ok(())

@@ -91,11 +91,30 @@ impl Work<'_> {
     }
 }
 
-/// Some whole persons.
+/// Some whole persons, or some orders of one who has more than a partition should hold.
 #[derive(Debug, Clone, Copy)]
 pub struct Partition<'a> {
     /// Their numbers, in the order of their ids.
     pub persons: &'a [u32],
+    /// The orders of each person: from the first place among them, before the second.
+    pub orders: (usize, usize),
+}
+
+impl<'a> Partition<'a> {
+    /// Every order of some persons.
+    pub fn whole(persons: &'a [u32]) -> Self {
+        Self { persons, orders: (0, usize::MAX) }
+    }
+
+    /// Whether an order is of the partition, by its place among its person's.
+    pub fn holds(&self, place: usize) -> bool {
+        (self.orders.0..self.orders.1).contains(&place)
+    }
+
+    /// Whether a partition before has orders of the same person.
+    pub fn goes_on(&self) -> bool {
+        self.orders.0 > 0
+    }
 }
 
 /// The credits of a partition as columns: one row per order and touch, or one for an order
@@ -209,7 +228,7 @@ pub fn attribute(work: &Work<'_>, partition: Partition<'_>) -> Result<Partial> {
     };
     let mut scratch = Scratch::default();
     for person in partition.persons {
-        attribute_person(work, *person, &mut partial, &mut scratch)?;
+        attribute_person(work, partition, *person, &mut partial, &mut scratch)?;
     }
     if work.journeys {
         partial.journeys.starts.push(partial.journeys.touches.len());
@@ -219,6 +238,7 @@ pub fn attribute(work: &Work<'_>, partition: Partition<'_>) -> Result<Partial> {
 
 fn attribute_person(
     work: &Work<'_>,
+    partition: Partition<'_>,
     person: u32,
     partial: &mut Partial,
     scratch: &mut Scratch,
@@ -233,7 +253,7 @@ fn attribute_person(
         }
         let is_first = std::mem::take(&mut first);
         let reported = work.date_by == DateBy::Touch || work.orders.reported[order];
-        if !reported || !work.orders.wanted[order] {
+        if !reported || !work.orders.wanted[order] || !partition.holds(at) {
             continue;
         }
         let (order_at, previous) = (work.orders.at[order], scratch.previous[at]);
@@ -348,6 +368,10 @@ fn attribute_order(
         for (position, earns) in earning.iter().enumerate() {
             let Some((place, contribution)) = *earns else { continue };
             let credit = (shares[position], amounts[position]);
+            // Nothing is what most rules give to most touches; adding it changes no sum.
+            if credit == (0, 0) && !work.credits {
+                continue;
+            }
             destinations.credit(&mut partial.cells, (place, number), credit, contribution);
             if work.credits {
                 partial.credits.shares[row * models + number] = shares[position];

@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use crate::identity::{Account, UserFacts};
-use crate::ids::{Interner, group_rows};
+use crate::ids::{Names, group_rows};
 
 /// An alias row: `from` is the same person as `to`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,137 +80,246 @@ pub(super) fn or_never(at: Option<i64>) -> (bool, Option<i64>) {
 ///   of several that would join an anonymous one, the earliest alias is taken, then the smaller
 ///   id. A refused user stays the person that it is, and so do those that follow it.
 pub fn resolve_aliases(
-    users: &Interner,
+    users: &Names,
     facts: &[UserFacts],
-    aliases: Vec<Alias>,
+    aliases: &[Alias],
     merge_authenticated: bool,
 ) -> Resolved {
     let count = facts.len();
     let mut account = Account::default();
     let mut outcomes = vec![Outcome::Itself; count];
-    let mut held: Vec<Option<Alias>> = vec![None; count];
-    let mut refused = hold_earliest(users, aliases, &mut held, &mut outcomes, &mut account);
+    let mut held = Held { aliases, of: vec![0; count] };
+    let mut refused = hold_earliest(users, &mut held, &mut outcomes, &mut account);
     cut_cycles(users, facts, &mut held, &mut outcomes, &mut account);
 
-    let (from, to): (Vec<u32>, Vec<u32>) =
-        held.iter().flatten().map(|alias| (alias.from, alias.to)).unzip();
-    let (order, starts) = group_rows(&to, count);
-    let followers = |user: u32| {
-        let range = starts[user as usize] as usize..starts[user as usize + 1] as usize;
-        order[range].iter().map(|at| from[*at as usize])
-    };
-    let mut person: Vec<u32> = (0..).take(count).collect();
-    let mut next = person.clone();
-    let mut roots: Vec<u32> =
-        (0..).take(count).filter(|user| held[*user as usize].is_none()).collect();
-    while let Some(root) = roots.pop() {
-        let mut authenticated = facts[root as usize].authenticated;
-        let mut waiting = BinaryHeap::new();
-        let queue = |waiting: &mut BinaryHeap<_>, to: u32| {
-            for from in followers(to) {
-                let at = held[from as usize].and_then(|alias| alias.created_at);
-                waiting.push(Reverse((or_never(at), users.name(from), from, to)));
-            }
-        };
-        queue(&mut waiting, root);
-        while let Some(Reverse((_, _, from, to))) = waiting.pop() {
-            let joins = facts[from as usize].authenticated;
-            if joins && authenticated && !merge_authenticated {
-                outcomes[from as usize] = Outcome::Conflict;
-                account.authenticated_conflicts += 1;
-                refused.push((from, to));
-                roots.push(from);
-                continue;
-            }
-            authenticated |= joins;
-            person[from as usize] = root;
-            next[from as usize] = to;
-            queue(&mut waiting, from);
+    let mut next: Vec<u32> = (0..).take(count).collect();
+    for alias in held.iter() {
+        next[alias.from as usize] = alias.to;
+    }
+    let mut person = ends(&next);
+    let contested = contested(facts, &person);
+    if !merge_authenticated && !contested.is_empty() {
+        let mut walk = Walk { users, facts, held: &held, person: &mut person, next: &mut next };
+        for (from, to) in walk.refuse(contested) {
+            outcomes[from as usize] = Outcome::Conflict;
+            account.authenticated_conflicts += 1;
+            refused.push((from, to));
         }
     }
     refused.sort_unstable();
     Resolved { person, next, outcomes, refused, account }
 }
 
+/// The alias that holds of each user.
+struct Held<'a> {
+    aliases: &'a [Alias],
+    /// The alias of each user: zero for none, else its number and one more.
+    of: Vec<u32>,
+}
+
+impl Held<'_> {
+    fn get(&self, user: u32) -> Option<&Alias> {
+        self.aliases.get((self.of[user as usize] as usize).checked_sub(1)?)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Alias> {
+        self.of.iter().filter_map(|of| self.aliases.get((*of as usize).checked_sub(1)?))
+    }
+
+    /// Keeps the alias with this number.
+    fn keep(&mut self, alias: usize) {
+        let given = u32::try_from(alias + 1).expect("rows are numbered in 32 bits");
+        self.of[self.aliases[alias].from as usize] = given;
+    }
+
+    fn drop(&mut self, user: u32) {
+        self.of[user as usize] = 0;
+    }
+}
+
+/// Where each user's steps end.
+fn ends(next: &[u32]) -> Vec<u32> {
+    let mut ends = next.to_vec();
+    for user in 0..ends.len() {
+        let mut end = ends[user];
+        while ends[end as usize] != end {
+            end = ends[end as usize];
+        }
+        // What was walked once is not walked again.
+        let mut at = user;
+        while ends[at] != end {
+            at = std::mem::replace(&mut ends[at], end) as usize;
+        }
+    }
+    ends
+}
+
+/// The persons with more than one authenticated user: only there can an alias be refused.
+fn contested(facts: &[UserFacts], person: &[u32]) -> Vec<u32> {
+    let authenticated = person.iter().zip(facts).filter(|(_, facts)| facts.authenticated);
+    let mut persons: Vec<u32> = authenticated.map(|(person, _)| *person).collect();
+    persons.sort_unstable();
+    let mut contested: Vec<u32> =
+        persons.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
+    contested.dedup();
+    contested
+}
+
+/// Goes through trees of users from their roots, and cuts off who may not join.
+struct Walk<'a> {
+    users: &'a Names,
+    facts: &'a [UserFacts],
+    held: &'a Held<'a>,
+    person: &'a mut [u32],
+    next: &'a mut [u32],
+}
+
+impl Walk<'_> {
+    /// Returns the aliases that are refused.
+    fn refuse(&mut self, mut roots: Vec<u32>) -> Vec<(u32, u32)> {
+        let (from, to): (Vec<u32>, Vec<u32>) =
+            self.held.iter().map(|alias| (alias.from, alias.to)).unzip();
+        let (order, starts) = group_rows(&to, self.held.of.len());
+        let (users, facts, held) = (self.users, self.facts, self.held);
+        let queue = |waiting: &mut BinaryHeap<_>, to: u32| {
+            let followers = starts[to as usize] as usize..starts[to as usize + 1] as usize;
+            for at in &order[followers] {
+                let from = from[*at as usize];
+                let at = held.get(from).and_then(|alias| alias.created_at);
+                waiting.push(Reverse((or_never(at), users.name(from), from, to)));
+            }
+        };
+        let mut refused = Vec::new();
+        while let Some(root) = roots.pop() {
+            let mut authenticated = facts[root as usize].authenticated;
+            (self.person[root as usize], self.next[root as usize]) = (root, root);
+            let mut waiting = BinaryHeap::new();
+            queue(&mut waiting, root);
+            while let Some(Reverse((_, _, from, to))) = waiting.pop() {
+                let joins = facts[from as usize].authenticated;
+                if joins && authenticated {
+                    refused.push((from, to));
+                    roots.push(from);
+                    continue;
+                }
+                authenticated |= joins;
+                self.person[from as usize] = root;
+                queue(&mut waiting, from);
+            }
+        }
+        refused
+    }
+}
+
 /// Keeps the earliest alias of each user; returns and counts those that lose.
 fn hold_earliest(
-    users: &Interner,
-    mut aliases: Vec<Alias>,
-    held: &mut [Option<Alias>],
+    users: &Names,
+    held: &mut Held<'_>,
     outcomes: &mut [Outcome],
     account: &mut Account,
 ) -> Vec<(u32, u32)> {
+    let aliases = held.aliases;
+    // Most users have one alias, and there is nothing to compare.
+    let mut several = vec![false; held.of.len()];
+    for (number, alias) in aliases.iter().enumerate() {
+        let from = alias.from as usize;
+        several[from] |= held.of[from] > 0;
+        held.keep(number);
+    }
+    let mut contenders: Vec<usize> = Vec::new();
+    for (number, alias) in aliases.iter().enumerate() {
+        let from = alias.from as usize;
+        if several[from] {
+            contenders.push(number);
+            held.drop(alias.from);
+        } else if alias.to == alias.from {
+            account.alias_self += 1;
+            outcomes[from] = Outcome::SelfAlias;
+            held.drop(alias.from);
+        } else {
+            outcomes[from] = Outcome::Merged;
+        }
+    }
+    contenders.sort_by_key(|number| {
+        let Alias { from, to, created_at } = aliases[*number];
+        (from, or_never(created_at), users.name(to))
+    });
     let mut refused = Vec::new();
-    aliases.sort_by_key(|alias| (alias.from, or_never(alias.created_at), users.name(alias.to)));
-    for of_one in aliases.chunk_by(|left, right| left.from == right.from) {
-        let from = of_one[0].from as usize;
+    for of_one in contenders.chunk_by(|one, other| aliases[*one].from == aliases[*other].from) {
+        let from = aliases[of_one[0]].from;
         let mut targets: Vec<u32> = Vec::new();
-        for alias in of_one {
-            if alias.to == alias.from {
+        for number in of_one {
+            let alias = aliases[*number];
+            if alias.to == from {
                 account.alias_self += 1;
-                if held[from].is_none() {
-                    outcomes[from] = Outcome::SelfAlias;
+                if held.get(from).is_none() {
+                    outcomes[from as usize] = Outcome::SelfAlias;
                 }
-            } else if held[from].is_none() {
-                held[from] = Some(*alias);
-                outcomes[from] = Outcome::Merged;
-                targets.push(alias.to);
-            } else {
-                targets.push(alias.to);
+                continue;
             }
+            if held.get(from).is_none() {
+                held.keep(*number);
+                outcomes[from as usize] = Outcome::Merged;
+            }
+            targets.push(alias.to);
         }
         targets.sort_unstable();
         targets.dedup();
         account.alias_conflicts += targets.len().saturating_sub(1) as u64;
-        let holds = held[from].map(|alias| alias.to);
+        let holds = held.get(from).map(|alias| alias.to);
         let lost = targets.into_iter().filter(|to| Some(*to) != holds);
-        refused.extend(lost.map(|to| (of_one[0].from, to)));
+        refused.extend(lost.map(|to| (from, to)));
     }
     refused
 }
 
 /// Removes the alias of each cycle's survivor.
 fn cut_cycles(
-    users: &Interner,
+    users: &Names,
     facts: &[UserFacts],
-    held: &mut [Option<Alias>],
+    held: &mut Held<'_>,
     outcomes: &mut [Outcome],
     account: &mut Account,
 ) {
     // Which walk saw a user; zero is none.
-    let mut seen = vec![0_u32; held.len()];
-    for (walk, start) in (1_u32..).zip(0..held.len()) {
+    let mut seen = vec![0_u32; held.of.len()];
+    for (walk, start) in (1_u32..).zip(0..) {
+        let Some(of) = held.of.get(start as usize) else { break };
+        // A step that leads to an end is in no cycle, and most do.
+        let leads_on =
+            *of > 0 && held.get(start).is_some_and(|alias| held.of[alias.to as usize] > 0);
+        if !leads_on {
+            continue;
+        }
         let mut at = start;
         let mut entered_twice = None;
-        while seen[at] == 0 {
-            seen[at] = walk;
-            match held[at] {
-                Some(alias) => at = alias.to as usize,
+        while seen[at as usize] == 0 {
+            seen[at as usize] = walk;
+            match held.get(at) {
+                Some(alias) => at = alias.to,
                 None => break,
             }
-            if seen[at] == walk {
+            if seen[at as usize] == walk {
                 entered_twice = Some(at);
             }
         }
         let Some(first) = entered_twice else { continue };
         let mut members = vec![first];
-        let mut member = held[first].map(|alias| alias.to as usize);
+        let mut member = held.get(first).map(|alias| alias.to);
         while let Some(user) = member.filter(|user| *user != first) {
             members.push(user);
-            member = held[user].map(|alias| alias.to as usize);
+            member = held.get(user).map(|alias| alias.to);
         }
         account.alias_cycles += 1;
-        let rank = |user: &usize| {
-            let facts = &facts[*user];
-            #[expect(clippy::cast_possible_truncation, reason = "users are numbered in 32 bits")]
-            let name = users.name(*user as u32);
-            (!facts.authenticated, or_never(facts.created_at), name)
+        let rank = |user: &u32| {
+            let facts = &facts[*user as usize];
+            (!facts.authenticated, or_never(facts.created_at), users.name(*user))
         };
         for user in &members {
-            outcomes[*user] = Outcome::Cycle;
+            outcomes[*user as usize] = Outcome::Cycle;
         }
-        if let Some(survivor) = members.iter().min_by_key(|user| rank(user)) {
-            held[*survivor] = None;
+        if let Some(survivor) = members.iter().min_by_key(|user| rank(user)).copied() {
+            held.drop(survivor);
         }
     }
 }
@@ -224,19 +333,16 @@ mod tests {
     const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 
     fn resolve(aliases: &[(u32, u32, i64)], authenticated: &[u32]) -> Resolved {
-        let mut users = Interner::default();
-        for name in NAMES {
-            users.intern(name);
-        }
+        let users = Names::numbered(NAMES);
         let mut facts = vec![UserFacts::default(); NAMES.len()];
         for user in authenticated {
             facts[*user as usize].authenticated = true;
         }
-        let aliases = aliases
+        let aliases: Vec<Alias> = aliases
             .iter()
             .map(|(from, to, at)| Alias { from: *from, to: *to, created_at: Some(*at) })
             .collect();
-        resolve_aliases(&users, &facts, aliases, false)
+        resolve_aliases(&users, &facts, &aliases, false)
     }
 
     #[test]

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use crate::error::{Error, Result};
 use crate::identity::aliases::{Outcome, Resolved, or_never};
 use crate::identity::{UserFacts, earliest};
-use crate::ids::Interner;
+use crate::ids::Names;
 
 /// A column of the users table that says who is one person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -149,11 +149,14 @@ fn hashed(key: Key, address: &str) -> Option<String> {
 /// Of the persons that share one, the authenticated comes first, then the one created first, then
 /// the smallest id; the others join it, but for those that are authenticated themselves.
 pub(super) fn join(
-    users: &Interner,
+    users: &Names,
     facts: &[UserFacts],
     tokens: Vec<(Token, u32)>,
     resolved: &mut Resolved,
 ) {
+    if tokens.is_empty() {
+        return;
+    }
     let mut of_person = facts.to_vec();
     for (user, person) in resolved.person.iter().enumerate() {
         let person = &mut of_person[*person as usize];
@@ -214,9 +217,8 @@ mod tests {
     use crate::identity::resolve_aliases;
 
     fn joined(emails: &[Option<&str>], hashes: &[Option<&str>], authenticated: &[u32]) -> Resolved {
-        let mut users = Interner::default();
-        let numbers: Vec<u32> =
-            (0..emails.len()).map(|user| users.intern(&format!("u{user}"))).collect();
+        let users = Names::numbered((0..emails.len()).map(|user| format!("u{user}")));
+        let numbers: Vec<u32> = (0..).take(users.len()).collect();
         let mut facts = vec![UserFacts::default(); emails.len()];
         for user in authenticated {
             facts[*user as usize].authenticated = true;
@@ -227,7 +229,7 @@ mod tests {
         let rows =
             RecordBatch::try_from_iter([("email", column(emails)), ("email_md5", column(hashes))]);
         let tokens = tokens(&rows.unwrap(), &numbers, &[Key::Email, Key::EmailMd5]);
-        let mut resolved = resolve_aliases(&users, &facts, Vec::new(), false);
+        let mut resolved = resolve_aliases(&users, &facts, &[], false);
         join(&users, &facts, tokens, &mut resolved);
         resolved
     }

@@ -19,7 +19,7 @@ use arrow::array::{Array, AsArray, RecordBatch, TimestampMicrosecondArray};
 use arrow::datatypes::TimestampMicrosecondType;
 use serde::Serialize;
 
-use crate::ids::Interner;
+use crate::ids::Names;
 
 /// What is known of one user id before users are merged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub struct UserFacts {
 /// Every user id that was met, what is known of it, and the person that it resolves to.
 pub struct Identity {
     /// The user ids.
-    pub users: Interner,
+    pub users: Names,
     /// What is known of each.
     pub facts: Vec<UserFacts>,
     /// The person of each user: the number of the surviving user id.
@@ -83,57 +83,75 @@ pub struct Account {
     pub key_conflicts: u64,
 }
 
-/// Collects users and what is said of them, then resolves persons.
-#[derive(Default)]
+/// Collects what is said of users, then resolves persons.
 pub struct Gathering {
-    users: Interner,
+    users: Names,
     facts: Vec<UserFacts>,
     aliases: Vec<Alias>,
     tokens: Vec<(keys::Token, u32)>,
+    /// Whether users may be known by their profile alone, so that it is worth noting who is
+    /// referred to.
+    profiles: bool,
 }
 
 impl Gathering {
-    /// Takes in the rows that refer to users with a minimal user object: sessions, postviews and
-    /// orders. Returns the user of each row.
-    pub fn refer(&mut self, rows: &RecordBatch) -> Vec<u32> {
-        let codes = self.meet(rows, "user_external_id");
-        self.learn(rows, &codes, "user_");
-        for code in &codes {
-            self.facts[*code as usize].referred = true;
+    /// Nothing is known yet of these users; `profiles` says whether there is a users table.
+    pub fn new(users: Names, profiles: bool) -> Self {
+        let facts = UserFacts { referred: !profiles, ..UserFacts::default() };
+        Self {
+            facts: vec![facts; users.len()],
+            users,
+            aliases: Vec::new(),
+            tokens: Vec::new(),
+            profiles,
         }
-        codes
     }
 
-    /// Takes in the users table, with the keys that say who is one person. Returns the user of
+    /// Takes in rows that refer to users with a minimal user object: sessions, postviews and
+    /// orders. `users` is the user of each row.
+    pub fn refer(&mut self, rows: &RecordBatch, users: &[u32]) {
+        self.note(users);
+        self.learn(rows, users, "user_");
+    }
+
+    /// Notes that users are referred to.
+    pub fn note(&mut self, users: &[u32]) {
+        if self.profiles {
+            for user in users {
+                self.facts[*user as usize].referred = true;
+            }
+        }
+    }
+
+    /// Takes in the users table, with the keys that say who is one person. `users` is the user of
     /// each row.
-    pub fn profile(&mut self, rows: &RecordBatch, keys: &[Key]) -> Vec<u32> {
-        let codes = self.meet(rows, "external_id");
-        self.tokens.extend(keys::tokens(rows, &codes, keys));
-        self.learn(rows, &codes, "");
-        for code in &codes {
-            self.facts[*code as usize].profile = true;
+    pub fn profile(&mut self, rows: &RecordBatch, users: &[u32], keys: &[Key]) {
+        self.tokens.extend(keys::tokens(rows, users, keys));
+        self.learn(rows, users, "");
+        for user in users {
+            self.facts[*user as usize].profile = true;
         }
-        codes
     }
 
-    /// Takes in the user aliases table.
-    pub fn alias(&mut self, rows: &RecordBatch) {
-        let from = self.meet(rows, "from_user_external_id");
-        let to = self.meet(rows, "to_user_external_id");
-        self.learn(rows, &to, "to_user_");
+    /// Takes in the user aliases table; `from` and `to` are the users of each row.
+    pub fn alias(&mut self, rows: &RecordBatch, from: &[u32], to: &[u32]) {
+        self.learn(rows, to, "to_user_");
+        self.note(from);
+        self.note(to);
         let created = times(rows, "created_at");
-        for (row, (from, to)) in from.into_iter().zip(to).enumerate() {
-            self.facts[from as usize].referred = true;
-            self.facts[to as usize].referred = true;
-            self.aliases.push(Alias { from, to, created_at: value(created, row) });
-        }
+        let aliases = from.iter().zip(to).enumerate();
+        self.aliases.extend(aliases.map(|(row, (from, to))| Alias {
+            from: *from,
+            to: *to,
+            created_at: value(created, row),
+        }));
     }
 
     /// Follows every alias, then joins what shares a key; `merge_authenticated` allows an alias
     /// (never a key) to make two authenticated users one person.
     pub fn resolve(self, merge_authenticated: bool) -> Identity {
-        let Self { users, facts, aliases, tokens } = self;
-        let mut resolved = resolve_aliases(&users, &facts, aliases, merge_authenticated);
+        let Self { users, facts, aliases, tokens, .. } = self;
+        let mut resolved = resolve_aliases(&users, &facts, &aliases, merge_authenticated);
         keys::join(&users, &facts, tokens, &mut resolved);
         let mut account = resolved.account;
         account.users = users.len() as u64;
@@ -154,15 +172,6 @@ impl Gathering {
             refused: resolved.refused,
             account,
         }
-    }
-
-    fn meet(&mut self, rows: &RecordBatch, column: &str) -> Vec<u32> {
-        let codes = rows
-            .column_by_name(column)
-            .map(|ids| self.users.intern_column(ids.as_string_view(), ""))
-            .unwrap_or_default();
-        self.facts.resize(self.users.len(), UserFacts::default());
-        codes
     }
 
     fn learn(&mut self, rows: &RecordBatch, codes: &[u32], prefix: &str) {

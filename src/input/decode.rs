@@ -17,14 +17,14 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Date32Array, Float64Array, Int64Array, StringViewArray,
-    StringViewBuilder, TimestampMicrosecondArray, new_null_array,
+    Array, ArrayRef, AsArray, BooleanArray, Date32Array, DictionaryArray, Float64Array, Int64Array,
+    StringViewArray, StringViewBuilder, TimestampMicrosecondArray, new_null_array,
 };
 use arrow::compute::cast;
 use arrow::datatypes::{
-    DataType, Date32Type, Date64Type, Decimal128Type, Float32Type, Float64Type, Int64Type,
-    TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
-    TimestampSecondType,
+    DataType, Date32Type, Date64Type, Decimal128Type, Float32Type, Float64Type, Int32Type,
+    Int64Type, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
+    TimestampNanosecondType, TimestampSecondType,
 };
 use chrono::Datelike;
 
@@ -103,6 +103,28 @@ pub(crate) fn decode(
     }
 }
 
+/// The type of a canonical column that is kept as a dictionary.
+pub(super) fn repeated(values: DataType) -> DataType {
+    DataType::Dictionary(Box::new(DataType::Int32), Box::new(values))
+}
+
+/// Decodes a column of few distinct values: each value once.
+pub(super) fn decode_repetitive(
+    array: &ArrayRef,
+    kind: Kind,
+    lower: bool,
+    text_is_fine: bool,
+    amounts: &Amounts<'_>,
+) -> Option<Decoded> {
+    let Some(dictionary) = array.as_dictionary_opt::<Int32Type>() else {
+        let Decoded { array, bad } = decode(array, kind, lower, text_is_fine, amounts)?;
+        return Some(Decoded { array: cast(&array, &repeated(canonical_type(kind))).ok()?, bad });
+    };
+    let values = decode(dictionary.values(), kind, lower, text_is_fine, amounts)?.array;
+    let decoded = DictionaryArray::try_new(dictionary.keys().clone(), values).ok()?;
+    Some(Decoded::good(decoded))
+}
+
 fn kind_of_text(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
 }
@@ -131,16 +153,16 @@ fn ids(array: &ArrayRef) -> Option<Decoded> {
                 | DataType::Decimal256(_, 0)
         );
     let views = views(array).filter(|_| carries)?;
-    let blank = views.iter().any(|id| id.is_some_and(|id| id.trim().is_empty()));
-    if blank {
-        return Some(Decoded::good(
-            views
-                .iter()
-                .map(|id| id.filter(|id| !id.trim().is_empty()))
-                .collect::<StringViewArray>(),
-        ));
+    if views.iter().flatten().any(is_blank) {
+        let ids = views.iter().map(|id| id.filter(|id| !is_blank(id)));
+        return Some(Decoded::good(ids.collect::<StringViewArray>()));
     }
     Some(Decoded::good(views))
+}
+
+/// Whether there is nothing to see; what begins with a plain letter or digit is not looked at.
+fn is_blank(text: &str) -> bool {
+    !text.bytes().next().is_some_and(|first| first.is_ascii_graphic()) && text.trim().is_empty()
 }
 
 fn text(array: &ArrayRef, lower: bool) -> Option<Decoded> {

@@ -7,8 +7,10 @@
 mod decode;
 mod files;
 mod reader;
+mod scan;
 
 pub(crate) use decode::{Amounts, Decoded, decode};
 pub(crate) use files::percent_decoded;
 pub use files::{STANDARD_INPUT, Source, find};
 pub use reader::{FileRead, Loaded, Needs, Reading, describe, examine, read};
+pub use scan::{Scanned, ids, scan};

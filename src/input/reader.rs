@@ -1,24 +1,26 @@
 //! Reads the row groups of a table's files in parallel, in order, and judges every row.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{
     ArrayRef, AsArray, RecordBatch, StringViewArray, new_empty_array, new_null_array,
 };
 use arrow::compute::{can_cast_types, concat_batches, filter_record_batch, is_null, nullif};
 use arrow::datatypes::{DataType, Field, Metadata, Schema, SchemaRef, TimeUnit};
+use arrow::error::ArrowError;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
+    ParquetRecordBatchReaderBuilder, RowSelection,
 };
 use parquet::basic::Type;
 use parquet::errors::ParquetError;
 use rayon::prelude::*;
 
-use super::decode::{Amounts, Decoded, canonical_type, decode};
+use super::decode::{Amounts, Decoded, canonical_type, decode, decode_repetitive, repeated};
 use super::files::Source;
 use crate::error::{Error, Result};
 use crate::money::{Currency, Units};
@@ -67,6 +69,8 @@ pub struct FileRead {
     pub path: PathBuf,
     /// Its rows.
     pub rows: u64,
+    /// Its size.
+    pub bytes: u64,
     /// Its columns, as understood.
     pub columns: Vec<Found>,
 }
@@ -105,6 +109,7 @@ impl Loaded {
 
 struct Opened {
     path: Arc<Path>,
+    bytes: u64,
     metadata: ArrowReaderMetadata,
     columns: Vec<Found>,
 }
@@ -127,50 +132,214 @@ pub fn read(
     sources: &[Source],
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Loaded> {
-    let files: Vec<Opened> = sources
-        .par_iter()
-        .map(|source| {
-            let mut opened = open(reading.table, source, reading.mapping)?;
-            for column in &mut opened.columns {
-                if reading.money == Some(column.name.as_str()) {
-                    column.kind = Kind::Money;
-                }
-            }
-            Ok(opened)
-        })
-        .collect::<Result<_>>()?;
-    let schema = canonical_schema(reading, &files);
-    let tasks: Vec<(&Opened, usize, u64)> = files
-        .iter()
-        .flat_map(|file| {
-            let groups = file.metadata.metadata().row_groups();
-            let mut first = 0;
-            groups.iter().enumerate().map(move |(group, metadata)| {
-                let start = first;
-                first += metadata.num_rows().unsigned_abs();
-                (file, group, start)
-            })
-        })
-        .collect();
-    let parts: Vec<Vec<Part>> = tasks
-        .par_iter()
-        .map(|(file, group, first)| read_group(reading, file, *group, *first, &schema, progress))
-        .collect::<Result<_>>()?;
-    let mut loaded = Loaded {
-        rows: RecordBatch::new_empty(Arc::clone(&schema)),
-        rejects: Vec::new(),
-        repaired: 0,
-        read: files.iter().map(|file| file.read().rows).sum(),
-        files: files.iter().map(Opened::read).collect(),
-    };
-    let mut batches = Vec::new();
-    for part in parts.into_iter().flatten() {
-        batches.push(part.accepted);
-        loaded.rejects.extend(part.rejects);
-        loaded.repaired += part.repaired;
-    }
-    loaded.rows = concat_batches(&schema, &batches)?;
+    let plan = Plan::new(reading, sources, &BTreeSet::new())?;
+    let batches: Vec<Mutex<Vec<RecordBatch>>> =
+        plan.groups().iter().map(|_| Mutex::default()).collect();
+    let mut loaded = plan.run(progress, &|group, rows| {
+        batches[group].lock().unwrap_or_else(PoisonError::into_inner).push(rows);
+        Ok(())
+    })?;
+    let batches = batches
+        .into_iter()
+        .flat_map(|batches| batches.into_inner().unwrap_or_else(PoisonError::into_inner));
+    loaded.rows = concat_batches(&plan.schema, &batches.collect::<Vec<_>>())?;
     Ok(loaded)
+}
+
+/// The files of a table, opened, and the row groups to read of them.
+pub(super) struct Plan<'a> {
+    reading: &'a Reading<'a>,
+    files: Vec<Opened>,
+    /// The columns of the whole table.
+    pub(super) schema: SchemaRef,
+    /// Each row group: its file, its number there, and how many rows of the file come before it.
+    groups: Vec<(usize, usize, u64)>,
+}
+
+impl<'a> Plan<'a> {
+    /// Opens every file; `repetitive` names the columns that are read as dictionaries.
+    pub(super) fn new(
+        reading: &'a Reading<'a>,
+        sources: &[Source],
+        repetitive: &BTreeSet<&str>,
+    ) -> Result<Self> {
+        let files: Vec<Opened> = sources
+            .par_iter()
+            .map(|source| {
+                let mut opened = open(reading.table, source, reading.mapping)?;
+                for column in &mut opened.columns {
+                    if reading.money == Some(column.name.as_str()) {
+                        column.kind = Kind::Money;
+                    }
+                }
+                opened.metadata = with_handy_texts(&opened, repetitive).map_err(|source| {
+                    let why = "its schema is damaged";
+                    not_parquet(reading.table, &opened.path, why, Some(source))
+                })?;
+                Ok(opened)
+            })
+            .collect::<Result<_>>()?;
+        let mut groups = Vec::new();
+        for (at, file) in files.iter().enumerate() {
+            let mut first = 0;
+            for (group, metadata) in file.metadata.metadata().row_groups().iter().enumerate() {
+                groups.push((at, group, first));
+                first += metadata.num_rows().unsigned_abs();
+            }
+        }
+        let schema = canonical_schema(reading, &files, repetitive);
+        Ok(Self { reading, files, schema, groups })
+    }
+
+    /// How many rows each row group has.
+    pub(super) fn groups(&self) -> Vec<usize> {
+        let rows = |(file, group, _): &(usize, usize, u64)| {
+            let metadata = self.files[*file].metadata.metadata().row_group(*group);
+            usize::try_from(metadata.num_rows()).unwrap_or_default()
+        };
+        self.groups.iter().map(rows).collect()
+    }
+
+    /// Decodes and judges every row, and hands over each batch of accepted ones with the number of
+    /// its row group: groups from any thread, the batches of one in their order. The table that is
+    /// returned has no rows.
+    pub(super) fn run(
+        &self,
+        progress: &(dyn Fn(u64) + Sync),
+        take: &(dyn Fn(usize, RecordBatch) -> Result<()> + Sync),
+    ) -> Result<Loaded> {
+        let judged: Vec<(Vec<Reject>, u64)> = (0..self.groups.len())
+            .into_par_iter()
+            .map(|group| self.run_group(group, progress, take))
+            .collect::<Result<_>>()?;
+        let mut loaded = Loaded {
+            rows: RecordBatch::new_empty(Arc::clone(&self.schema)),
+            rejects: Vec::new(),
+            repaired: 0,
+            read: self.files.iter().map(|file| file.read().rows).sum(),
+            files: self.files.iter().map(Opened::read).collect(),
+        };
+        for (rejects, repaired) in judged {
+            loaded.rejects.extend(rejects);
+            loaded.repaired += repaired;
+        }
+        Ok(loaded)
+    }
+
+    /// The values of a column in some of the accepted rows, in their order.
+    ///
+    /// `rows` are numbered over all files and ascend; `rejects` are those of the table. Nothing but
+    /// the column is decoded.
+    pub(super) fn pick(
+        &self,
+        column: &str,
+        rows: &[u32],
+        rejects: &[Reject],
+    ) -> Result<Vec<ArrayRef>> {
+        let mut tasks = Vec::with_capacity(self.groups.len());
+        let (mut rest, mut before) = (rows, 0);
+        for (group, size) in self.groups().into_iter().enumerate() {
+            let rejected = self.rejected(group, size, rejects);
+            let accepted = before + size - rejected.len();
+            let (own, others) =
+                rest.split_at(rest.partition_point(|row| (*row as usize) < accepted));
+            tasks.push((group, in_group(own, before, &rejected)));
+            (rest, before) = (others, accepted);
+        }
+        let picked: Vec<Vec<ArrayRef>> = tasks
+            .into_par_iter()
+            .map(|(group, rows)| self.pick_of_group(group, column, &rows))
+            .collect::<Result<_>>()?;
+        Ok(picked.into_iter().flatten().collect())
+    }
+
+    /// The rows of a group that were rejected, by their number in it.
+    fn rejected(&self, group: usize, size: usize, rejects: &[Reject]) -> Vec<usize> {
+        let (file, _, first) = self.groups[group];
+        let of_group = |reject: &Reject| {
+            let (path, row) = reject.place.as_ref()?;
+            let row = usize::try_from(row.checked_sub(first + 1)?).ok()?;
+            (**path == *self.files[file].path && row < size).then_some(row)
+        };
+        let mut rejected: Vec<usize> = rejects.iter().filter_map(of_group).collect();
+        rejected.sort_unstable();
+        rejected
+    }
+
+    fn pick_of_group(&self, group: usize, column: &str, rows: &[usize]) -> Result<Vec<ArrayRef>> {
+        let (file, of_file, _) = self.groups[group];
+        let (reading, file) = (self.reading, &self.files[file]);
+        let Some(column) = file.columns.iter().find(|found| found.name == column) else {
+            return Ok(Vec::new());
+        };
+        let ranges = rows.iter().map(|row| *row..row + 1);
+        let total = self.groups()[group];
+        let selection = RowSelection::from_consecutive_ranges(ranges, total);
+        let mut picked = Vec::new();
+        for batch in self.open_group(file, of_file, &[column], Some(selection))? {
+            let batch = batch.map_err(|source| undecodable(reading.table, &file.path, source))?;
+            let amounts = Amounts { currency: None, default: reading.currency, units: None };
+            let decoded = physical(column, &batch, batch.num_rows())
+                .and_then(|(array, text)| decode(&array, column.kind, false, text, &amounts));
+            picked.extend(decoded.map(|decoded| decoded.array));
+        }
+        Ok(picked)
+    }
+
+    /// A reader of some columns of a row group, and of some of its rows where not all are wanted.
+    fn open_group(
+        &self,
+        file: &Opened,
+        group: usize,
+        columns: &[&Found],
+        selection: Option<RowSelection>,
+    ) -> Result<ParquetRecordBatchReader> {
+        // By position: a name may hold a dot, which the reader would take for a path.
+        let roots = columns.iter().filter_map(|column| match &column.origin {
+            Origin::File(path) => file.metadata.schema().index_of(path.first()?).ok(),
+            Origin::Folder(_) | Origin::Constant(_) => None,
+        });
+        let mask = ProjectionMask::roots(file.metadata.parquet_schema(), roots);
+        let input = File::open(&file.path).map_err(Error::io("read", &file.path))?;
+        let mut builder =
+            ParquetRecordBatchReaderBuilder::new_with_metadata(input, file.metadata.clone())
+                .with_row_groups(vec![group])
+                .with_projection(mask)
+                .with_batch_size(BATCH_ROWS);
+        if let Some(selection) = selection {
+            builder = builder.with_row_selection(selection);
+        }
+        builder.build().map_err(|source| {
+            let why = "its pages cannot be decoded";
+            not_parquet(self.reading.table, &file.path, why, Some(source))
+        })
+    }
+
+    fn run_group(
+        &self,
+        group: usize,
+        progress: &(dyn Fn(u64) + Sync),
+        take: &(dyn Fn(usize, RecordBatch) -> Result<()> + Sync),
+    ) -> Result<(Vec<Reject>, u64)> {
+        let (file, of_file, mut row) = self.groups[group];
+        let (reading, file, schema) = (self.reading, &self.files[file], &self.schema);
+        let columns: Vec<&Found> = file
+            .columns
+            .iter()
+            .filter(|column| schema.field_with_name(&column.name).is_ok())
+            .collect();
+        let (mut rejects, mut repaired) = (Vec::new(), 0);
+        for batch in self.open_group(file, of_file, &columns, None)? {
+            let batch = batch.map_err(|source| undecodable(reading.table, &file.path, source))?;
+            let part = judge_batch(reading, file, &columns, &batch, row, schema)?;
+            take(group, part.accepted)?;
+            rejects.extend(part.rejects);
+            repaired += part.repaired;
+            row += batch.num_rows() as u64;
+            progress(batch.num_rows() as u64);
+        }
+        Ok((rejects, repaired))
+    }
 }
 
 impl Opened {
@@ -178,6 +347,7 @@ impl Opened {
         FileRead {
             path: self.path.to_path_buf(),
             rows: self.metadata.metadata().file_metadata().num_rows().unsigned_abs(),
+            bytes: self.bytes,
             columns: self.columns.clone(),
         }
     }
@@ -187,7 +357,8 @@ fn open(table: Table, source: &Source, mapping: &Mapping) -> Result<Opened> {
     let metadata = open_file(table, source)?;
     let path = &source.path;
     let columns = resolve(table, path, metadata.schema(), &source.hive, mapping)?;
-    Ok(Opened { path: Arc::from(path.as_path()), metadata, columns })
+    let bytes = fs::metadata(path).map_err(Error::io("read", path))?.len();
+    Ok(Opened { path: Arc::from(path.as_path()), bytes, metadata, columns })
 }
 
 /// Everything that makes a file unreadable as its footer tells, without reading its rows: it is
@@ -287,12 +458,74 @@ fn with_wide_times(metadata: ArrowReaderMetadata) -> Result<ArrowReaderMetadata,
     ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options)
 }
 
+/// Where rows stand in their group: `rows` are numbered among all accepted ones, of which `before`
+/// come before the group; `rejected` are the group's rows that are not among them.
+fn in_group(rows: &[u32], before: usize, rejected: &[usize]) -> Vec<usize> {
+    let mut passed = 0;
+    let place = |row: &u32| {
+        let mut row = *row as usize - before + passed;
+        while rejected.get(passed).is_some_and(|rejected| *rejected <= row) {
+            passed += 1;
+            row += 1;
+        }
+        row
+    };
+    rows.iter().map(place).collect()
+}
+
+fn undecodable(table: Table, path: &Path, source: ArrowError) -> Error {
+    not_parquet(table, path, "its pages cannot be decoded", Some(source.into()))
+}
+
+/// Asks for text as views of its pages, and for `repetitive` columns as the dictionaries that they
+/// mostly are written as: neither copies what many rows share.
+fn with_handy_texts(
+    opened: &Opened,
+    repetitive: &BTreeSet<&str>,
+) -> Result<ArrowReaderMetadata, ParquetError> {
+    let schema = opened.metadata.schema();
+    let wanted = |name: &str, data_type: &DataType| -> Option<DataType> {
+        // A column of the file may serve as several of the table.
+        let of_file = |column: &&Found| match &column.origin {
+            Origin::File(path) => path.len() == 1 && path[0] == name,
+            Origin::Folder(_) | Origin::Constant(_) => false,
+        };
+        let text = match data_type {
+            DataType::Dictionary(_, values) => values,
+            other => other,
+        };
+        if !matches!(text, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View) {
+            return None;
+        }
+        let mut columns = opened.columns.iter().filter(of_file).peekable();
+        let repeats = columns.peek().is_some()
+            && columns.all(|column| repetitive.contains(column.name.as_str()));
+        if repeats {
+            let texts = Box::new(DataType::Utf8);
+            return Some(DataType::Dictionary(Box::new(DataType::Int32), texts));
+        }
+        matches!(data_type, DataType::Utf8 | DataType::LargeUtf8).then_some(DataType::Utf8View)
+    };
+    let fields =
+        schema.fields().iter().map(|field| match wanted(field.name(), field.data_type()) {
+            Some(data_type) => Arc::new(field.as_ref().clone().with_data_type(data_type)),
+            None => Arc::clone(field),
+        });
+    let schema = Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone());
+    let options = ArrowReaderOptions::new().with_schema(Arc::new(schema));
+    ArrowReaderMetadata::try_new(Arc::clone(opened.metadata.metadata()), options)
+}
+
 fn not_parquet(table: Table, path: &Path, why: &str, source: Option<ParquetError>) -> Error {
     Error::NotParquet { table: table.name(), path: path.to_path_buf(), why: why.to_owned(), source }
 }
 
 /// The columns of the whole table: what any file has of what is needed, canonical ones first.
-fn canonical_schema(reading: &Reading<'_>, files: &[Opened]) -> SchemaRef {
+fn canonical_schema(
+    reading: &Reading<'_>,
+    files: &[Opened],
+    repetitive: &BTreeSet<&str>,
+) -> SchemaRef {
     let table = reading.table;
     let columns = || files.iter().flat_map(|file| &file.columns);
     let found: BTreeMap<&str, Kind> =
@@ -332,7 +565,9 @@ fn canonical_schema(reading: &Reading<'_>, files: &[Opened]) -> SchemaRef {
         .map(|column| (column.name, column.kind))
         .chain(others.map(|(name, kind)| (*name, *kind)))
         .map(|(name, kind)| {
-            let field = Field::new(name, canonical_type(kind), true);
+            let data_type = canonical_type(kind);
+            let data_type = if repetitive.contains(name) { repeated(data_type) } else { data_type };
+            let field = Field::new(name, data_type, true);
             let of_name = |column: &&Found| column.name == name;
             // They were scaled by the currency that the row names, or by the workspace's.
             let major = |column: &Found| match units(reading, column) {
@@ -358,43 +593,6 @@ struct Part {
     accepted: RecordBatch,
     rejects: Vec<Reject>,
     repaired: u64,
-}
-
-fn read_group(
-    reading: &Reading<'_>,
-    file: &Opened,
-    group: usize,
-    first_row: u64,
-    schema: &SchemaRef,
-    progress: &(dyn Fn(u64) + Sync),
-) -> Result<Vec<Part>> {
-    let table = reading.table;
-    let broken =
-        |source| not_parquet(table, &file.path, "its pages cannot be decoded", Some(source));
-    let columns: Vec<&Found> =
-        file.columns.iter().filter(|column| schema.field_with_name(&column.name).is_ok()).collect();
-    // By position: a name may hold a dot, which the reader would take for a path.
-    let roots = columns.iter().filter_map(|column| match &column.origin {
-        Origin::File(path) => file.metadata.schema().index_of(path.first()?).ok(),
-        Origin::Folder(_) | Origin::Constant(_) => None,
-    });
-    let mask = ProjectionMask::roots(file.metadata.parquet_schema(), roots);
-    let input = File::open(&file.path).map_err(Error::io("read", &file.path))?;
-    let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(input, file.metadata.clone())
-        .with_row_groups(vec![group])
-        .with_projection(mask)
-        .with_batch_size(BATCH_ROWS)
-        .build()
-        .map_err(broken)?;
-    let mut parts = Vec::new();
-    let mut row = first_row;
-    for batch in reader {
-        let batch = batch.map_err(|source| broken(source.into()))?;
-        parts.push(judge_batch(reading, file, &columns, &batch, row, schema)?);
-        row += batch.num_rows() as u64;
-        progress(batch.num_rows() as u64);
-    }
-    Ok(parts)
 }
 
 fn judge_batch(
@@ -426,6 +624,10 @@ fn judge_batch(
         };
         let lower = reading.lower
             && (column.name.starts_with("utm_") || column.name.starts_with("via_utm_"));
+        let is_repetitive = schema
+            .field_with_name(&column.name)
+            .is_ok_and(|field| matches!(field.data_type(), DataType::Dictionary(..)));
+        let decode = if is_repetitive { decode_repetitive } else { decode };
         let Some(Decoded { array, bad: wrong }) =
             decode(&array, column.kind, lower, text_is_fine, &amounts)
         else {
@@ -485,6 +687,15 @@ fn physical(column: &Found, batch: &RecordBatch, rows: usize) -> Option<(ArrayRe
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn rows_are_found_behind_the_rejected_ones() {
+        // Of ten rows the first, fourth and fifth are rejected: accepted ones stand at 1 2 5 6 7 8 9.
+        let rows: Vec<u32> = (100..107).collect();
+        assert_eq!(in_group(&rows, 100, &[0, 3, 4]), [1, 2, 5, 6, 7, 8, 9]);
+        assert_eq!(in_group(&[101, 102, 106], 100, &[0, 3, 4]), [2, 5, 9]);
+        assert_eq!(in_group(&[3], 0, &[]), [3]);
+    }
+
     use arrow::array::{Int64Array, StringArray, StructArray};
     use parquet::arrow::ArrowWriter;
     use parquet::file::properties::WriterProperties;

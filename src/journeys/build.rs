@@ -3,19 +3,19 @@
 use std::collections::BTreeMap;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringViewArray};
-use arrow::datatypes::{Date32Type, Float64Type, Int64Type, TimestampMicrosecondType};
+use arrow::datatypes::{Date32Type, Float64Type, Int64Type};
 use chrono::{Datelike, NaiveDate};
 use chrono_tz::Tz;
-use rayon::prelude::*;
 use rust_decimal::Decimal;
 
 use crate::calendar::day_of;
 use crate::error::{Error, Result};
-use crate::ids::{Interner, group_rows};
+use crate::ids::Interner;
+use crate::journeys::order::in_order;
 use crate::journeys::{Orders, Touches};
 use crate::merge::external_ids;
 use crate::money::{Currency, convert, rate_from_f64};
-use crate::touchpoints::is_direct;
+use crate::touchpoints::{instants, is_direct};
 
 /// The touches of all persons, from merged sessions followed by merged views.
 ///
@@ -24,7 +24,8 @@ use crate::touchpoints::is_direct;
 pub fn touches(rows: &RecordBatch, person: &[u32], persons: usize, views_from: usize) -> Touches {
     let ids = external_ids(rows);
     let at = instants(rows);
-    let (row, starts) = in_order(person, persons, &at, |row| (row < views_from, ids.value(row)));
+    let (row, starts) =
+        in_order(persons, &at, |row| Some(person[row]), |row| (row < views_from, ids.value(row)));
     let direct = direct_touches(rows);
     Touches {
         at: row.iter().map(|row| at[*row as usize]).collect(),
@@ -36,7 +37,7 @@ pub fn touches(rows: &RecordBatch, person: &[u32], persons: usize, views_from: u
 }
 
 /// Whether each touch is direct: its source is `direct`, given or for want of one.
-fn direct_touches(rows: &RecordBatch) -> Vec<bool> {
+pub(crate) fn direct_touches(rows: &RecordBatch) -> Vec<bool> {
     let Some(sources) = rows.column_by_name("utm_source") else {
         return vec![true; rows.num_rows()];
     };
@@ -214,7 +215,7 @@ pub fn orders(
     amounts.kinds =
         (0..).take(numbers.len()).map(|number| numbers.name(number).to_owned()).collect();
 
-    let (row, starts) = in_order(person, persons, &at, |row| ids.value(row));
+    let (row, starts) = in_order(persons, &at, |row| Some(person[row]), |row| ids.value(row));
     let counts = |row: u32| {
         let cancelled = cancelled.is_some_and(|at| at.is_valid(row as usize));
         accepted(row) && (settings.count_cancelled || !cancelled)
@@ -259,36 +260,4 @@ fn in_workspace_currency(
 
 fn texts_at(texts: Option<&StringViewArray>, row: usize) -> Option<&str> {
     texts.filter(|texts| texts.is_valid(row)).map(|texts| texts.value(row))
-}
-
-fn instants(rows: &RecordBatch) -> Vec<i64> {
-    rows.column_by_name("created_at")
-        .map(|at| at.as_primitive::<TimestampMicrosecondType>().values().to_vec())
-        .unwrap_or_default()
-}
-
-/// Rows person by person, each person's by time and then by `tie`.
-fn in_order<K: Ord>(
-    person: &[u32],
-    persons: usize,
-    at: &[i64],
-    tie: impl Fn(usize) -> K + Sync,
-) -> (Vec<u32>, Vec<u32>) {
-    let (mut rows, starts) = group_rows(person, persons);
-    let mut slices: Vec<&mut [u32]> = Vec::with_capacity(persons);
-    let mut rest = rows.as_mut_slice();
-    for range in starts.windows(2) {
-        let (one, others) = rest.split_at_mut((range[1] - range[0]) as usize);
-        rest = others;
-        if one.len() > 1 {
-            slices.push(one);
-        }
-    }
-    slices.into_par_iter().with_min_len(1024).for_each(|slice| {
-        slice.sort_unstable_by(|left, right| {
-            let (left, right) = (*left as usize, *right as usize);
-            at[left].cmp(&at[right]).then_with(|| tie(left).cmp(&tie(right)))
-        });
-    });
-    (rows, starts)
 }

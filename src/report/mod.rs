@@ -33,7 +33,7 @@ pub use measures::{MeasureSet, is_own_column};
 pub use orders::{OrderMeasures, OrderSums, OrderTable, Places, order_rows};
 pub use persons::with_orders;
 pub use rows::{CREDIT_COLUMNS, CreditTable, Steps, credit_rows, journey_rows};
-pub use side::{SessionCounts, Spending, Spent, Told, session_counts, spending};
+pub use side::{Session, SessionCounts, Sessions, Spending, Spent, Told, session_counts, spending};
 pub use terminal::{render, render_wide};
 
 use crate::credits::share;

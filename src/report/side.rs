@@ -1,16 +1,18 @@
 //! What stands beside credit in a report: the sessions of the period, and what was paid for them.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
-use arrow::array::{Array, AsArray, Float64Array, RecordBatch};
-use arrow::datatypes::{Date32Type, Float64Type, Int64Type, TimestampMicrosecondType};
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{Date32Type, Float64Type, Int64Type};
 use chrono_tz::Tz;
+use rayon::prelude::*;
 
 use crate::calendar::start_of_day;
 use crate::channels;
 use crate::config::Bounce;
 use crate::error::{Error, Result};
-use crate::journeys::{Dimension, Labels, NOT_SET, Rates, combine, date};
+use crate::journeys::{Dimension, NOT_SET, Rates, date};
 use crate::money::{Currency, convert};
 
 /// Sessions with the same dimension values.
@@ -85,55 +87,92 @@ pub struct Spent {
 /// Spend by dimension values and currency.
 pub type Spending = BTreeMap<(Vec<String>, Currency), Spent>;
 
-/// Counts the sessions of the period by dimension values.
+/// What is counted of a session.
+#[derive(Debug, Clone, Copy)]
+pub struct Session {
+    /// When it began.
+    pub at: i64,
+    /// Whose it is.
+    pub person: u32,
+    /// How many seconds it lasted.
+    pub duration: Option<f64>,
+    /// How many interactions it had.
+    pub interactions: Option<f64>,
+    /// How many pages it saw.
+    pub pageviews: Option<f64>,
+}
+
+/// Sessions, however they are held.
+#[derive(Clone, Copy)]
+pub struct Sessions<'a> {
+    /// How many there are.
+    pub rows: usize,
+    /// Each of them.
+    pub session: &'a (dyn Fn(usize) -> Session + Sync),
+    /// The number of its combination of dimension values.
+    pub code: &'a (dyn Fn(usize) -> u32 + Sync),
+}
+
+/// Counts the sessions of the period by dimension values, of which `values` holds the combinations.
 ///
-/// `labels` are the sessions' labels, one entry a dimension. A session bounced unless it lasted
-/// long enough or had enough interactions. `persons` are those of the sessions, where they are to
-/// be counted.
+/// A session bounced unless it lasted long enough or had enough interactions. Persons, durations and
+/// page views are counted where `all` is wanted.
 pub fn session_counts(
-    sessions: &RecordBatch,
-    labels: &[Labels],
+    sessions: Sessions<'_>,
+    values: &[Vec<String>],
     period: (i64, i64),
     bounce: Bounce,
-    persons: Option<&[u32]>,
+    all: bool,
 ) -> BTreeMap<Vec<String>, SessionCounts> {
-    let rows = sessions.num_rows();
-    let combined = combine(labels, rows);
-    let mut counts = vec![SessionCounts::default(); combined.values.len()];
-    let at = sessions
-        .column_by_name("created_at")
-        .map(|at| at.as_primitive::<TimestampMicrosecondType>().values().to_vec())
-        .unwrap_or_default();
-    let number = |name: &str| {
-        sessions.column_by_name(name).map(|numbers| numbers.as_primitive::<Float64Type>())
-    };
-    let (durations, interactions) = (number("duration"), number("interactions_count"));
-    let pageviews = number("pageviews_count");
-    let told = |numbers: Option<&Float64Array>, row: usize| {
-        numbers.filter(|numbers| numbers.is_valid(row)).map(|numbers| numbers.value(row))
-    };
-    let mut met: Vec<(u32, u32)> = Vec::new();
-    for row in (0..rows).filter(|row| (period.0..period.1).contains(&at[*row])) {
-        let lasted = told(durations, row);
-        let stayed = lasted.is_some_and(|seconds| seconds >= bounce.seconds)
-            || told(interactions, row).is_some_and(|count| count > bounce.interactions);
-        let counts = &mut counts[combined.codes[row] as usize];
-        counts.sessions += 1;
-        counts.bounced += u64::from(!stayed);
-        if let Some(persons) = persons {
-            counts.duration.tell(lasted);
-            counts.pageviews.tell(told(pageviews, row));
-            met.push((combined.codes[row], persons[row]));
+    let count = |rows: Range<usize>| {
+        let mut counts = vec![SessionCounts::default(); values.len()];
+        let mut met: Vec<(u32, u32)> = Vec::new();
+        for row in rows {
+            let session = (sessions.session)(row);
+            if !(period.0..period.1).contains(&session.at) {
+                continue;
+            }
+            let stayed = session.duration.is_some_and(|seconds| seconds >= bounce.seconds)
+                || session.interactions.is_some_and(|count| count > bounce.interactions);
+            let code = (sessions.code)(row);
+            let counts = &mut counts[code as usize];
+            counts.sessions += 1;
+            counts.bounced += u64::from(!stayed);
+            if all {
+                counts.duration.tell(session.duration);
+                counts.pageviews.tell(session.pageviews);
+                met.push((code, session.person));
+            }
         }
+        met.sort_unstable();
+        met.dedup();
+        (counts, met)
+    };
+    let ends = |block: usize| block * BLOCK..sessions.rows.min((block + 1) * BLOCK);
+    let blocks = (0..sessions.rows.div_ceil(BLOCK)).into_par_iter();
+    let parts: Vec<_> = blocks.map(|block| count(ends(block))).collect();
+    let mut counts = vec![SessionCounts::default(); values.len()];
+    let mut met: Vec<(u32, u32)> = Vec::new();
+    for (part, persons) in parts {
+        for (sum, more) in counts.iter_mut().zip(part) {
+            sum.sessions += more.sessions;
+            sum.bounced += more.bounced;
+            sum.duration.add(more.duration);
+            sum.pageviews.add(more.pageviews);
+        }
+        met.extend(persons);
     }
-    met.sort_unstable();
+    met.par_sort_unstable();
     met.dedup();
     for (code, _) in met {
         counts[code as usize].persons += 1;
     }
-    let seen = combined.values.into_iter().zip(counts);
+    let seen = values.iter().cloned().zip(counts);
     seen.filter(|(_, counts)| counts.sessions > 0).collect()
 }
+
+/// Sessions that one thread counts at a time; large, because each has a sum for every combination.
+const BLOCK: usize = 1 << 20;
 
 /// Sums spend by dimension values; `None` where a dimension is not one that spend is known by:
 /// source, medium, campaign, what channel rules make of these, and time.

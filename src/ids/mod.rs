@@ -1,7 +1,16 @@
 //! Text to dense integers, once: everything after works on the integers.
 //!
 //! Integers are given in the order of first sight, so they depend on the order of the input and
-//! never reach an output or a comparison that decides one.
+//! never reach an output or a comparison that decides one. [`Interner`] numbers on one thread,
+//! [`Directory`] on all of them; [`Repeats`] tells whether there is anything to merge.
+
+mod directory;
+mod grouping;
+mod repeats;
+
+pub use directory::{Directory, Names};
+pub use grouping::{group_rows, group_some_rows};
+pub use repeats::Repeats;
 
 use std::hash::BuildHasher;
 
@@ -152,33 +161,6 @@ fn slice<'a>(text: &'a str, ends: &[usize], number: u32) -> &'a str {
     &text[start..ends[number]]
 }
 
-/// Rows in the order of their keys, rows of one key in their own order.
-///
-/// Returns the rows, and where each key's rows begin (one more entry than there are keys):
-/// counting, not comparing.
-///
-/// ```text
-/// keys   1 0 1 2 1         order  1 | 0 2 4 | 3
-/// keys are below 3         starts 0   1       4   5
-/// ```
-pub fn group_rows(keys: &[u32], groups: usize) -> (Vec<u32>, Vec<u32>) {
-    let mut starts = vec![0_u32; groups + 1];
-    for key in keys {
-        starts[*key as usize + 1] += 1;
-    }
-    for group in 0..groups {
-        starts[group + 1] += starts[group];
-    }
-    let mut next = starts.clone();
-    let mut order = vec![0_u32; keys.len()];
-    for (row, key) in (0_u32..).zip(keys) {
-        let place = &mut next[*key as usize];
-        order[*place as usize] = row;
-        *place += 1;
-    }
-    (order, starts)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -190,12 +172,5 @@ mod tests {
         assert_eq!(same_texts(&texts(&["a", "b", "c"])), None);
         let (keys, things) = same_texts(&texts(&["a", "b", "a", "c", "b"])).unwrap();
         assert_eq!((keys, things), (vec![0, 1, 0, 2, 1], 3));
-    }
-
-    #[test]
-    fn rows_are_grouped_stably() {
-        let (order, starts) = group_rows(&[1, 0, 1, 2, 1], 3);
-        assert_eq!((order, starts), (vec![1, 0, 2, 4, 3], vec![0, 1, 4, 5]));
-        assert_eq!(group_rows(&[], 0), (vec![], vec![0]));
     }
 }

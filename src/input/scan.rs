@@ -1,0 +1,334 @@
+//! Reads touches in the least space: a user, an instant and a look a row.
+//!
+//! Rows of which all wanted columns are the same have one *look*, and there are few looks: sources
+//! times mediums, mostly. Whatever follows from those columns alone is then worked out once a look.
+//! For runs that write nothing per touch and tables in which every id occurs once; whether that is
+//! so is found out here, and the caller reads the table row by row where it is not.
+
+use std::collections::BTreeSet;
+use std::hash::BuildHasher;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, Float64Array, Int32Array, RecordBatch, RecordBatchOptions,
+    StringViewArray,
+};
+use arrow::compute::{concat, concat_batches};
+use arrow::datatypes::{Field, Int32Type, Schema, TimestampMicrosecondType};
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+use super::decode::canonical_type;
+use super::files::Source;
+use super::reader::{Loaded, Plan, Reading};
+use crate::error::Result;
+use crate::ids::{Directory, Interner, Repeats};
+use crate::merge::external_ids;
+use crate::schema::Kind;
+use crate::validate::Reject;
+
+/// The accepted rows of a table of touches, in the order of the files.
+pub struct Scanned {
+    /// The provisional number of each row's user.
+    pub user: Vec<u32>,
+    /// When each was, in microseconds.
+    pub at: Vec<i64>,
+    /// The look of each: a row of `looks`.
+    pub look: Vec<u32>,
+    /// The distinct looks: one text column for each that is wanted and there.
+    pub looks: RecordBatch,
+    /// The numbers of each row that are wanted and there: not a number where missing.
+    pub numbers: Vec<(String, Vec<f64>)>,
+    /// Whether every id occurs once; else the table has to be merged, and read otherwise.
+    pub unique: bool,
+    /// What was read and rejected; its rows have what they say of their users, and no more.
+    pub loaded: Loaded,
+}
+
+/// What a row can say of its user beside the id.
+const USER_FACTS: [&str; 3] = ["user_created_at", "user_is_authenticated", "user_signed_up_at"];
+
+/// Looks beyond which rows are not worth being told apart by them.
+const MOST_LOOKS: usize = 1 << 20;
+
+/// Scans a table of touches; `looks` are the columns that tell rows apart, `numbers` those that are
+/// kept row by row.
+///
+/// `None` where there are too many looks.
+pub fn scan(
+    reading: &Reading<'_>,
+    sources: &[Source],
+    looks: &BTreeSet<&str>,
+    numbers: &[&str],
+    directory: &Directory,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<Option<Scanned>> {
+    let plan = Plan::new(reading, sources, looks)?;
+    let is_there = |name: &&&str| plan.schema.field_with_name(name).is_ok();
+    let looks: Vec<&str> = looks.iter().filter(is_there).copied().collect();
+    let kept: Vec<&str> = numbers.iter().filter(is_there).copied().collect();
+    let facts: Vec<usize> =
+        USER_FACTS.iter().filter_map(|name| plan.schema.index_of(name).ok()).collect();
+    let groups = plan.groups();
+    let rows = groups.iter().sum();
+    let (mut user, mut at, mut look) = (vec![0; rows], vec![0; rows], vec![0; rows]);
+    let repeats = Repeats::new(rows);
+    let known = Mutex::new(Looks::new(looks.len()));
+    let mut slices = Vec::with_capacity(groups.len());
+    let mut rest = (&mut user[..], &mut at[..], &mut look[..]);
+    for rows in &groups {
+        let (user, users) = rest.0.split_at_mut(*rows);
+        let (at, instants) = rest.1.split_at_mut(*rows);
+        let (look, others) = rest.2.split_at_mut(*rows);
+        rest = (users, instants, others);
+        let (own, numbers) = (Looks::new(looks.len()), vec![Vec::new(); kept.len()]);
+        let facts = Vec::new();
+        slices.push(Mutex::new(Slice { user, at, look, numbers, facts, filled: 0, own }));
+    }
+    let mut loaded = plan.run(progress, &|group, batch| {
+        repeats.meet(external_ids(&batch));
+        let users = batch.column_by_name("user_external_id").map(|users| users.as_string_view());
+        let users = users.map(|users| directory.number(users)).unwrap_or_default();
+        let slice = &mut *slices[group].lock().unwrap_or_else(PoisonError::into_inner);
+        slice.take(&batch, &users, &looks, &kept);
+        if !facts.is_empty() {
+            slice.facts.push(batch.project(&facts)?);
+        }
+        if slice.filled == slice.user.len() {
+            slice.settle(&known);
+        }
+        Ok(())
+    })?;
+    let mut filled = Vec::with_capacity(groups.len());
+    let mut told = Vec::new();
+    let mut numbers: Vec<(String, Vec<f64>)> =
+        kept.iter().map(|name| ((*name).to_owned(), Vec::new())).collect();
+    for slice in slices {
+        let mut slice = slice.into_inner().unwrap_or_else(PoisonError::into_inner);
+        // A group that lost rows did not notice its own end.
+        slice.settle(&known);
+        filled.push(slice.filled);
+        for ((_, all), of_group) in numbers.iter_mut().zip(slice.numbers) {
+            all.extend(of_group);
+        }
+        told.extend(slice.facts);
+    }
+    loaded.rows = concat_batches(&Arc::new(plan.schema.project(&facts)?), &told)?;
+    close_up(&mut user, &groups, &filled);
+    close_up(&mut at, &groups, &filled);
+    close_up(&mut look, &groups, &filled);
+    let known = known.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if known.count() > MOST_LOOKS {
+        return Ok(None);
+    }
+    let looks = known.table(&looks)?;
+    Ok(Some(Scanned { user, at, look, looks, numbers, unique: !repeats.possible(), loaded }))
+}
+
+/// The ids of some accepted rows of a table that was scanned: ascending, numbered over all files.
+pub fn ids(
+    reading: &Reading<'_>,
+    sources: &[Source],
+    rows: &[u32],
+    rejects: &[Reject],
+) -> Result<StringViewArray> {
+    let picked = Plan::new(reading, sources, &BTreeSet::new())?.pick(EXTERNAL_ID, rows, rejects)?;
+    if picked.is_empty() {
+        return Ok(StringViewArray::new_null(0));
+    }
+    let parts: Vec<&dyn Array> = picked.iter().map(|part| &**part).collect();
+    Ok(concat(&parts)?.as_string_view().clone())
+}
+
+const EXTERNAL_ID: &str = "external_id";
+
+/// Moves the accepted rows of each group to where those of the last one end.
+fn close_up<T: Copy>(values: &mut Vec<T>, groups: &[usize], filled: &[usize]) {
+    let (mut start, mut end) = (0, 0);
+    for (rows, filled) in groups.iter().zip(filled) {
+        values.copy_within(start..start + filled, end);
+        start += rows;
+        end += filled;
+    }
+    values.truncate(end);
+}
+
+/// The rows of one group, while they come in.
+struct Slice<'a> {
+    user: &'a mut [u32],
+    at: &'a mut [i64],
+    look: &'a mut [u32],
+    numbers: Vec<Vec<f64>>,
+    facts: Vec<RecordBatch>,
+    filled: usize,
+    own: Looks,
+}
+
+impl Slice<'_> {
+    fn take(&mut self, batch: &RecordBatch, users: &[u32], looks: &[&str], kept: &[&str]) {
+        let range = self.filled..self.filled + batch.num_rows();
+        self.filled = range.end;
+        self.user[range.clone()].copy_from_slice(users);
+        if let Some(at) = batch.column_by_name("created_at") {
+            let at = at.as_primitive::<TimestampMicrosecondType>().values();
+            self.at[range.clone()].copy_from_slice(at);
+        }
+        let columns: Vec<Option<&ArrayRef>> =
+            looks.iter().map(|look| batch.column_by_name(look)).collect();
+        self.own.number(&columns, &mut self.look[range]);
+        for (numbers, name) in self.numbers.iter_mut().zip(kept) {
+            let column = batch.column_by_name(name).map(|column| column.as_primitive());
+            let column: Option<&Float64Array> = column;
+            let told = column.into_iter().flatten().map(|number| number.unwrap_or(f64::NAN));
+            numbers.extend(told);
+        }
+    }
+
+    /// Gives the rows the numbers of all groups' looks, once.
+    fn settle(&mut self, known: &Mutex<Looks>) {
+        let own = std::mem::replace(&mut self.own, Looks::new(0));
+        if own.count() == 0 {
+            return;
+        }
+        let numbers = known.lock().unwrap_or_else(PoisonError::into_inner).merge(&own);
+        for look in &mut self.look[..self.filled] {
+            *look = numbers[*look as usize];
+        }
+    }
+}
+
+/// A column of a batch, with the values of its dictionary in the numbers of the looks.
+struct Coded<'a> {
+    keys: &'a Int32Array,
+    parts: Vec<u32>,
+}
+
+impl<'a> Coded<'a> {
+    fn new(column: &'a ArrayRef, values: &mut Interner) -> Self {
+        let column = column.as_dictionary::<Int32Type>();
+        let part = |text: Option<&str>| text.map_or(0, |text| values.intern(text) + 1);
+        let parts = column.values().as_string_view().iter().map(part).collect();
+        Self { keys: column.keys(), parts }
+    }
+
+    fn part(&self, row: usize) -> u32 {
+        if self.keys.is_null(row) {
+            return 0;
+        }
+        self.parts[usize::try_from(self.keys.value(row)).unwrap_or_default()]
+    }
+}
+
+/// Distinct combinations of values, numbered.
+struct Looks {
+    hasher: DefaultHashBuilder,
+    /// The values of each column, numbered; a missing one is none of them.
+    values: Vec<Interner>,
+    /// The number of a value in each column, one more than its own, zero where it is missing; look
+    /// by look.
+    parts: Vec<u32>,
+    index: HashTable<u32>,
+    /// Looks there are: without columns, `parts` does not tell.
+    count: usize,
+}
+
+impl Looks {
+    fn new(columns: usize) -> Self {
+        Self {
+            hasher: DefaultHashBuilder::default(),
+            values: (0..columns).map(|_| Interner::default()).collect(),
+            parts: Vec::new(),
+            index: HashTable::new(),
+            count: 0,
+        }
+    }
+
+    fn count(&self) -> usize {
+        self.count
+    }
+
+    /// The look of every row of a batch.
+    fn number(&mut self, columns: &[Option<&ArrayRef>], look: &mut [u32]) {
+        let columns = columns.iter().zip(&mut self.values);
+        let columns: Vec<Option<Coded<'_>>> =
+            columns.map(|(column, values)| Some(Coded::new((*column)?, values))).collect();
+        let mut parts = vec![0; columns.len()];
+        // Neighbours often look alike.
+        let (mut last, mut number) = (vec![u32::MAX; columns.len().max(1)], 0);
+        for (row, look) in look.iter_mut().enumerate() {
+            for (part, column) in parts.iter_mut().zip(&columns) {
+                *part = column.as_ref().map_or(0, |column| column.part(row));
+            }
+            if last != parts {
+                number = self.find(&parts);
+                last.clone_from(&parts);
+            }
+            *look = number;
+        }
+    }
+
+    /// The number of a look, a new one if it was never seen.
+    fn find(&mut self, parts: &[u32]) -> u32 {
+        let (all, width, hasher) = (&self.parts, parts.len(), &self.hasher);
+        let of = |look: u32| &all[look as usize * width..(look as usize + 1) * width];
+        #[expect(clippy::cast_possible_truncation, reason = "no more looks than rows")]
+        let next = self.count as u32;
+        let found = *self
+            .index
+            .entry(
+                hasher.hash_one(parts),
+                |look| of(*look) == parts,
+                |look| hasher.hash_one(of(*look)),
+            )
+            .or_insert(next)
+            .get();
+        if found == next {
+            self.parts.extend_from_slice(parts);
+            self.count += 1;
+        }
+        found
+    }
+
+    /// Takes in the looks of a group; returns their numbers here.
+    fn merge(&mut self, other: &Self) -> Vec<u32> {
+        let values: Vec<Vec<u32>> = self
+            .values
+            .iter_mut()
+            .zip(&other.values)
+            .map(|(mine, theirs)| {
+                let numbers = (0..).take(theirs.len());
+                let mapped = numbers.map(|number| mine.intern(theirs.name(number)) + 1);
+                std::iter::once(0).chain(mapped).collect()
+            })
+            .collect();
+        let width = self.values.len();
+        (0..other.count)
+            .map(|look| {
+                let parts = &other.parts[look * width..(look + 1) * width];
+                let mapped: Vec<u32> = parts
+                    .iter()
+                    .zip(&values)
+                    .map(|(part, values)| values[*part as usize])
+                    .collect();
+                self.find(&mapped)
+            })
+            .collect()
+    }
+
+    /// The looks as a table, by the names of their columns.
+    fn table(&self, names: &[&str]) -> Result<RecordBatch> {
+        let width = self.values.len();
+        let column = |(at, values): (usize, &Interner)| -> ArrayRef {
+            let parts = (0..self.count).map(|look| self.parts[look * width + at]);
+            Arc::new(
+                parts
+                    .map(|part| part.checked_sub(1).map(|number| values.name(number)))
+                    .collect::<StringViewArray>(),
+            )
+        };
+        let columns = self.values.iter().enumerate().map(column).collect();
+        let text = |name: &&str| Field::new(*name, canonical_type(Kind::Text), true);
+        let schema = Schema::new(names.iter().map(text).collect::<Vec<_>>());
+        let options = RecordBatchOptions::new().with_row_count(Some(self.count));
+        Ok(RecordBatch::try_new_with_options(Arc::new(schema), columns, &options)?)
+    }
+}
