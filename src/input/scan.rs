@@ -50,6 +50,9 @@ const USER_FACTS: [&str; 3] = ["user_created_at", "user_is_authenticated", "user
 /// Looks beyond which rows are not worth being told apart by them.
 const MOST_LOOKS: usize = 1 << 20;
 
+/// Combinations of values that are few enough for a table of them all.
+const FEW: usize = 1 << 14;
+
 /// Scans a table of touches; `looks` are the columns that tell rows apart, `numbers` those that are
 /// kept row by row.
 ///
@@ -121,7 +124,8 @@ pub fn scan(
         return Ok(None);
     }
     let looks = known.table(&looks)?;
-    Ok(Some(Scanned { user, at, look, looks, numbers, unique: !repeats.possible(), loaded }))
+    let unique = !repeats.possible();
+    Ok(Some(Scanned { user, at, look, looks, numbers, unique, loaded }))
 }
 
 /// The ids of some accepted rows of a table that was scanned: ascending, numbered over all files.
@@ -252,17 +256,26 @@ impl Looks {
         let columns: Vec<Option<Coded<'_>>> =
             columns.map(|(column, values)| Some(Coded::new((*column)?, values))).collect();
         let mut parts = vec![0; columns.len()];
-        // Neighbours often look alike.
-        let (mut last, mut number) = (vec![u32::MAX; columns.len().max(1)], 0);
+        let sizes = self.values.iter().map(|values| values.len() + 1);
+        let combinations = sizes.clone().try_fold(1_usize, usize::checked_mul);
+        // Where few combinations are possible, each is looked for once a batch.
+        let few = combinations.filter(|combinations| *combinations <= FEW).unwrap_or(0);
+        let sizes: Vec<usize> = sizes.collect();
+        let mut found = vec![u32::MAX; few];
         for (row, look) in look.iter_mut().enumerate() {
-            for (part, column) in parts.iter_mut().zip(&columns) {
+            let mut combination = 0_usize;
+            for ((part, column), size) in parts.iter_mut().zip(&columns).zip(&sizes) {
                 *part = column.as_ref().map_or(0, |column| column.part(row));
+                combination = combination.wrapping_mul(*size).wrapping_add(*part as usize);
             }
-            if last != parts {
-                number = self.find(&parts);
-                last.clone_from(&parts);
-            }
-            *look = number;
+            *look = match found.get(combination) {
+                Some(known) if *known != u32::MAX => *known,
+                Some(_) => {
+                    found[combination] = self.find(&parts);
+                    found[combination]
+                }
+                None => self.find(&parts),
+            };
         }
     }
 

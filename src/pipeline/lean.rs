@@ -150,17 +150,19 @@ impl Scans {
                 }
                 Some(rows) => {
                     summary.touches.postviews = count;
-                    rows.append(scanned.at, &scanned.look, &scanned.looks, &users)?;
+                    rows.append(scanned, &users)?;
                 }
             }
         }
         let mut rows = rows.expect("there are sessions, or nothing is lean");
         let person = &people.identity.person;
-        let of_user = |user: &u32| person[*user as usize];
-        rows.person = rows.users.par_iter().with_min_len(64 * 1024).map(of_user).collect();
-        if config.outputs.credits.is_none() {
-            rows.users = Vec::new();
+        let users = std::mem::take(&mut rows.users);
+        if config.outputs.credits.is_some() {
+            rows.users.clone_from(&users);
         }
+        rows.person = users;
+        let of_user = |user: &mut u32| *user = person[*user as usize];
+        rows.person.par_iter_mut().with_min_len(64 * 1024).for_each(of_user);
         let looks = derived(config, &rows.looks, tables)?;
         rows.looks = if wants_channels(config) {
             channels::with_channels(&looks, &config.channels)?
@@ -179,18 +181,12 @@ impl Scans {
 
 impl Rows {
     /// Adds views behind sessions.
-    fn append(
-        &mut self,
-        at: Vec<i64>,
-        look: &[u32],
-        looks: &RecordBatch,
-        users: &[u32],
-    ) -> Result<()> {
-        let before = u32::try_from(self.looks.num_rows()).unwrap_or(u32::MAX);
-        self.at.extend(at);
-        self.look.extend(look.iter().map(|look| before + look));
+    fn append(&mut self, views: Scanned, users: &[u32]) -> Result<()> {
+        let looks = u32::try_from(self.looks.num_rows()).unwrap_or(u32::MAX);
+        self.at.extend(views.at);
+        self.look.extend(views.look.iter().map(|look| looks + look));
         self.users.extend(users);
-        self.looks = touchpoints::append(&self.looks, looks)?;
+        self.looks = touchpoints::append(&self.looks, &views.looks)?;
         Ok(())
     }
 
