@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BINARY = ROOT / "target/release/apportion"
 MODELS = ("last_click", "linear", "time_decay")
 SEVEN = MODELS + ("first_click", "last_non_direct", "position_based", "j_curve")
+ALIASED = ("--alias-share", 0.25, "--id-length", 20, "--tail", 1.1, "--busiest", 5000)
 DAYS = 30
 HALF_LIFE = 7 * 86_400.0
 
@@ -269,8 +270,13 @@ def against_peers(run, table, case, folder, time_bar, memory_bar):
     return ours
 
 
+def aliased_export(run):
+    """A quarter of the sessions under an anonymous id; persons from one session to tens of thousands."""
+    return generated(run, "aliased", *ALIASED, "--orders", run.sessions // 25)
+
+
 def aliased(run, table):
-    folder = generated(run, "aliased", "--orders", run.sessions // 25, "--alias-share", 0.25, "--id-length", 20)
+    folder = aliased_export(run)
     against_peers(run, table, "aliased", folder, "1/10", "1/8")
 
 
@@ -280,7 +286,7 @@ def plain(run, table):
 
 
 def floor(run, table):
-    folder = generated(run, "aliased", "--orders", run.sessions // 25, "--alias-share", 0.25, "--id-length", 20)
+    folder = aliased_export(run)
     built = subprocess.run(["cargo", "bench", "--bench", "floor", "--no-run", "--message-format", "json"],
                            cwd=ROOT, check=True, capture_output=True, text=True).stdout
     found = [json.loads(line).get("executable") for line in built.splitlines() if line.startswith("{")]
@@ -294,9 +300,8 @@ def floor(run, table):
 
 
 def bot(run, table):
-    options = ("--orders", run.sessions // 25, "--alias-share", 0.25, "--id-length", 20)
-    without = measure(apportion(generated(run, "aliased", *options), run.threads), run.repeat, run.limit)
-    folder = generated(run, "bot", *options, "--bot")
+    without = measure(apportion(aliased_export(run), run.threads), run.repeat, run.limit)
+    folder = generated(run, "bot", *ALIASED, "--orders", run.sessions // 25, "--bot")
     with_bot = measure(apportion(folder, run.threads), run.repeat, run.limit)
     table.measured("bot", "apportion without the bot", without)
     table.measured("bot", "apportion with it", with_bot)
@@ -307,7 +312,7 @@ def bot(run, table):
 
 
 def seven(run, table):
-    folder = generated(run, "aliased", "--orders", run.sessions // 25, "--alias-share", 0.25, "--id-length", 20)
+    folder = aliased_export(run)
     three = measure(apportion(folder, run.threads), run.repeat, run.limit)
     more = measure(apportion(folder, run.threads, SEVEN), run.repeat, run.limit)
     table.measured("seven", "three models", three)
@@ -316,7 +321,7 @@ def seven(run, table):
 
 
 def credits(run, table):
-    folder = generated(run, "aliased", "--orders", run.sessions // 25, "--alias-share", 0.25, "--id-length", 20)
+    folder = aliased_export(run)
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "credits.parquet"
         ours = measure(apportion(folder, run.threads, more=("--credits", path)), run.repeat, run.limit)
@@ -327,7 +332,7 @@ def credits(run, table):
 
 
 def threads(run, table):
-    folder = generated(run, "aliased", "--orders", run.sessions // 25, "--alias-share", 0.25, "--id-length", 20)
+    folder = aliased_export(run)
     one = measure(apportion(folder, 1), run.repeat, run.limit)
     two = measure(apportion(folder, 2), run.repeat, run.limit)
     table.measured("threads", "one thread", one)
@@ -337,8 +342,7 @@ def threads(run, table):
 
 def cold(run, table):
     small = argparse.Namespace(**{**vars(run), "sessions": run.sessions // 10})
-    folder = generated(small, "aliased", "--orders", small.sessions // 25, "--alias-share", 0.25, "--id-length", 20)
-    one = measure(apportion(folder, run.threads), run.repeat, run.limit)
+    one = measure(apportion(aliased_export(small), run.threads), run.repeat, run.limit)
     table.measured("cold", f"{small.sessions:,} sessions", one, "", "0.5 s")
 
 

@@ -260,14 +260,14 @@ class Period:
 
 
 class Persons:
-    def __init__(self, random, count, bot):
+    def __init__(self, random, count, bot, tail, busiest):
         self.count = count + bot
         self.bot = count if bot else None
         kind = random.random(count)
         self.customer = np.append(kind < CUSTOMERS, np.ones(int(bot), bool))
         self.untracked = np.append(kind < UNTRACKED, np.zeros(int(bot), bool))
         self.untracked[0] = self.customer[0] = True  # there is always one
-        self.weight = np.minimum(1 + random.pareto(1.5, count), 500)
+        self.weight = np.minimum(1 + random.pareto(tail, count), busiest)
         self.place = choose(random, [place[4] for place in PLACES], self.count)
         self.devices = 1 + choose(random, (65, 28, 7), self.count)
 
@@ -408,7 +408,8 @@ class Shop:
     def __init__(self, arguments):
         self.options = arguments
         self.period = Period(arguments.start, arguments.days)
-        self.persons = Persons(self.random(1), arguments.users, arguments.bot)
+        self.persons = Persons(self.random(1), arguments.users, arguments.bot, arguments.tail,
+                               arguments.busiest)
         self.sessions = Sessions(self.random(2), self.persons, self.period, arguments.sessions,
                                  arguments.alias_share)
         self.orders = Orders(self.random(3), self.persons, self.sessions, self.period,
@@ -768,6 +769,11 @@ def arguments():
     parser.add_argument("--start", type=dt.date.fromisoformat, default=dt.date(2025, 1, 1),
                         metavar="DATE", help="first day (default: %(default)s)")
     parser.add_argument("--days", type=int, default=365, metavar="N")
+    parser.add_argument("--tail", type=float, default=1.5, metavar="A",
+                        help="exponent of the Pareto distribution of how busy persons are: the smaller, "
+                        "the more sessions and orders do the busiest have")
+    parser.add_argument("--busiest", type=float, default=500, metavar="N",
+                        help="how many times as busy as the least busy person one can be")
     parser.add_argument("--bot", action="store_true",
                         help=f"add one user with {BOT_SESSIONS:,} sessions and "
                              f"{BOT_ORDERS:,} orders")
