@@ -61,15 +61,16 @@ pub(super) struct Rows {
 fn looks(config: &Config, table: Table) -> Option<BTreeSet<String>> {
     let Needs::Named(names) = needs(config, table) else { return None };
     let filtered = config.where_touches.is_some() || config.where_persons.is_some();
-    let local = touch_columns(config).any(|name| LOCAL_COLUMNS.contains(&name));
+    let of_rows = |name: &str| LOCAL_COLUMNS.contains(&name) || NUMBERS.contains(&name);
+    let by_rows = touch_columns(config).any(of_rows);
     let looks: BTreeSet<String> =
         names.into_iter().filter(|name| !NUMBERS.contains(&name.as_str())).collect();
     let is_text = |name: &String| {
-        let judged = table.column(name).is_some_and(|column| column.is_judged());
+        let apart = table.column(name).is_some_and(|column| column.required || column.is_judged());
         let kind = table.kind_of(name);
-        !judged && matches!(kind, Kind::Id | Kind::Text | Kind::Texts | Kind::Any)
+        !apart && matches!(kind, Kind::Id | Kind::Text | Kind::Texts | Kind::Any)
     };
-    (!filtered && !local && looks.iter().all(is_text)).then_some(looks)
+    (!filtered && !by_rows && looks.iter().all(is_text)).then_some(looks)
 }
 
 /// Scans sessions and views where that will do; returns the account of what was read in their
