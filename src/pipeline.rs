@@ -923,9 +923,7 @@ fn attribute(
     persons.dedup();
     // Sums are the same in any order; rows are written in that of the persons' ids.
     if work.credits || work.journeys {
-        persons.par_sort_unstable_by(|left, right| {
-            identity.users.name(*left).cmp(identity.users.name(*right))
-        });
+        persons.par_sort_by_cached_key(|person| identity.users.name(*person));
     }
     let person_of = |order: u32| {
         let row = orders.row[order as usize] as usize;
@@ -954,18 +952,25 @@ fn attribute(
     };
     let partitions = engine::partitions(&work, &persons);
     let wave = 4 * rayon::current_num_threads();
-    engine::run(&work, &partitions, wave, |partial: Partial| {
+    let kinds = &ordered.amounts.kinds;
+    let (credits, journeys) = (writers.credits.is_some(), writers.journeys.is_some());
+    let rows = |partial: &Partial| {
+        let credits = credits.then(|| credit_rows(&table, &partial.credits)).transpose()?;
+        let steps = named.steps.as_ref().filter(|_| journeys);
+        let of_steps = |steps| journey_rows(&table, &partial.journeys, steps, kinds);
+        Ok((credits, steps.map(of_steps).transpose()?))
+    };
+    engine::run(&work, &partitions, wave, rows, |partial, (credits, journeys)| {
         sums.cells.merge(&partial.cells);
         sums.tally.merge(&partial.tally);
-        if let Some(writer) = &mut writers.credits {
-            writer.write(&credit_rows(&table, &partial.credits)?)?;
+        if let (Some(writer), Some(rows)) = (&mut writers.credits, credits) {
+            writer.write(&rows)?;
         }
         if let (Some(places), Some(steps)) = (&named.places, &named.steps) {
             sums.orders.add(places, (&ordered.touches, orders), steps, &partial.journeys);
         }
-        if let (Some(writer), Some(steps)) = (&mut writers.journeys, &named.steps) {
-            let kinds = &ordered.amounts.kinds;
-            writer.write(&journey_rows(&table, &partial.journeys, steps, kinds)?)?;
+        if let (Some(writer), Some(rows)) = (&mut writers.journeys, journeys) {
+            writer.write(&rows)?;
         }
         Ok(())
     })?;

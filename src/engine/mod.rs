@@ -61,29 +61,35 @@ pub fn partitions<'a>(work: &Work<'_>, persons: &'a [u32]) -> Vec<Partition<'a>>
 }
 
 /// Works on every partition in parallel and hands over each partial result in the order of the
-/// partitions, so that what is written from them is in order.
+/// partitions, so that what is written from them is in order; with it what `also` makes of it, in
+/// parallel too.
 ///
 /// `wave` partitions are held in memory at a time.
-pub fn run(
+pub fn run<T: Send>(
     work: &Work<'_>,
     partitions: &[Partition<'_>],
     wave: usize,
-    mut take: impl FnMut(Partial) -> Result<()>,
+    also: impl Fn(&Partial) -> Result<T> + Sync,
+    mut take: impl FnMut(Partial, T) -> Result<()>,
 ) -> Result<()> {
     // Where the person of the last partition was counted, in case the next one goes on with it.
     let mut counted = BTreeSet::new();
     for some in partitions.chunks(wave.max(1)) {
-        let partials: Vec<Result<Partial>> =
-            some.par_iter().map(|partition| attribute(work, *partition)).collect();
+        let one = |partition: &Partition<'_>| {
+            let partial = attribute(work, *partition)?;
+            let made = also(&partial)?;
+            Ok((partial, made))
+        };
+        let partials: Vec<Result<(Partial, T)>> = some.par_iter().map(one).collect();
         for (partition, partial) in some.iter().zip(partials) {
-            let mut partial = partial?;
+            let (mut partial, made) = partial?;
             if !partition.goes_on() {
                 counted.clear();
             }
             if partition.orders != Partition::whole(&[]).orders {
                 partial.cells.count_once(&mut counted);
             }
-            take(partial)?;
+            take(partial, made)?;
         }
     }
     Ok(())

@@ -1,12 +1,19 @@
-//! Parquet, compressed with Zstandard.
+//! Parquet, compressed with Zstandard; the columns of a row group are encoded in parallel.
 
+use std::mem;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::{
+    ArrowColumnChunk, ArrowLeafColumn, ArrowRowGroupWriterFactory, compute_leaves,
+};
 use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
+use parquet::file::writer::SerializedFileWriter;
+use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::output::{Format, Sink, TableWriter, failed};
@@ -18,7 +25,17 @@ pub(super) const FORMAT: Format = Format {
     begin,
 };
 
-struct Parquet(ArrowWriter<Sink>);
+/// Rows that a row group has at least, unless it is the last.
+const GROUP_ROWS: usize = 1 << 18;
+
+struct Parquet {
+    file: SerializedFileWriter<Sink>,
+    factory: ArrowRowGroupWriterFactory,
+    schema: SchemaRef,
+    /// The rows of the next row group.
+    waiting: Vec<RecordBatch>,
+    groups: usize,
+}
 
 fn begin(sink: Sink, schema: &SchemaRef) -> Result<Box<dyn TableWriter>> {
     // Nothing of this machine or moment is written: the same rows are the same bytes.
@@ -26,18 +43,69 @@ fn begin(sink: Sink, schema: &SchemaRef) -> Result<Box<dyn TableWriter>> {
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_created_by(concat!("apportion ", env!("CARGO_PKG_VERSION")).to_owned())
         .build();
-    let writer = ArrowWriter::try_new(sink, Arc::clone(schema), Some(properties))
+    let writer = ArrowWriter::try_new(sink, Arc::clone(schema), Some(properties));
+    let (file, factory) = writer
+        .and_then(ArrowWriter::into_serialized_writer)
         .map_err(|error| failed("parquet")(&error))?;
-    Ok(Box::new(Parquet(writer)))
+    let schema = Arc::clone(schema);
+    Ok(Box::new(Parquet { file, factory, schema, waiting: Vec::new(), groups: 0 }))
+}
+
+impl Parquet {
+    /// Writes the waiting rows as a row group.
+    fn write_group(&mut self) -> Result<(), ParquetError> {
+        let batches = mem::take(&mut self.waiting);
+        let mut columns: Vec<Vec<ArrowLeafColumn>> = Vec::new();
+        for (field, at) in self.schema.fields().iter().zip(0..) {
+            let mut leaves: Vec<Vec<ArrowLeafColumn>> = Vec::new();
+            for batch in &batches {
+                for (leaf, column) in
+                    compute_leaves(field, batch.column(at))?.into_iter().enumerate()
+                {
+                    if leaf == leaves.len() {
+                        leaves.push(Vec::with_capacity(batches.len()));
+                    }
+                    leaves[leaf].push(column);
+                }
+            }
+            columns.extend(leaves);
+        }
+        let writers = self.factory.create_column_writers(self.groups)?;
+        let chunks: Vec<ArrowColumnChunk> = writers
+            .into_par_iter()
+            .zip(columns)
+            .map(|(mut writer, column)| {
+                column.iter().try_for_each(|leaf| writer.write(leaf))?;
+                writer.close()
+            })
+            .collect::<Result<_, ParquetError>>()?;
+        let mut group = self.file.next_row_group()?;
+        for chunk in chunks {
+            chunk.append_to_row_group(&mut group)?;
+        }
+        group.close()?;
+        self.groups += 1;
+        Ok(())
+    }
 }
 
 impl TableWriter for Parquet {
     fn write(&mut self, rows: &RecordBatch) -> Result<()> {
-        self.0.write(rows).map_err(|error| failed("parquet")(&error))
+        if rows.num_rows() > 0 {
+            self.waiting.push(rows.clone());
+        }
+        let waiting: usize = self.waiting.iter().map(RecordBatch::num_rows).sum();
+        if waiting < GROUP_ROWS {
+            return Ok(());
+        }
+        self.write_group().map_err(|error| failed("parquet")(&error))
     }
 
-    fn finish(self: Box<Self>) -> Result<()> {
-        let mut sink = self.0.into_inner().map_err(|error| failed("parquet")(&error))?;
+    fn finish(mut self: Box<Self>) -> Result<()> {
+        if !self.waiting.is_empty() {
+            self.write_group().map_err(|error| failed("parquet")(&error))?;
+        }
+        let mut sink = self.file.into_inner().map_err(|error| failed("parquet")(&error))?;
         sink.flush().map_err(|error| failed("parquet")(&error))
     }
 }

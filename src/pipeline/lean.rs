@@ -7,10 +7,12 @@
 //! read whole, and give the same answer.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
+use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, StringViewArray, UInt32Array};
-use arrow::compute::take;
+use arrow::array::{Array, ArrayRef, RecordBatch, StringViewArray, UInt32Array};
+use arrow::compute::{concat, take};
 use chrono_tz::Tz;
 use rayon::prelude::*;
 
@@ -120,7 +122,7 @@ impl Scans {
     /// Takes the users of the scanned rows.
     pub(super) fn users(&mut self) -> BTreeMap<Table, Vec<u32>> {
         let users = self.tables.iter_mut();
-        users.map(|(table, scanned)| (*table, std::mem::take(&mut scanned.user))).collect()
+        users.map(|(table, scanned)| (*table, mem::take(&mut scanned.user))).collect()
     }
 
     /// One row a touch: nothing is left to merge. `users` are those of each table's rows.
@@ -157,7 +159,7 @@ impl Scans {
         }
         let mut rows = rows.expect("there are sessions, or nothing is lean");
         let person = &people.identity.person;
-        let users = std::mem::take(&mut rows.users);
+        let users = mem::take(&mut rows.users);
         if config.outputs.credits.is_some() {
             rows.users.clone_from(&users);
         }
@@ -267,38 +269,63 @@ pub(super) fn ordered(
     let mut draft = Draft::new(columns, persons, person);
     let credits = config.outputs.credits.is_some();
     let ties = draft.ties(credits);
-    // Credits name every touch; sums only need to know which of two that look different is first.
-    let mut named: Vec<u32> = if credits {
-        draft.rows(0..draft.len()).to_vec()
-    } else {
-        ties.iter().flat_map(|tie| draft.rows(tie.clone()).to_vec()).collect()
-    };
-    named.sort_unstable();
-    let ids = ids(config, inputs, tables, &named, rows.sessions)?;
-    let id = |row: u32| ids.value(named.binary_search(&row).unwrap_or_default());
-    draft.settle(&ties, id);
     if !credits {
+        // Sums only need to know which of two touches that look different is first.
+        let mut unsettled: Vec<u32> =
+            ties.iter().flat_map(|tie| draft.rows(tie.clone()).to_vec()).collect();
+        unsettled.sort_unstable();
+        let ids = ids(config, inputs, tables, &unsettled, rows.sessions)?;
+        draft.settle(&ties, |row| ids.value(unsettled.binary_search(&row).unwrap_or_default()));
         return Ok(draft.finish());
     }
+    let (touches, named) = named(config, inputs, people, tables, rows, (draft, &ties))?;
+    merged.touches = named;
+    Ok(touches)
+}
+
+/// Touches with a row each in a table that names them: their look, id and user.
+fn named(
+    config: &Config,
+    inputs: &Inputs,
+    people: &People,
+    tables: &Tables,
+    rows: &Rows,
+    (mut draft, ties): (Draft<'_>, &[Range<usize>]),
+) -> Result<(Touches, RecordBatch)> {
+    // The place of each row's id among those that are read, in the order of the files.
+    let mut place = vec![u32::MAX; rows.at.len()];
+    for row in draft.rows(0..draft.len()) {
+        place[*row as usize] = 0;
+    }
+    let mut named = Vec::with_capacity(draft.len());
+    for (row, place) in (0..).zip(&mut place).filter(|(_, place)| **place == 0) {
+        *place = u32::try_from(named.len()).unwrap_or(u32::MAX);
+        named.push(row);
+    }
+    let ids = ids(config, inputs, tables, &named, rows.sessions)?;
+    draft.settle(ties, |row| ids.value(place[row as usize] as usize));
     let order = draft.rows(0..draft.len()).to_vec();
     let mut touches = draft.finish();
-    let looks = UInt32Array::from(touches.row.clone());
+    let looks = UInt32Array::from(mem::take(&mut touches.row));
     let schema = rows.looks.schema();
     let columns = schema.fields().iter().zip(rows.looks.columns());
     let columns = columns
         .map(|(field, column)| Ok((field.name().clone(), take(column, &looks, None)?, true)))
         .collect::<Result<Vec<(String, ArrayRef, bool)>>>()?;
-    let mut table = RecordBatch::try_from_iter_with_nullable(columns)?;
-    let texts = |text: &dyn Fn(u32) -> String| -> ArrayRef {
-        Arc::new(order.iter().map(|row| Some(text(*row))).collect::<StringViewArray>())
-    };
+    let table = RecordBatch::try_from_iter_with_nullable(columns)?;
+    let places: UInt32Array = order.iter().map(|row| Some(place[*row as usize])).collect();
+    let table = with_column(&table, "external_id", take(&ids, &places, None)?)?;
     let users = &people.identity.users;
-    table = with_column(&table, "external_id", texts(&|row| id(row).to_owned()))?;
-    let user = |row: u32| users.name(rows.users[row as usize]).to_owned();
-    table = with_column(&table, "user_external_id", texts(&user))?;
+    let user = |row: &u32| Some(users.name(rows.users[*row as usize]));
+    let parts: Vec<StringViewArray> =
+        order.par_chunks(64 * 1024).map(|some| some.iter().map(user).collect()).collect();
+    let parts: Vec<&dyn Array> = parts.iter().map(|part| part as &dyn Array).collect();
+    let users = match parts[..] {
+        [] => Arc::new(StringViewArray::new_null(0)),
+        _ => concat(&parts)?,
+    };
     touches.row = (0..).take(order.len()).collect();
-    merged.touches = table;
-    Ok(touches)
+    Ok((touches, with_column(&table, "user_external_id", users)?))
 }
 
 /// The ids of some rows, sessions before views.

@@ -61,7 +61,7 @@ pub struct CreditTable<'a> {
     /// The merged rows of orders.
     pub order_rows: &'a RecordBatch,
     /// The person of each order, as text, by its position.
-    pub persons: &'a dyn Fn(u32) -> &'a str,
+    pub persons: &'a (dyn Fn(u32) -> &'a str + Sync),
     /// The models' names.
     pub models: &'a [String],
     /// The currencies of the orders.
