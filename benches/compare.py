@@ -39,18 +39,18 @@ with alias as (
            o.created_at as order_at, o.subtotal_price::double as amount
     from read_parquet('{orders}') as o left join alias as a on a.user_id = o.user_external_id
 ), sessions as (
-    select s.external_id as session_id, coalesce(a.person, s.user_external_id) as person,
-           s.created_at as touch_at, coalesce(s.utm_source, 'direct') as utm_source,
+    select s.external_id as session_id, s.user_external_id,
+           coalesce(a.person, s.user_external_id) as person, s.created_at as touch_at, coalesce(s.utm_source, 'direct') as utm_source,
            case when s.utm_source is null then 'none' else coalesce(s.utm_medium, 'none') end as utm_medium
     from read_parquet('{sessions}') as s left join alias as a on a.user_id = s.user_external_id
 ), touches as (
-    select order_id, order_at, amount, session_id, touch_at, utm_source, utm_medium,
-           pow(2.0, -(epoch_us(order_at) - epoch_us(touch_at)) / 1e6 / {half_life}) as decay
+    select order_id, order_at, amount, person, session_id, user_external_id, touch_at, utm_source,
+           utm_medium, pow(2.0, -(epoch_us(order_at) - epoch_us(touch_at)) / 1e6 / {half_life}) as decay
     from orders join sessions using (person)
     where touch_at <= order_at and touch_at >= order_at - interval {days} day
 ), weighed as (
-    select order_id, order_at, amount, session_id, touch_at, utm_source, utm_medium,
-           case when row_number() over (partition by order_id order by touch_at desc, session_id desc) = 1
+    select order_id, order_at, amount, person, session_id, user_external_id, touch_at, utm_source,
+           utm_medium, case when row_number() over (partition by order_id order by touch_at desc, session_id desc) = 1
                 then 1.0::double else 0.0::double end as last_click,
            1.0::double / count(*) over (partition by order_id) as linear,
            decay / sum(decay) over (partition by order_id) as time_decay
@@ -66,9 +66,23 @@ select utm_source, utm_medium,
 from weighed group by utm_source, utm_medium
 """
 
+# The columns that apportion writes, but for those that the export has nothing for.
 DUCKDB_CREDITS = DUCKDB + """
-select order_id, session_id, model, share, share * amount as amount, touch_at, order_at, utm_source, utm_medium
-from weighed, lateral (values ('last_click', last_click), ('linear', linear), ('time_decay', time_decay)) as m (model, share)
+, placed as (
+    select weighed.*, count(*) over (partition by order_id) as touches,
+           row_number() over (partition by order_id order by touch_at, session_id) as position,
+           order_at = min(order_at) over (partition by person) as is_first_conversion
+    from weighed
+)
+select order_id as order_external_id, session_id as touch_external_id, 'session' as touch_kind, person,
+       user_external_id, model, position, touches,
+       case when touches = 1 then 'alone' when position = 1 then 'initiator'
+            when position = touches then 'closer' else 'assisting' end as role,
+       share, share * amount as amount, 'EUR' as currency, touch_at, order_at,
+       epoch_us(order_at) // 1000000 - epoch_us(touch_at) // 1000000 as time_to_conversion,
+       is_first_conversion, utm_source, utm_medium
+from placed,
+     lateral (values ('last_click', last_click), ('linear', linear), ('time_decay', time_decay)) as m (model, share)
 """
 
 
