@@ -356,11 +356,9 @@ fn aliases(found: &mut Found, identity: &Identity) {
         let of_outcome = users.filter(|(_, outcome)| **outcome == wanted);
         such_as(&mut of_outcome.map(|(user, _)| format!("`{}`", name(user))))
     };
-    let refused = |both_authenticated: bool| {
-        let of_kind = identity.refused.iter().filter(|(from, _)| {
-            (identity.outcomes[*from as usize] == Outcome::Conflict) == both_authenticated
-        });
-        such_as(&mut of_kind.map(|(from, to)| format!("`{}` to `{}`", name(*from), name(*to))))
+    let of_pairs = |pairs: &[(u32, u32)]| {
+        let pairs = pairs.iter();
+        such_as(&mut pairs.map(|(from, to)| format!("`{}` to `{}`", name(*from), name(*to))))
     };
     if account.alias_cycles > 0 {
         let cycles = counted(number(account.alias_cycles), "cycle", "cycles");
@@ -374,7 +372,7 @@ fn aliases(found: &mut Found, identity: &Identity) {
         let several = "aliases are refused because both ends are authenticated";
         let what = counted(number(account.authenticated_conflicts), both, several);
         found.problem(
-            format!("{what}{}", refused(true)),
+            format!("{what}{}", of_pairs(&identity.aliases.refused)),
             "a login is one person; `--merge-authenticated` joins them all the same",
         );
     }
@@ -383,7 +381,7 @@ fn aliases(found: &mut Found, identity: &Identity) {
         let several = "aliases lose to an earlier one of the same user";
         let what = counted(number(account.alias_conflicts), one, several);
         found.problem(
-            format!("{what}{}", refused(false)),
+            format!("{what}{}", of_pairs(&identity.aliases.lost)),
             "one id leads to one other; the earliest holds",
         );
     }

@@ -39,6 +39,16 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Every outcome.
+    pub const ALL: [Self; 6] = [
+        Self::Itself,
+        Self::Merged,
+        Self::Conflict,
+        Self::Cycle,
+        Self::SelfAlias,
+        Self::Reconciled,
+    ];
+
     /// The outcome's name in the audit.
     pub const fn name(self) -> &'static str {
         match self {
@@ -52,6 +62,30 @@ impl Outcome {
     }
 }
 
+/// What became of the rows of aliases, and those that did not hold.
+///
+/// Every row has one fate: `rows` is the sum of `applied`, `repeated`, `itself`, and the lengths of
+/// `lost`, `cycles` and `refused`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AliasFindings {
+    /// Rows of aliases.
+    pub rows: u64,
+    /// Aliases that were followed.
+    pub applied: u64,
+    /// Rows that say what another row says.
+    pub repeated: u64,
+    /// Users with an alias to themselves.
+    pub itself: u64,
+    /// Aliases that lost to an earlier one of the same user, sorted: who, and who it would have
+    /// been.
+    pub lost: Vec<(u32, u32)>,
+    /// The members of each cycle, from its survivor along the aliases; the last one, back to the
+    /// survivor, is followed, and the survivor's own is cut.
+    pub cycles: Vec<Vec<u32>>,
+    /// Aliases whose ends are both authenticated, sorted: who, and who it would have been.
+    pub refused: Vec<(u32, u32)>,
+}
+
 /// Where every user's aliases lead.
 #[derive(Debug)]
 pub struct Resolved {
@@ -61,8 +95,8 @@ pub struct Resolved {
     pub next: Vec<u32>,
     /// What became of each user's aliases.
     pub outcomes: Vec<Outcome>,
-    /// Aliases that were refused, sorted: who, and who it would have been.
-    pub refused: Vec<(u32, u32)>,
+    /// What became of the rows, and those that did not hold.
+    pub findings: AliasFindings,
     /// Conflicts and cycles, counted.
     pub account: Account,
 }
@@ -89,12 +123,13 @@ pub fn resolve_aliases(
     let mut account = Account::default();
     let mut outcomes = vec![Outcome::Itself; count];
     let mut held = Held { aliases, of: vec![0; count] };
-    let mut refused = hold_earliest(users, &mut held, &mut outcomes, &mut account);
-    cut_cycles(users, facts, &mut held, &mut outcomes, &mut account);
+    let mut findings = hold_earliest(users, &mut held, &mut outcomes, &mut account);
+    findings.cycles = cut_cycles(users, facts, &mut held, &mut outcomes, &mut account);
 
     let mut next: Vec<u32> = (0..).take(count).collect();
     for alias in held.iter() {
         next[alias.from as usize] = alias.to;
+        findings.applied += 1;
     }
     let mut person = ends(&next);
     let contested = contested(facts, &person);
@@ -103,11 +138,12 @@ pub fn resolve_aliases(
         for (from, to) in walk.refuse(contested) {
             outcomes[from as usize] = Outcome::Conflict;
             account.authenticated_conflicts += 1;
-            refused.push((from, to));
+            findings.applied -= 1;
+            findings.refused.push((from, to));
         }
     }
-    refused.sort_unstable();
-    Resolved { person, next, outcomes, refused, account }
+    findings.refused.sort_unstable();
+    Resolved { person, next, outcomes, findings, account }
 }
 
 /// The alias that holds of each user.
@@ -211,14 +247,15 @@ impl Walk<'_> {
     }
 }
 
-/// Keeps the earliest alias of each user; returns and counts those that lose.
+/// Keeps the earliest alias of each user; finds and counts those that lose.
 fn hold_earliest(
     users: &Names,
     held: &mut Held<'_>,
     outcomes: &mut [Outcome],
     account: &mut Account,
-) -> Vec<(u32, u32)> {
+) -> AliasFindings {
     let aliases = held.aliases;
+    let mut findings = AliasFindings { rows: aliases.len() as u64, ..AliasFindings::default() };
     // Most users have one alias, and there is nothing to compare.
     let mut several = vec![false; held.of.len()];
     for (number, alias) in aliases.iter().enumerate() {
@@ -234,6 +271,7 @@ fn hold_earliest(
             held.drop(alias.from);
         } else if alias.to == alias.from {
             account.alias_self += 1;
+            findings.itself += 1;
             outcomes[from] = Outcome::SelfAlias;
             held.drop(alias.from);
         } else {
@@ -244,14 +282,15 @@ fn hold_earliest(
         let Alias { from, to, created_at } = aliases[*number];
         (from, or_never(created_at), users.name(to))
     });
-    let mut refused = Vec::new();
     for of_one in contenders.chunk_by(|one, other| aliases[*one].from == aliases[*other].from) {
         let from = aliases[of_one[0]].from;
         let mut targets: Vec<u32> = Vec::new();
+        let mut to_itself = false;
         for number in of_one {
             let alias = aliases[*number];
             if alias.to == from {
                 account.alias_self += 1;
+                to_itself = true;
                 if held.get(from).is_none() {
                     outcomes[from as usize] = Outcome::SelfAlias;
                 }
@@ -265,22 +304,26 @@ fn hold_earliest(
         }
         targets.sort_unstable();
         targets.dedup();
+        findings.itself += u64::from(to_itself);
+        let distinct = targets.len() + usize::from(to_itself);
+        findings.repeated += (of_one.len() - distinct) as u64;
         account.alias_conflicts += targets.len().saturating_sub(1) as u64;
         let holds = held.get(from).map(|alias| alias.to);
         let lost = targets.into_iter().filter(|to| Some(*to) != holds);
-        refused.extend(lost.map(|to| (from, to)));
+        findings.lost.extend(lost.map(|to| (from, to)));
     }
-    refused
+    findings
 }
 
-/// Removes the alias of each cycle's survivor.
+/// Removes the alias of each cycle's survivor; returns the members of each, from its survivor.
 fn cut_cycles(
     users: &Names,
     facts: &[UserFacts],
     held: &mut Held<'_>,
     outcomes: &mut [Outcome],
     account: &mut Account,
-) {
+) -> Vec<Vec<u32>> {
+    let mut cycles = Vec::new();
     // Which walk saw a user; zero is none.
     let mut seen = vec![0_u32; held.of.len()];
     for (walk, start) in (1_u32..).zip(0..) {
@@ -318,10 +361,12 @@ fn cut_cycles(
         for user in &members {
             outcomes[*user as usize] = Outcome::Cycle;
         }
-        if let Some(survivor) = members.iter().min_by_key(|user| rank(user)).copied() {
-            held.drop(survivor);
-        }
+        let survivor = (0..members.len()).min_by_key(|at| rank(&members[*at])).unwrap_or_default();
+        members.rotate_left(survivor);
+        held.drop(members[0]);
+        cycles.push(members);
     }
+    cycles
 }
 
 #[cfg(test)]
@@ -364,6 +409,7 @@ mod tests {
         let resolved = resolve(&[(0, 1, 1), (1, 2, 1), (2, 0, 1), (3, 0, 1)], &[2]);
         assert_eq!(resolved.person, [2, 2, 2, 2, 4, 5]);
         assert_eq!((resolved.account.alias_cycles, resolved.outcomes[3]), (1, Outcome::Merged));
+        assert_eq!(resolved.findings.cycles, [[2, 0, 1]]);
     }
 
     #[test]
@@ -391,7 +437,14 @@ mod tests {
                 prop_assert_eq!(at, *person as usize);
             }
             let reversed: Vec<_> = aliases.iter().rev().copied().collect();
-            prop_assert_eq!(resolved.person, resolve(&reversed, &authenticated).person);
+            let again = resolve(&reversed, &authenticated);
+            prop_assert_eq!(&resolved.person, &again.person);
+            let AliasFindings { rows, applied, repeated, itself, lost, cycles, refused } =
+                resolved.findings;
+            let lists = lost.len() + cycles.len() + refused.len();
+            prop_assert_eq!(applied + repeated + itself + lists as u64, rows);
+            prop_assert_eq!(lost, again.findings.lost);
+            prop_assert_eq!(refused, again.findings.refused);
         }
     }
 }

@@ -10,8 +10,8 @@ mod keys;
 mod tables;
 mod versions;
 
-pub use aliases::{Alias, Outcome, Resolved, resolve_aliases};
-pub use keys::Key;
+pub use aliases::{Alias, AliasFindings, Outcome, Resolved, resolve_aliases};
+pub use keys::{HeldKey, Key, KeyFindings, KeyValues, LARGEST_KEYS, SharedKey};
 pub use tables::{audit_table, persons_table};
 pub use versions::{Merged, one_row_per_id};
 
@@ -48,8 +48,10 @@ pub struct Identity {
     pub next: Vec<u32>,
     /// What became of each user's alias.
     pub outcomes: Vec<Outcome>,
-    /// Aliases that were refused, sorted: who, and who it would have been.
-    pub refused: Vec<(u32, u32)>,
+    /// What became of the rows of aliases, and those that did not hold.
+    pub aliases: AliasFindings,
+    /// What reconciliation keys did.
+    pub keys: KeyFindings,
     /// The counts of the summary.
     pub account: Account,
 }
@@ -88,7 +90,7 @@ pub struct Gathering {
     users: Names,
     facts: Vec<UserFacts>,
     aliases: Vec<Alias>,
-    tokens: Vec<(keys::Token, u32)>,
+    tokens: keys::Tokens,
     /// Whether users may be known by their profile alone, so that it is worth noting who is
     /// referred to.
     profiles: bool,
@@ -102,7 +104,7 @@ impl Gathering {
             facts: vec![facts; users.len()],
             users,
             aliases: Vec::new(),
-            tokens: Vec::new(),
+            tokens: keys::Tokens::default(),
             profiles,
         }
     }
@@ -126,7 +128,7 @@ impl Gathering {
     /// Takes in the users table, with the keys that say who is one person. `users` is the user of
     /// each row.
     pub fn profile(&mut self, rows: &RecordBatch, users: &[u32], keys: &[Key]) {
-        self.tokens.extend(keys::tokens(rows, users, keys));
+        self.tokens.take(rows, users, keys);
         self.learn(rows, users, "");
         for user in users {
             self.facts[*user as usize].profile = true;
@@ -152,7 +154,7 @@ impl Gathering {
     pub fn resolve(self, merge_authenticated: bool) -> Identity {
         let Self { users, facts, aliases, tokens, .. } = self;
         let mut resolved = resolve_aliases(&users, &facts, &aliases, merge_authenticated);
-        keys::join(&users, &facts, tokens, &mut resolved);
+        let keys = keys::join(&users, &facts, tokens, &mut resolved);
         let mut account = resolved.account;
         account.users = users.len() as u64;
         let count = |wanted: &dyn Fn(usize) -> bool| {
@@ -169,7 +171,8 @@ impl Gathering {
             person: resolved.person,
             next: resolved.next,
             outcomes: resolved.outcomes,
-            refused: resolved.refused,
+            aliases: resolved.findings,
+            keys,
             account,
         }
     }

@@ -107,10 +107,13 @@ pub fn audit_table(identity: &Identity) -> Result<RecordBatch> {
     let refused: StringViewArray = users
         .iter()
         .map(|user| {
-            let range = identity.refused.partition_point(|(from, _)| from < user)
-                ..identity.refused.partition_point(|(from, _)| from <= user);
-            let mut names: Vec<&str> =
-                identity.refused[range].iter().map(|(_, to)| name(*to)).collect();
+            let of_user = |pairs: &[(u32, u32)]| -> Vec<&str> {
+                let range = pairs.partition_point(|(from, _)| from < user)
+                    ..pairs.partition_point(|(from, _)| from <= user);
+                pairs[range].iter().map(|(_, to)| name(*to)).collect()
+            };
+            let mut names = of_user(&identity.aliases.lost);
+            names.extend(of_user(&identity.aliases.refused));
             names.sort_unstable();
             (!names.is_empty()).then(|| names.join(", "))
         })
