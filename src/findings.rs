@@ -19,7 +19,7 @@ use crate::input::Loaded;
 use crate::journeys::{MissingRate, Rates};
 use crate::merge::{external_ids, field_times};
 use crate::money::Currency;
-use crate::output::thousands;
+use crate::output::{counted, thousands};
 use crate::pipeline::{DEFAULT_AMOUNT, People, Tables};
 use crate::schema::{Kind, Origin, Table, is_bookkeeping};
 use crate::touchpoints::{DEVICE_COLUMNS, with_origin};
@@ -83,11 +83,6 @@ impl Found {
     fn note(&mut self, what: String, right: impl Into<String>) {
         self.add(Weight::Note, what, right);
     }
-}
-
-/// A count and what is counted: `1 row`, `2,500 rows`.
-fn counted(count: usize, one: &str, several: &str) -> String {
-    format!("{} {}", thousands(&count.to_string()), if count == 1 { one } else { several })
 }
 
 /// Columns that are not known, and those of them that are likely misspelt.

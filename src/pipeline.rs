@@ -1,9 +1,11 @@
 //! A run from end to end, one line a stage. [`run`] is the table of contents of the crate.
 //!
-//! Not for how a stage works: each is a module of its own, named after it.
+//! Not for how a stage works: each is a module of its own, named after it. `identity` does the same
+//! stages twice, to tell what it makes of a run that users are joined.
 
 mod comparison;
 mod gaps;
+mod identity;
 mod inputs;
 mod lean;
 mod orders;
@@ -22,7 +24,9 @@ use crate::config::{Cancelled, Config, DateBy, Output};
 use crate::engine::{self, Cells, Partial, Parts, Tally, UNATTRIBUTED_CELL, Work};
 use crate::error::{Error, MissingColumn, Result};
 use crate::filter::Filter;
-use crate::identity::{Gathering, Identity, Merged, audit_table, one_row_per_id, persons_table};
+use crate::identity::{
+    Gathering, Identity, Keep, Merged, audit_table, one_row_per_id, persons_table,
+};
 use crate::input::{self, FileRead, Loaded, Needs, Reading, Source};
 use crate::journeys::{
     self, Amounts, Combined, Dimension, Items, Labels, OrderSettings, Orders, Rates, Touches,
@@ -40,6 +44,7 @@ use crate::touchpoints;
 use crate::validate::{Reject, Rule, rejects_table};
 use crate::vouchers::{self, Replacement};
 
+pub use self::identity::{Audited, identity};
 pub use inputs::{Inputs, Unpacked};
 
 /// Who is told how far a run has come, from any thread.
@@ -126,7 +131,8 @@ fn every_stage(config: &Config, progress: &dyn Progress) -> Result<Finished> {
     progress.stage("resolving identity");
     let mut people = resolve_beside(config, &tables, &mut scans, &mut summary);
     progress.stage("merging versions");
-    let mut merged = merge(config, &mut tables, &mut people, scans, &mut summary)?;
+    let keep = Keep::Persons;
+    let mut merged = merge(config, &mut tables, &mut people, scans, keep, &mut summary)?;
     progress.stage("ordering touches");
     let mut ordered = order(config, &inputs, &tables, &mut merged, &people, &mut summary)?;
     want(config, &tables, &people, &merged, &mut ordered)?;
@@ -190,6 +196,31 @@ fn read(
     }
     let given = tables.into_iter().filter_map(|(table, loaded)| Some((table, loaded?)));
     let mut tables: Tables = given.chain(scanned).collect();
+    count_rows(inputs, &scans, &tables, summary);
+    tables.entry(Table::Orders).or_insert_with(|| Loaded::none(Table::Orders));
+    Ok((scans, tables))
+}
+
+/// Reads every table that is given, as [`read`] does, and all of them whole.
+fn read_whole(
+    config: &Config,
+    inputs: &Inputs,
+    progress: &dyn Progress,
+    summary: &mut Summary,
+) -> Result<Tables> {
+    progress.stage("reading");
+    let one = |table: &Table| {
+        let loaded = read_table(config, inputs, *table, needs(config, *table), progress)?;
+        Ok(loaded.map(|loaded| (*table, loaded)))
+    };
+    let read: Vec<Result<Option<(Table, Loaded)>>> = Table::ALL.par_iter().map(one).collect();
+    let tables: Tables = read.into_iter().filter_map(Result::transpose).collect::<Result<_>>()?;
+    count_rows(inputs, &Scans::default(), &tables, summary);
+    Ok(tables)
+}
+
+/// Tells the summary what was read.
+fn count_rows(inputs: &Inputs, scans: &Scans, tables: &Tables, summary: &mut Summary) {
     if let Some(items) = &inputs.items {
         summary.read_items(&items.account);
     }
@@ -199,8 +230,6 @@ fn read(
             summary.read(table, loaded, accepted);
         }
     }
-    tables.entry(Table::Orders).or_insert_with(|| Loaded::none(Table::Orders));
-    Ok((scans, tables))
 }
 
 /// Reads one table, if it is given.
@@ -515,11 +544,16 @@ fn resolve_beside(
 }
 
 /// One row per session, view and order.
+#[derive(Clone)]
 struct MergedTables {
     /// Sessions, then views; the looks of touches, where those are lean.
     touches: RecordBatch,
     /// The person of each touch, where they are whole.
     touch_persons: Vec<u32>,
+    /// The user of each touch, where users are kept.
+    touch_users: Vec<u32>,
+    /// Ids of touches that occurred under two users of one person.
+    touch_user_conflicts: u64,
     sessions: usize,
     /// The touches themselves, where they are lean.
     rows: Option<Rows>,
@@ -531,13 +565,15 @@ fn merge(
     tables: &mut Tables,
     people: &mut People,
     scans: Scans,
+    keep: Keep,
     summary: &mut Summary,
 ) -> Result<MergedTables> {
     let mut one = |table: Table| -> Result<Option<Merged>> {
         let Some(loaded) = tables.get_mut(&table) else { return Ok(None) };
         let schema = loaded.rows.schema();
         let rows = std::mem::replace(&mut loaded.rows, RecordBatch::new_empty(schema));
-        one_row_per_id(&people.identity, rows, &people.users[&table], config.currency).map(Some)
+        let users = &people.users[&table];
+        one_row_per_id(&people.identity, rows, users, config.currency, keep).map(Some)
     };
     let Some(orders) = one(Table::Orders)? else {
         return Err(Error::Contradiction("a run needs orders".to_owned()));
@@ -562,16 +598,27 @@ fn merge(
     summary.touches.sessions = sessions.rows.num_rows() as u64;
     summary.touches.postviews = views.as_ref().map_or(0, |views| views.rows.num_rows() as u64);
     let count = sessions.rows.num_rows();
-    let mut touch_persons = sessions.person;
+    let touch_user_conflicts =
+        sessions.user_conflicts + views.as_ref().map_or(0, |views| views.user_conflicts);
+    let (mut touch_persons, mut touch_users) = (sessions.person, sessions.user);
     let mut touches = sessions.rows;
     if let Some(views) = views {
         touches = touchpoints::append(&touches, &views.rows)?;
         touch_persons.extend(views.person);
+        touch_users.extend(views.user);
     }
     let touches = derived(config, &touches, tables)?;
     let columns: Vec<&str> = touch_columns(config).collect();
     let touches = touchpoints::with_local_time(&touches, &columns, config.zone)?;
-    let merged = MergedTables { touches, touch_persons, sessions: count, rows: None, orders };
+    let merged = MergedTables {
+        touches,
+        touch_persons,
+        touch_users,
+        touch_user_conflicts,
+        sessions: count,
+        rows: None,
+        orders,
+    };
     match &config.where_touches {
         Some(filter) => {
             let holds = filter.holds(&merged.touches, Some(config.currency))?;
@@ -594,9 +641,13 @@ fn derived(config: &Config, touches: &RecordBatch, tables: &Tables) -> Result<Re
 
 /// Leaves out the touches that a filter does not hold for.
 fn keep_touches(merged: MergedTables, holds: &[bool]) -> Result<MergedTables> {
-    let persons = merged.touch_persons.iter().zip(holds).filter(|(_, holds)| **holds);
+    let kept = |of_rows: &[u32]| {
+        let rows = of_rows.iter().zip(holds).filter(|(_, holds)| **holds);
+        rows.map(|(of_row, _)| *of_row).collect()
+    };
     Ok(MergedTables {
-        touch_persons: persons.map(|(person, _)| *person).collect(),
+        touch_persons: kept(&merged.touch_persons),
+        touch_users: kept(&merged.touch_users),
         sessions: holds[..merged.sessions].iter().filter(|holds| **holds).count(),
         touches: filter_record_batch(&merged.touches, &BooleanArray::from(holds.to_vec()))?,
         ..merged
@@ -807,10 +858,6 @@ fn label(
         codes: orders.currency.iter().map(|code| u32::from(*code)).collect(),
         values: codes.iter().map(ToString::to_string).collect(),
     }];
-    let in_order = |labels: Labels, rows: &[u32]| Labels {
-        codes: rows.iter().map(|row| labels.codes[*row as usize]).collect(),
-        values: labels.values,
-    };
     for dimension in &config.by {
         match dimension {
             Dimension::Touch(column) => {
@@ -832,22 +879,7 @@ fn label(
     if of_order[0].values.is_empty() {
         of_order[0].values.push(config.currency.to_string());
     }
-    let steps = wants_journeys(config).then(|| {
-        let mut columns: Vec<&str> = touch_columns(config).collect();
-        if columns.is_empty() {
-            columns = vec!["utm_source", "utm_medium"];
-        }
-        let named =
-            |column: &str| in_order(Labels::of_column(&merged.touches, column), &touches.row);
-        let labels: Vec<Labels> = columns.into_iter().map(named).collect();
-        Steps {
-            path: combine(&labels, touches.row.len()),
-            device_types: named("device_type"),
-            devices: named("device_external_id"),
-            domains: named("domain_id"),
-            domain_types: named(touchpoints::DOMAIN_TYPE),
-        }
-    });
+    let steps = wants_journeys(config).then(|| steps(config, merged, touches));
     let has_touch_dimensions = !of_touch.is_empty();
     let mut touches = combine(&of_touch, touches.row.len());
     let (mut orders, parts) = match items(config, tables, merged, ordered)? {
@@ -875,6 +907,29 @@ fn label(
     })
 }
 
+/// The labels of rows, in another order.
+fn in_order(labels: Labels, rows: &[u32]) -> Labels {
+    let codes = rows.iter().map(|row| labels.codes[*row as usize]).collect();
+    Labels { codes, values: labels.values }
+}
+
+/// What journeys are made of.
+fn steps(config: &Config, merged: &MergedTables, touches: &Touches) -> Steps {
+    let mut columns: Vec<&str> = touch_columns(config).collect();
+    if columns.is_empty() {
+        columns = vec!["utm_source", "utm_medium"];
+    }
+    let named = |column: &str| in_order(Labels::of_column(&merged.touches, column), &touches.row);
+    let labels: Vec<Labels> = columns.into_iter().map(named).collect();
+    Steps {
+        path: combine(&labels, touches.row.len()),
+        device_types: named("device_type"),
+        devices: named("device_external_id"),
+        domains: named("domain_id"),
+        domain_types: named(touchpoints::DOMAIN_TYPE),
+    }
+}
+
 /// Where a touch was said to come from before a discount code said otherwise.
 fn vias(config: &Config) -> impl Iterator<Item = String> {
     let fields = UTM.into_iter().filter(|_| !config.vouchers.is_empty());
@@ -891,16 +946,9 @@ struct Attributed {
     orders: OrderSums,
 }
 
-fn attribute(
-    config: &Config,
-    merged: &MergedTables,
-    ordered: &Ordered,
-    named: &Named,
-    people: &People,
-    writers: &mut Writers,
-) -> Result<Attributed> {
-    let identity = &people.identity;
-    let work = Work {
+/// The work on partitions, without credit or journey rows.
+fn work<'a>(config: &'a Config, ordered: &'a Ordered, named: &'a Named) -> Work<'a> {
+    Work {
         touches: &ordered.touches,
         orders: &ordered.orders,
         touch_cells: &named.touch_cells,
@@ -913,17 +961,44 @@ fn attribute(
         date_by: config.date_by,
         period: ordered.period,
         currencies: ordered.amounts.currencies.len(),
-        credits: writers.credits.is_some(),
-        journeys: writers.journeys.is_some() || named.places.is_some(),
+        credits: false,
+        journeys: false,
         by_role: config.measures == MeasureSet::All,
-    };
-    let orders = &ordered.orders;
+    }
+}
+
+/// The persons with orders.
+fn persons_with_orders(merged: &MergedTables) -> Vec<u32> {
     let mut persons = merged.orders.person.clone();
     persons.sort_unstable();
     persons.dedup();
-    // Sums are the same in any order; rows are written in that of the persons' ids.
+    persons
+}
+
+/// Puts persons in the byte order of their ids, in which rows are written.
+fn sort_by_name(persons: &mut [u32], identity: &Identity) {
+    persons.par_sort_by_cached_key(|person| identity.users.name(*person));
+}
+
+fn attribute(
+    config: &Config,
+    merged: &MergedTables,
+    ordered: &Ordered,
+    named: &Named,
+    people: &People,
+    writers: &mut Writers,
+) -> Result<Attributed> {
+    let identity = &people.identity;
+    let work = Work {
+        credits: writers.credits.is_some(),
+        journeys: writers.journeys.is_some() || named.places.is_some(),
+        ..work(config, ordered, named)
+    };
+    let orders = &ordered.orders;
+    let mut persons = persons_with_orders(merged);
+    // Sums are the same in any order.
     if work.credits || work.journeys {
-        persons.par_sort_by_cached_key(|person| identity.users.name(*person));
+        sort_by_name(&mut persons, identity);
     }
     let person_of = |order: u32| {
         let row = orders.row[order as usize] as usize;
@@ -1196,6 +1271,7 @@ pub(crate) fn refuse_inputs(config: &Config, places: &[PathBuf]) -> Result<()> {
 struct Writers {
     credits: Option<Box<dyn TableWriter>>,
     journeys: Option<Box<dyn TableWriter>>,
+    changed: Option<Box<dyn TableWriter>>,
     /// Every file of the run, by its place.
     staged: BTreeMap<PathBuf, Staged>,
 }
@@ -1203,7 +1279,7 @@ struct Writers {
 impl Writers {
     /// No files: of a period that is only compared with.
     fn none() -> Self {
-        Self { credits: None, journeys: None, staged: BTreeMap::new() }
+        Self { credits: None, journeys: None, changed: None, staged: BTreeMap::new() }
     }
 
     /// Begins every file of the run, so that a place that cannot be written to is known before
@@ -1225,7 +1301,8 @@ impl Writers {
             Ok(Some(Box::new(Late { sink, format: output.format, writer: None })))
         };
         let (credits, journeys) = (begin(&outputs.credits)?, begin(&outputs.journeys)?);
-        Ok(Self { credits, journeys, staged })
+        let changed = begin(&outputs.changed)?;
+        Ok(Self { credits, journeys, changed, staged })
     }
 
     /// Writes a table that is worked out beside the report, where it is to be written.
@@ -1243,7 +1320,7 @@ impl Writers {
         report: &Report,
         summary: &Summary,
     ) -> Result<Vec<Staged>> {
-        let Self { credits, journeys, staged } = self;
+        let Self { credits, journeys, staged, .. } = self;
         for writer in [credits, journeys].into_iter().flatten() {
             writer.finish()?;
         }

@@ -128,7 +128,7 @@ fn every_flag_is_explained() {
         .iter()
         .filter_map(|span| span.split([' ', '=', '[']).next().map(str::to_owned))
         .collect();
-    for command in ["run", "check", "ingest", "init", "models"] {
+    for command in ["run", "check", "identity", "ingest", "init", "models"] {
         let (help, _) = said(&playground.run([command, "--help"]));
         let flags: BTreeSet<&str> = help
             .lines()
@@ -198,6 +198,31 @@ fn every_column_of_every_output_is_explained() {
     let known = spans(&sections_on("--summary"));
     let missing = missing(keys.iter().map(String::as_str), &known);
     assert!(missing.is_empty(), "docs/ says nothing of {missing:?} of `--summary`");
+}
+
+#[test]
+fn every_column_of_the_identity_report_is_explained() {
+    let playground = shop();
+    let (_, complaints) = said(&playground.run([
+        "identity",
+        "--config",
+        "datasets/shop/apportion.toml",
+        "--quiet",
+        "-o",
+        "report.csv",
+        "--changed",
+        "changed.csv",
+    ]));
+    assert_eq!(complaints, "");
+    for (output, heading) in [("report", "apportion identity"), ("changed", "--changed")] {
+        let known = spans(&sections_on(heading));
+        let path = playground.path(&format!("{output}.csv"));
+        let header = csv::Reader::from_path(path).unwrap().headers().unwrap().clone();
+        let dimensions = ["utm_source", "utm_medium"];
+        let names = header.iter().filter(|name| !dimensions.contains(name));
+        let missing = missing(names, &known);
+        assert!(missing.is_empty(), "docs/ says nothing of {missing:?} of `{heading}`");
+    }
 }
 
 /// Whether a column of persons comes from profiles: those are explained with the table of users.

@@ -18,9 +18,11 @@ use std::path::{Path, PathBuf};
 use common::{Playground, parquet_from_rows, said};
 
 /// Columns that hold floats, compared to 1e-9; every other cell is compared as text.
-const FLOATS: [&str; 28] = [
+const FLOATS: [&str; 30] = [
     "share",
     "conversions",
+    "conversions_without",
+    "conversions_difference",
     "conversions_share",
     "amount_share",
     "acquisition_conversions",
@@ -183,6 +185,35 @@ fn compare(title: &str, expected: &str, actual: &str) -> Option<String> {
     })
 }
 
+/// What the identity report of a case says wrongly: its table, and the journeys that changed.
+fn identity_failures(
+    case: &Path,
+    playground: &Playground,
+    run: &[String],
+    title: &dyn Fn(&str) -> String,
+) -> Vec<String> {
+    let expected = ["identity_report", "changed"].map(|name| {
+        let text = fs::read_to_string(case.join(format!("{name}.csv"))).ok();
+        text.map(|text| (name, text))
+    });
+    if expected.iter().all(Option::is_none) {
+        return Vec::new();
+    }
+    let mut arguments = run.to_vec();
+    "identity".clone_into(&mut arguments[0]);
+    let outputs = ["--format", "csv", "-o", "identity_report.csv", "--changed", "changed.csv"];
+    arguments.extend(outputs.map(str::to_owned));
+    let output = playground.run(&arguments);
+    if !output.status.success() {
+        return vec![format!("{}\n{}", title("the identity report failed"), said(&output).1)];
+    }
+    let wrong = expected.iter().flatten().filter_map(|(name, text)| {
+        let actual = fs::read_to_string(playground.path(&format!("{name}.csv"))).unwrap();
+        compare(&title(name), text, &actual)
+    });
+    wrong.collect()
+}
+
 /// What a case says wrongly, if anything.
 fn failures(case: &Path, layout: Layout) -> Vec<String> {
     let name = case.file_name().unwrap().to_string_lossy().into_owned();
@@ -195,6 +226,7 @@ fn failures(case: &Path, layout: Layout) -> Vec<String> {
     if !command.contains("--as-of") {
         arguments.extend(["--as-of", "2030-01-01T00:00:00Z"].map(str::to_owned));
     }
+    let asked = arguments.clone();
     arguments.extend(["--format", "csv", "--summary", "summary.json"].map(str::to_owned));
     for output in OUTPUTS {
         arguments.extend([format!("--{output}"), format!("{output}.csv")]);
@@ -246,6 +278,7 @@ fn failures(case: &Path, layout: Layout) -> Vec<String> {
             }
         }
     }
+    failures.extend(identity_failures(case, &playground, &asked, &title));
     failures
 }
 

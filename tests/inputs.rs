@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::fs;
 #[cfg(unix)]
 use std::os::unix::fs::symlink;
@@ -295,4 +296,61 @@ fn a_robot_is_one_person_however_its_orders_are_divided() {
         // The order of a minute has a touch of each minute until then: 0 + 0 + 1 + ... + 1,398.
         assert_eq!(cell("assisting"), (1_398 * 1_399 / 2).to_string());
     }
+}
+
+/// The same under two user ids in turns, so that each has a part of every partition's orders.
+#[test]
+fn a_robot_of_two_user_ids_is_compared_with_itself_order_by_order() {
+    let playground = Playground::new();
+    let parity = |at: usize| if at.is_multiple_of(2) { "even" } else { "odd" };
+    let minute = |at: usize| format!("2024-01-01T{:02}:{:02}:00Z", at / 60, at % 60);
+    let rows = |count: usize, prefix: &str, last: &dyn Fn(usize) -> String| {
+        (0..count)
+            .map(|at| vec![format!("{prefix}{at:04}"), parity(at).into(), minute(at), last(at)])
+            .collect::<Vec<Vec<String>>>()
+    };
+    let write = |table: &str, last: &str, rows: &[Vec<String>]| {
+        let header = ["external_id", "user_external_id", "created_at", last];
+        let path = playground.path(&format!("{table}.parquet"));
+        parquet_from_rows(table, &header.map(str::to_owned), rows, &path);
+    };
+    write("sessions", "utm_source", &rows(1_440, "s", &|at| parity(at).to_owned()));
+    write("orders", "subtotal_price", &rows(1_400, "o", &|_| "1.00".to_owned()));
+    let header = ["from_user_external_id", "to_user_external_id"].map(str::to_owned);
+    let alias = [vec!["odd".to_owned(), "even".to_owned()]];
+    parquet_from_rows("user_aliases", &header, &alias, &playground.path("aliases.parquet"));
+    let flags = ["--overlap", "--model", "first_click", "--aliases", "aliases.parquet"];
+    let changed = ["--changed", "changed.csv"];
+    let arguments = ["identity"].iter().chain(&RUN[1..]).chain(&flags).chain(&changed);
+    let (report, stderr) = said(&playground.run(arguments));
+    let mut lines = csv::Reader::from_reader(report.as_bytes());
+    let rows: Vec<BTreeMap<String, String>> = lines.deserialize().map(Result::unwrap).collect();
+    let cells = |section: &str, columns: [&str; 4]| -> Vec<[String; 4]> {
+        let of_section = rows.iter().filter(|row| row["section"] == section);
+        of_section.map(|row| columns.map(|column| row[column].clone())).collect()
+    };
+    // Together an order has the touches of all minutes until its own, 1 + 2 + ... + 1,400; apart
+    // those of its parity, 1 + 1 + 2 + 2 + ... + 700 + 700. The first order has one either way.
+    let (together, apart) = (1_400 * 1_401 / 2, 700 * 701);
+    let journeys = cells("journeys", ["name", "orders", "touches", "touches_without"]);
+    assert_eq!(
+        journeys[..2],
+        [
+            ["orders".into(), "1400".into(), together.to_string(), apart.to_string()],
+            ["changed".into(), "1399".into(), (together - 1).to_string(), (apart - 1).to_string()],
+        ],
+        "{stderr}"
+    );
+    // The very first touch is even.
+    let columns = ["name", "utm_source", "conversions", "conversions_without"];
+    let of_linear = rows.iter().filter(|row| row["model"] == "linear").count();
+    let credit = cells("credit", columns).split_off(of_linear);
+    let expected = [
+        ["attributed", "even", "1400", "700"],
+        ["attributed", "odd", "0", "700"],
+        ["total", "", "1400", "1400"],
+    ];
+    assert_eq!(credit, expected.map(|row| row.map(str::to_owned)));
+    let changed = fs::read_to_string(playground.path("changed.csv")).unwrap();
+    assert_eq!(changed.lines().count(), 1_400);
 }

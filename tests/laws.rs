@@ -12,8 +12,8 @@ use apportion::config::{Config, Settings};
 use apportion::journeys::ViewPolicy;
 use apportion::models::MODELS;
 use apportion::output;
-use apportion::pipeline::{Published, Silent, run};
-use apportion::report::{MeasureSet, OrderMeasures};
+use apportion::pipeline::{Published, Silent, identity, run};
+use apportion::report::{IdentityReport, MeasureSet, OrderMeasures};
 use apportion::schema::{Kind, Table};
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
@@ -168,16 +168,35 @@ fn ran(
 ) -> Ran {
     let playground = Playground::new();
     let mut settings = Settings {
-        model: MODELS.iter().map(|entry| entry.name.to_owned()).collect(),
-        currency: Some("EUR".into()),
         threads: Some(threads),
-        format: Some("csv".into()),
-        output: Some(playground.path("report.csv")),
         credits: Some(playground.path("credits.csv")),
         journeys: Some(playground.path("journeys.csv")),
         orders_report: Some(playground.path("orders.csv")),
         persons: Some(playground.path("persons.csv")),
         identity: Some(playground.path("identity.csv")),
+        ..laid_out(world, &playground, files, shuffle, source)
+    };
+    change(&mut settings);
+    let published = done(settings, threads);
+    let text = |name: &'static str| {
+        (name, fs::read_to_string(playground.path(&format!("{name}.csv"))).unwrap_or_default())
+    };
+    Ran { published, files: OUTPUTS.map(text).into() }
+}
+
+/// Writes the tables of a world; returns the settings that name them, every model, and a report.
+fn laid_out(
+    world: &World,
+    playground: &Playground,
+    files: usize,
+    shuffle: u64,
+    source: &dyn Fn(u8) -> String,
+) -> Settings {
+    let mut settings = Settings {
+        model: MODELS.iter().map(|entry| entry.name.to_owned()).collect(),
+        currency: Some("EUR".into()),
+        format: Some("csv".into()),
+        output: Some(playground.path("report.csv")),
         ..Settings::default()
     };
     for (table, header, mut rows) in tables(world, source) {
@@ -200,19 +219,56 @@ fn ran(
         parquet_from_rows("sessions", &header, &[], &playground.path("none.parquet"));
         settings.sessions = vec![playground.path("none.parquet").to_str().unwrap().to_owned()];
     }
-    change(&mut settings);
-    let published = done(settings, threads);
-    let text = |name: &'static str| {
-        (name, fs::read_to_string(playground.path(&format!("{name}.csv"))).unwrap_or_default())
-    };
-    Ran { published, files: OUTPUTS.map(text).into() }
+    settings
 }
 
 fn done(settings: Settings, threads: usize) -> Published {
+    pooled(settings, threads, |config| run(config, &Silent).unwrap().publish().unwrap())
+}
+
+fn pooled<T: Send>(
+    settings: Settings,
+    threads: usize,
+    work: impl FnOnce(&Config) -> T + Send,
+) -> T {
     let now = apportion::calendar::parse_instant("2030-01-01").unwrap();
     let config = Config::new(settings, now).unwrap();
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-    pool.install(|| run(&config, &Silent).unwrap().publish().unwrap())
+    pool.install(|| work(&config))
+}
+
+/// The identity report of a world, its table, and the orders whose journey changed.
+fn identified(
+    world: &World,
+    threads: usize,
+    files: usize,
+    shuffle: u64,
+) -> (IdentityReport, String, String) {
+    let playground = Playground::new();
+    let changed = playground.path("changed.csv");
+    let settings = Settings {
+        changed: Some(changed.clone()),
+        ..laid_out(world, &playground, files, shuffle, &plain)
+    };
+    let (report, _) =
+        pooled(settings, threads, |config| identity(config, &Silent).unwrap().publish().unwrap());
+    let text = |path: &Path| fs::read_to_string(path).unwrap();
+    (report, text(&playground.path("report.csv")), text(&changed))
+}
+
+/// What a report credits, by model and source, with nothing left out that is nothing.
+fn credited(
+    csv: &str,
+    conversions: &str,
+    amount: &str,
+) -> BTreeMap<(String, String), (String, String)> {
+    let rows = records(csv).into_iter().filter(|row| !row[conversions].is_empty());
+    let rows = rows.filter(|row| !row["utm_source"].is_empty());
+    let cells = rows.map(|row| {
+        let key = (row["model"].clone(), row["utm_source"].clone());
+        (key, (row[conversions].clone(), row[amount].clone()))
+    });
+    cells.filter(|(_, (conversions, amount))| conversions != "0" || amount != "0.00").collect()
 }
 
 fn shuffled(rows: &mut [Vec<String>], seed: u64) {
@@ -516,6 +572,45 @@ proptest! {
             if credit["touches"] == "1" {
                 prop_assert_eq!((&*credit["share"], &*credit["role"]), ("1", "alone"));
             }
+        }
+    }
+
+    #[test]
+    fn without_aliases_identity_changes_nothing(world in worlds()) {
+        let alone = World { aliases: Vec::new(), ..world };
+        let (report, table, changed) = identified(&alone, 2, 1, 0);
+        for line in &report.effect.unwrap().lines {
+            prop_assert_eq!(&line.with, &line.without);
+        }
+        prop_assert_eq!(
+            credited(&table, "conversions", "amount"),
+            credited(&table, "conversions_without", "amount_without")
+        );
+        prop_assert_eq!(records(&changed).len(), 0);
+    }
+
+    #[test]
+    fn identity_moves_credit_and_makes_none(world in worlds()) {
+        let (report, table, _) = identified(&world, 2, 1, 0);
+        let effect = report.effect.unwrap();
+        prop_assert_eq!(effect.totals(|line| &line.with), effect.totals(|line| &line.without));
+        let reported = |world: &World| ran(world, 1, 1, 0, &plain, |_| ()).files.remove("report").unwrap();
+        let with = credited(&table, "conversions", "amount");
+        prop_assert_eq!(with, credited(&reported(&world), "conversions", "amount"));
+        // Where no id has several versions, the other side is a run without aliases.
+        let sessions = world.sessions.iter().map(|session| (session.0, session.1, session.2, session.3, false)).collect();
+        let distinct = World { sessions, ..world };
+        let without = credited(&identified(&distinct, 2, 1, 0).1, "conversions_without", "amount_without");
+        let alone = World { aliases: Vec::new(), ..distinct };
+        prop_assert_eq!(without, credited(&reported(&alone), "conversions", "amount"));
+    }
+
+    #[test]
+    fn threads_row_order_and_files_change_no_byte_of_the_identity_report(world in worlds(), seed in 1_u64..u64::MAX) {
+        let (_, table, changed) = identified(&world, 1, 1, 0);
+        for (threads, files, shuffle) in [(2, 1, seed), (8, 3, 0), (2, 2, seed)] {
+            let (_, other, others) = identified(&world, threads, files, shuffle);
+            prop_assert_eq!((&table, &changed), (&other, &others));
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod channels;
 mod check;
+mod identity;
 mod ingest;
 mod init;
 mod models;
@@ -59,6 +60,7 @@ impl From<Status> for ExitCode {
       --by utm_source,month --lookback 30d --credits credits.parquet
   apportion check --sessions sessions.parquet --orders orders.parquet
   apportion channels --sessions sessions.parquet --orders orders.parquet
+  apportion identity --sessions sessions.parquet --orders orders.parquet --aliases aliases.parquet
   apportion ingest items.ndjson.gz -o tables
   apportion models time_decay
 
@@ -94,6 +96,14 @@ Exit codes: 0 no problems, 1 problems or too many rejected rows, 2 something can
   apportion channels --config shop/apportion.toml --format csv -o coverage.csv
   apportion channels --explain google/cpc/brand")]
     Channels(ChannelsArgs),
+    /// Say what identity did: to user ids, and to credit and journeys
+    #[command(after_help = "Examples:
+  apportion identity --sessions sessions.parquet --orders orders.parquet --aliases aliases.parquet
+  apportion identity --users users.parquet --aliases aliases.parquet --reconcile email
+  apportion identity --config shop/apportion.toml -o identity.csv --changed changed.csv
+
+It takes the inputs and settings of a run; without sessions or orders it says what it can.")]
+    Identity(identity::IdentityArgs),
     /// Turn JSON items into the canonical Parquet tables of a folder, merged with those there
     #[command(after_help = "Examples:
   apportion ingest items.ndjson -o tables
@@ -166,6 +176,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args, &mut io::stdout().lock()),
         Command::Channels(args) => channels::run(&args),
+        Command::Identity(args) => identity::run(&args),
         Command::Ingest(args) => ingest::run(&args),
         Command::Init { path } => init::run(&path),
         Command::Models { name } => models::run(name.as_deref(), &mut io::stdout().lock()),
@@ -223,13 +234,18 @@ fn configure(args: &RunArgs) -> Result<Config> {
 }
 
 /// Reads the workspace file and the clock, once.
-fn configure_with(mut settings: Settings, config: Option<&Path>) -> Result<Config> {
+fn configure_with(settings: Settings, config: Option<&Path>) -> Result<Config> {
+    Config::new(settled(settings, config)?, now())
+}
+
+/// What is set by flags, else by the workspace file.
+fn settled(mut settings: Settings, config: Option<&Path>) -> Result<Settings> {
     let found = Path::new("apportion.toml");
     let file = config.or_else(|| found.exists().then_some(found));
     if let Some(file) = file {
         settings = settings.over(Settings::read(file)?);
     }
-    Config::new(settings, now())
+    Ok(settings)
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]

@@ -77,6 +77,8 @@ pub struct Outputs {
     pub identity: Option<Output>,
     /// Rejected rows.
     pub rejects: Option<Output>,
+    /// The orders whose journey identity changed.
+    pub changed: Option<Output>,
     /// The summary, as JSON.
     pub summary: Option<PathBuf>,
 }
@@ -451,6 +453,7 @@ fn outputs(settings: &Settings) -> Result<Outputs> {
         persons: by_name(&settings.persons)?,
         identity: by_name(&settings.identity)?,
         rejects: by_name(&settings.rejects)?,
+        changed: by_name(&settings.changed)?,
         summary: settings.summary.clone(),
     };
     let mut paths: Vec<&Path> = outputs.files().map(|output| output.path.as_path()).collect();
@@ -478,6 +481,7 @@ impl Outputs {
             persons: None,
             identity: None,
             rejects: None,
+            changed: None,
             summary: None,
         }
     }
@@ -492,6 +496,7 @@ impl Outputs {
             &self.persons,
             &self.identity,
             &self.rejects,
+            &self.changed,
         ]
         .into_iter()
         .flatten()

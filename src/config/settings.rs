@@ -331,6 +331,10 @@ pub struct Settings {
     #[arg(long, value_name = "N", help_heading = "Running")]
     pub threads: Option<usize>,
 
+    /// Where the orders whose journey identity changed are written; only `apportion identity` asks.
+    #[arg(skip)]
+    #[serde(skip)]
+    pub changed: Option<PathBuf>,
     /// The workspace's own channels, before the default ones.
     #[arg(skip)]
     pub channel: Vec<RuleText>,
@@ -439,6 +443,7 @@ impl Settings {
             rejects: self.rejects.or(file.rejects),
             summary: self.summary.or(file.summary),
             threads: self.threads.or(file.threads),
+            changed: self.changed,
             channel: file.channel,
             default_channels: file.default_channels,
             domains: file.domains,

@@ -2,9 +2,11 @@
 //!
 //! A [`Partition`] is some whole persons; [`attribute`] does all models over its orders in one
 //! pass. Partial results are integers and add up in any order, so the number of threads or
-//! partitions changes nothing. Not for what comes before (ordered columns) or after (reports).
+//! partitions changes nothing. `changes` compares the journeys that the same orders have when
+//! touches belong to others. Not for what comes before (ordered columns) or after (reports).
 
 mod cells;
+mod changes;
 mod destinations;
 mod partition;
 mod roles;
@@ -14,7 +16,10 @@ use std::collections::BTreeSet;
 use rayon::prelude::*;
 
 pub use cells::{Cell, Cells, Contribution, Credited, UNATTRIBUTED_CELL};
-pub use partition::{CreditRows, JourneyRows, Partial, Partition, Parts, Tally, Work, attribute};
+pub use changes::{Change, Changed, Changes, Side};
+pub use partition::{
+    CreditRows, JourneyRows, Partial, Partition, Parts, Tally, Work, attribute, attribute_all,
+};
 pub use roles::{ByRole, Part, ROLES};
 
 use crate::error::Result;
@@ -60,11 +65,8 @@ pub fn partitions<'a>(work: &Work<'_>, persons: &'a [u32]) -> Vec<Partition<'a>>
     partitions
 }
 
-/// Works on every partition in parallel and hands over each partial result in the order of the
-/// partitions, so that what is written from them is in order; with it what `also` makes of it, in
-/// parallel too.
-///
-/// `wave` partitions are held in memory at a time.
+/// Attributes every partition, and makes of each partial result what `also` does, in parallel too;
+/// see [`in_waves`].
 pub fn run<T: Send>(
     work: &Work<'_>,
     partitions: &[Partition<'_>],
@@ -74,22 +76,36 @@ pub fn run<T: Send>(
 ) -> Result<()> {
     // Where the person of the last partition was counted, in case the next one goes on with it.
     let mut counted = BTreeSet::new();
+    let one = |partition: Partition<'_>| {
+        let partial = attribute(work, partition)?;
+        let made = also(&partial)?;
+        Ok((partial, made))
+    };
+    in_waves(partitions, wave, one, |partition, (mut partial, made)| {
+        if !partition.goes_on() {
+            counted.clear();
+        }
+        if partition.orders != Partition::whole(&[]).orders {
+            partial.cells.count_once(&mut counted);
+        }
+        take(partial, made)
+    })
+}
+
+/// Works on every partition in parallel and hands over each partial result in the order of the
+/// partitions, so that what is written from them is in order.
+///
+/// `wave` partitions are held in memory at a time.
+pub fn in_waves<T: Send>(
+    partitions: &[Partition<'_>],
+    wave: usize,
+    work: impl Fn(Partition<'_>) -> Result<T> + Sync,
+    mut take: impl FnMut(&Partition<'_>, T) -> Result<()>,
+) -> Result<()> {
     for some in partitions.chunks(wave.max(1)) {
-        let one = |partition: &Partition<'_>| {
-            let partial = attribute(work, *partition)?;
-            let made = also(&partial)?;
-            Ok((partial, made))
-        };
-        let partials: Vec<Result<(Partial, T)>> = some.par_iter().map(one).collect();
+        let partials: Vec<Result<T>> = some.par_iter().map(|partition| work(*partition)).collect();
         for (partition, partial) in some.iter().zip(partials) {
-            let (mut partial, made) = partial?;
-            if !partition.goes_on() {
-                counted.clear();
-            }
-            if partition.orders != Partition::whole(&[]).orders {
-                partial.cells.count_once(&mut counted);
-            }
-            take(partial, made)?;
+            take(partition, partial?)?;
         }
     }
     Ok(())

@@ -84,7 +84,7 @@ impl Parts {
 
 impl Work<'_> {
     /// The touch of an order that another stands in the place of, and that other.
-    fn replaced(&self, order: usize) -> Option<(u32, u32)> {
+    pub(super) fn replaced(&self, order: usize) -> Option<(u32, u32)> {
         let order = u32::try_from(order).ok()?;
         let found = self.replacements.binary_search_by_key(&order, |replacement| replacement.order);
         found.ok().map(|at| (self.replacements[at].from, self.replacements[at].to))
@@ -92,7 +92,7 @@ impl Work<'_> {
 }
 
 /// Some whole persons, or some orders of one who has more than a partition should hold.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Partition<'a> {
     /// Their numbers, in the order of their ids.
     pub persons: &'a [u32],
@@ -231,9 +231,23 @@ pub fn attribute(work: &Work<'_>, partition: Partition<'_>) -> Result<Partial> {
         attribute_person(work, partition, *person, &mut partial, &mut scratch)?;
     }
     if work.journeys {
-        partial.journeys.starts.push(partial.journeys.touches.len());
+        partial.journeys = partial.journeys.ended();
     }
     Ok(partial)
+}
+
+/// Attributes the orders of several partitions, as if they were one.
+pub fn attribute_all(work: &Work<'_>, partitions: &[Partition<'_>]) -> Result<Partial> {
+    let mut all = attribute(work, Partition::whole(&[]))?;
+    all.journeys = JourneyRows::default();
+    for partition in partitions {
+        let one = attribute(work, *partition)?;
+        all.cells.merge(&one.cells);
+        all.tally.merge(&one.tally);
+        all.journeys.append(&one.journeys);
+    }
+    all.journeys = all.journeys.ended();
+    Ok(all)
 }
 
 fn attribute_person(
@@ -302,10 +316,7 @@ fn attribute_order(
     }
     tally_order(work, order, &mut partial.tally);
     if work.journeys {
-        partial.journeys.order.push(order_number);
-        partial.journeys.first.push(first);
-        partial.journeys.starts.push(partial.journeys.touches.len());
-        partial.journeys.touches.extend(&selected.touches);
+        partial.journeys.push(order_number, first, &selected.touches);
     }
     let without = Contribution { order: order_number, person, first, touch: None };
     if count == 0 {
@@ -410,5 +421,28 @@ impl CreditRows {
         self.position.push(position);
         self.touches.push(touches);
         self.first.push(first);
+    }
+}
+
+impl JourneyRows {
+    pub(super) fn push(&mut self, order: u32, first: bool, touches: &[u32]) {
+        self.order.push(order);
+        self.first.push(first);
+        self.starts.push(self.touches.len());
+        self.touches.extend(touches);
+    }
+
+    /// Adds the rows of others; only of rows that have not ended.
+    pub(super) fn append(&mut self, others: &Self) {
+        for (at, (order, first)) in others.order.iter().zip(&others.first).enumerate() {
+            let touches = others.starts[at]..others.starts[at + 1];
+            self.push(*order, *first, &others.touches[touches]);
+        }
+    }
+
+    /// The rows with the end of the last one.
+    pub(super) fn ended(mut self) -> Self {
+        self.starts.push(self.touches.len());
+        self
     }
 }

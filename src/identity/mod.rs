@@ -6,14 +6,17 @@
 //! writes persons and the audit. Not for merging the rows themselves: that is `merge`.
 
 mod aliases;
+mod clusters;
 mod keys;
 mod tables;
 mod versions;
 
 pub use aliases::{Alias, AliasFindings, Outcome, Resolved, resolve_aliases};
+pub(crate) use clusters::members;
+pub use clusters::{ClusterSize, cluster_sizes};
 pub use keys::{HeldKey, Key, KeyFindings, KeyValues, LARGEST_KEYS, SharedKey};
 pub use tables::{audit_table, persons_table};
-pub use versions::{Merged, one_row_per_id};
+pub use versions::{Keep, Merged, one_row_per_id};
 
 use arrow::array::{Array, AsArray, RecordBatch, TimestampMicrosecondArray};
 use arrow::datatypes::TimestampMicrosecondType;

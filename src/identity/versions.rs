@@ -12,33 +12,57 @@ use crate::merge::{Versions, external_ids, field_times, merge, without_field_tim
 use crate::money::{Currency, minor_from_scaled};
 use crate::schema::MAJOR;
 
+/// What is kept of whose a row is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// Its person.
+    Persons,
+    /// Its user too.
+    Users,
+}
+
 /// A table with one row per external id.
+#[derive(Clone)]
 pub struct Merged {
     /// The rows.
     pub rows: RecordBatch,
     /// The person of each row, as numbered by [`Identity`].
     pub person: Vec<u32>,
+    /// The user of each row, where users are kept: of the users of its person whose rows it is
+    /// merged from, the one who would have it if they were persons of their own.
+    pub user: Vec<u32>,
     /// How many rows were versions of another one.
     pub versions: u64,
     /// How many ids occurred under two persons.
     pub conflicts: u64,
+    /// How many ids occurred under two users of one person; none where users are not kept.
+    pub user_conflicts: u64,
 }
 
 /// Merges the versions of every row of a table of touches or orders.
 ///
-/// `users` is the user of each row, `default` the currency of rows that name none. Where an id occurs under several persons, the row with the
-/// latest field time holds, then the one of the smallest person id; rows of other persons are
-/// left out.
+/// `users` is the user of each row, `default` the currency of rows that name none. Where an id
+/// occurs under several persons, the row with the latest field time holds, then the one of the
+/// smallest person id; rows of other persons are left out.
 pub fn one_row_per_id(
     identity: &Identity,
     rows: RecordBatch,
     users: &[u32],
     default: Currency,
+    keep: Keep,
 ) -> Result<Merged> {
     let of_row: Vec<u32> = users.iter().map(|user| identity.person[*user as usize]).collect();
     let Some((keys, things)) = same_texts(external_ids(&rows)) else {
         let rows = without_field_times(&rows)?;
-        return Ok(Merged { rows, person: of_row, versions: 0, conflicts: 0 });
+        let user = if keep == Keep::Users { users.to_vec() } else { Vec::new() };
+        return Ok(Merged {
+            rows,
+            person: of_row,
+            user,
+            versions: 0,
+            conflicts: 0,
+            user_conflicts: 0,
+        });
     };
     let versions = (rows.num_rows() - things) as u64;
     let rows = in_known_currency(rows, &keys, things, default)?;
@@ -46,30 +70,44 @@ pub fn one_row_per_id(
     let (order, starts) = group_rows(&keys, things);
     let mut dropped = vec![false; rows.num_rows()];
     let mut person = vec![0; things];
-    let mut conflicts = 0;
+    let mut user = Vec::new();
+    let (mut conflicts, mut user_conflicts) = (0, 0);
     for thing in 0..things {
         let of_thing = &order[starts[thing] as usize..starts[thing + 1] as usize];
-        let first = of_row[of_thing[0] as usize];
-        person[thing] = first;
-        if of_thing.iter().all(|row| of_row[*row as usize] == first) {
-            continue;
+        let (holder, contested) = holder(identity, of_thing, &of_row, &times);
+        person[thing] = holder;
+        if contested {
+            conflicts += 1;
+            for row in of_thing {
+                dropped[*row as usize] = of_row[*row as usize] != holder;
+            }
         }
-        conflicts += 1;
-        let holder = of_thing.iter().max_by(|left, right| {
-            let (left, right) = (**left as usize, **right as usize);
-            let name = |row: usize| identity.users.name(of_row[row]);
-            times[left].cmp(&times[right]).then_with(|| name(right).cmp(name(left)))
-        });
-        if let Some(holder) = holder {
-            person[thing] = of_row[*holder as usize];
-        }
-        for row in of_thing {
-            dropped[*row as usize] = of_row[*row as usize] != person[thing];
+        if keep == Keep::Users {
+            let of_person = |row: &u32| of_row[*row as usize] == holder;
+            let held: Vec<u32> = of_thing.iter().copied().filter(of_person).collect();
+            let (of_users, several) = self::holder(identity, &held, users, &times);
+            user.push(of_users);
+            user_conflicts += u64::from(several && !contested);
         }
     }
     let merged =
         merge(&rows, &Versions { keys: &keys, things, own: None, dropped: Some(&dropped) })?;
-    Ok(Merged { rows: merged, person, versions, conflicts })
+    Ok(Merged { rows: merged, person, user, versions, conflicts, user_conflicts })
+}
+
+/// Whose the latest of some rows is, of equally late ones the smallest id, and whether they are of
+/// several; `whose` is whose every row is, and there is at least one.
+fn holder(identity: &Identity, rows: &[u32], whose: &[u32], times: &[Option<i64>]) -> (u32, bool) {
+    let first = whose[rows[0] as usize];
+    if rows.iter().all(|row| whose[*row as usize] == first) {
+        return (first, false);
+    }
+    let latest = rows.iter().max_by(|left, right| {
+        let (left, right) = (**left as usize, **right as usize);
+        let name = |row: usize| identity.users.name(whose[row]);
+        times[left].cmp(&times[right]).then_with(|| name(right).cmp(name(left)))
+    });
+    (latest.map_or(first, |row| whose[*row as usize]), true)
 }
 
 /// Amounts of rows that name no currency, in the currency that another version of the row names.

@@ -90,3 +90,21 @@ pub fn thousands(number: &str) -> String {
     }
     format!("{sign}{grouped}{fraction}")
 }
+
+/// A count and what is counted: `1 row`, `2,500 rows`.
+///
+/// # Example
+///
+/// ```
+/// use apportion::output::counted;
+/// assert_eq!(counted(1_usize, "row", "rows"), "1 row");
+/// assert_eq!(counted(2_500_u64, "row", "rows"), "2,500 rows");
+/// ```
+pub fn counted<T: Copy + ToString + PartialEq + From<u8>>(
+    count: T,
+    one: &str,
+    several: &str,
+) -> String {
+    let name = if count == T::from(1) { one } else { several };
+    format!("{} {name}", thousands(&count.to_string()))
+}

@@ -18,7 +18,7 @@ use std::path::Path;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
-pub use cell::{Align, cell_text, thousands};
+pub use cell::{Align, cell_text, counted, thousands};
 pub use staged::Staged;
 
 use crate::error::{Error, Result};

@@ -43,6 +43,7 @@ pub(super) struct Scans {
 }
 
 /// Touches row by row, sessions before views.
+#[derive(Clone)]
 pub(super) struct Rows {
     /// The person of each touch.
     pub(super) person: Vec<u32>,
@@ -175,6 +176,8 @@ impl Scans {
         Ok(MergedTables {
             touches: rows.looks.clone(),
             touch_persons: Vec::new(),
+            touch_users: Vec::new(),
+            touch_user_conflicts: 0,
             sessions: rows.sessions,
             rows: Some(rows),
             orders,

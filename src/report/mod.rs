@@ -4,12 +4,13 @@
 //! the order; `measures` adds the columns of `--measures all`, `compare` those of another period;
 //! `orders` is the table of what is known of orders alone, `gaps` of spend and sessions that do not
 //! meet; `coverage` says what channel rules took; `rows` writes credits and journeys as tables;
-//! `terminal` lays the report out for people. Not for file formats; that is `output`.
+//! `terminal` lays the report out for people; `identity` says what identity did. Not for file formats; that is `output`.
 
 mod compare;
 mod coverage;
 mod coverage_text;
 mod gaps;
+mod identity;
 mod lines;
 mod measures;
 mod orders;
@@ -28,6 +29,11 @@ use arrow::array::{
 pub use coverage::{Coverage, dimensions as coverage_dimensions};
 pub use coverage_text::render_coverage;
 pub use gaps::{Gap, GapKind, gap_rows, gaps};
+pub(crate) use identity::IDENTITY_COLUMNS;
+pub use identity::{
+    AliasCounts, Cluster, Conflict, Cycle, Effect, EffectLine, EffectSums, Findings,
+    IdentityReport, KeyCounts, Under, Why, changed_journeys,
+};
 pub use lines::{Line, Sums, lines, meet};
 pub use measures::{MeasureSet, is_own_column};
 pub use orders::{OrderMeasures, OrderSums, OrderTable, Places, order_rows};

@@ -16,13 +16,13 @@ use crate::report::decimals;
 
 /// What one person ordered: counted orders only, whatever the period that is reported.
 #[derive(Debug, Clone, Copy)]
-struct Ordered {
-    orders: u64,
+pub(super) struct Ordered {
+    pub(super) orders: u64,
     first_at: i64,
     last_at: i64,
     /// The currency and the sum of all orders and of the first instant's first; none where orders
     /// are in several currencies, which are never added.
-    value: Option<(Currency, i128, i128)>,
+    pub(super) value: Option<(Currency, i128, i128)>,
 }
 
 /// Adds what each person ordered.
@@ -111,7 +111,7 @@ pub fn with_orders(
     Ok(RecordBatch::try_from_iter_with_nullable(all)?)
 }
 
-fn ordered(orders: &Orders, currencies: &[Currency], person: u32) -> Option<Ordered> {
+pub(super) fn ordered(orders: &Orders, currencies: &[Currency], person: u32) -> Option<Ordered> {
     let mut counted = orders.of(person).filter(|order| orders.counted[*order]);
     let first = counted.next()?;
     let amount = |order: usize| i128::from(orders.amount[order]);

@@ -18,7 +18,7 @@ pub(super) const WIDTH: usize = 80;
 pub(super) const ROWS: usize = 40;
 
 /// Characters of a label beside figures.
-const ROOM: usize = 28;
+pub(super) const ROOM: usize = 28;
 
 /// The report as text. Every table adds up: what is not shown is summed up in a row of its own.
 pub fn render(report: &Report) -> String {
@@ -97,7 +97,7 @@ fn shown(lines: usize) -> usize {
 }
 
 /// A label that stands in the first of so many columns.
-fn label(text: &str, columns: usize) -> Vec<String> {
+pub(super) fn label(text: &str, columns: usize) -> Vec<String> {
     let mut labels = vec![String::new(); columns];
     text.clone_into(&mut labels[0]);
     labels

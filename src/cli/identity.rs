@@ -1,0 +1,120 @@
+//! `apportion identity`: says what identity did to user ids, and to credit and journeys.
+
+use std::io;
+use std::path::PathBuf;
+
+use clap::{Arg, Args};
+
+use super::progress::Bar;
+use super::{RunArgs, Status, in_pool, now, say, settled, stderr_is_terminal};
+use crate::config::{Config, Settings};
+use crate::error::{Error, Result};
+use crate::output::counted;
+use crate::pipeline::{self, Progress, Silent};
+
+/// The settings that only a run has: what it writes, and further columns of its report.
+const OF_RUNS: [&str; 11] = [
+    "credits",
+    "journeys",
+    "orders_report",
+    "spend_gaps",
+    "persons",
+    "identity",
+    "rejects",
+    "summary",
+    "measures",
+    "compare",
+    "wide",
+];
+
+/// What only a run has is not offered.
+fn offered(argument: Arg) -> Arg {
+    if OF_RUNS.contains(&argument.get_id().as_str()) { argument.hide(true) } else { argument }
+}
+
+/// The settings of a run, and what is told of it.
+#[derive(Args)]
+#[command(mut_args(offered))]
+pub(super) struct IdentityArgs {
+    #[command(flatten)]
+    run: RunArgs,
+    /// Write every order whose journey identity changed, with its touches and path on both sides
+    #[arg(
+        long,
+        value_name = "PATH",
+        help_heading = "Outputs (other formats by the file's name: .parquet .csv .ndjson .json .arrow .md)"
+    )]
+    changed: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &IdentityArgs) -> Result<Status> {
+    let config = configure(args)?;
+    let show = !args.run.quiet && stderr_is_terminal();
+    let bar = show.then(Bar::new);
+    let progress: &dyn Progress = match &bar {
+        Some(bar) => bar,
+        None => &Silent,
+    };
+    let audited = in_pool(config.threads, || pipeline::identity(&config, progress))??;
+    drop(bar);
+    let (report, summary) = audited.publish()?;
+    if config.outputs.report.is_none() {
+        report.write(config.outputs.format, Box::new(io::stdout()))?;
+    }
+    for warning in summary.warnings.iter().filter(|_| !args.run.quiet) {
+        say(&format!("warning: {warning}\n"));
+    }
+    if summary.rejected > 0 && !args.run.quiet {
+        let rejected = counted(summary.rejected, "row is", "rows are");
+        say(&format!("{rejected} rejected and left out; `apportion check` names them\n"));
+    }
+    Ok(Status::Done)
+}
+
+/// The settings of a run without its outputs and the further columns of its report: those that a
+/// workspace file names are a run's, and nothing is made of them.
+fn configure(args: &IdentityArgs) -> Result<Config> {
+    let flags = &args.run.settings;
+    let of_runs = [
+        ("--credits", &flags.credits),
+        ("--journeys", &flags.journeys),
+        ("--orders-report", &flags.orders_report),
+        ("--spend-gaps", &flags.spend_gaps),
+        ("--persons", &flags.persons),
+        ("--identity", &flags.identity),
+        ("--rejects", &flags.rejects),
+        ("--summary", &flags.summary),
+    ];
+    if let Some((flag, _)) = of_runs.iter().find(|(_, path)| path.is_some()) {
+        return Err(Error::Contradiction(format!(
+            "`{flag}` is written by `apportion run`; `apportion identity` writes `-o` and `--changed`"
+        )));
+    }
+    let of_reports = [
+        ("--compare", flags.compare.is_some()),
+        ("--measures", flags.measures.is_some()),
+        ("--wide", flags.wide.is_some()),
+    ];
+    if let Some((flag, _)) = of_reports.iter().find(|(_, given)| *given) {
+        return Err(Error::Contradiction(format!(
+            "`{flag}` is of the report of `apportion run`; `apportion identity` has both sides of its own"
+        )));
+    }
+    let settings = Settings {
+        format: flags.format.clone(),
+        output: flags.output.clone(),
+        changed: args.changed.clone(),
+        credits: None,
+        journeys: None,
+        orders_report: None,
+        spend_gaps: None,
+        persons: None,
+        identity: None,
+        rejects: None,
+        summary: None,
+        measures: None,
+        compare: None,
+        ..settled(flags.clone(), args.run.config.as_deref())?
+    };
+    Config::new(settings, now())
+}
