@@ -58,7 +58,7 @@ pub fn identity(config: &Config, progress: &dyn Progress) -> Result<Audited> {
     check(config, &inputs)?;
     let mut tables = read_whole(config, &inputs, progress, &mut summary)?;
     let orders_are_given = tables.contains_key(&Table::Orders);
-    let has_effect = orders_are_given && tables.contains_key(&Table::Sessions);
+    let sessions_are_given = tables.contains_key(&Table::Sessions);
     for table in [Table::Sessions, Table::Orders] {
         tables.entry(table).or_insert_with(|| Loaded::none(table));
     }
@@ -78,7 +78,7 @@ pub fn identity(config: &Config, progress: &dyn Progress) -> Result<Audited> {
     let read = (&inputs, &tables, &people);
     let joined = arrange(config, read, merged, None, &mut summary)?;
     check_rejects(config, &inputs, &tables, &joined.ordered.rejects, &mut summary)?;
-    let effect = if has_effect {
+    let effect = if sessions_are_given && orders_are_given {
         let wanted = Some(joined.wanted());
         let apart = arrange(config, read, apart, wanted, &mut Summary::new(config.as_of))?;
         progress.stage("attributing orders twice");
@@ -90,7 +90,7 @@ pub fn identity(config: &Config, progress: &dyn Progress) -> Result<Audited> {
     let report = IdentityReport::new(Findings {
         identity: &people.identity,
         under,
-        touches: &joined.ordered.touches,
+        touches: sessions_are_given.then_some(&joined.ordered.touches),
         orders: orders_are_given.then_some(&joined.ordered.orders),
         currencies: &joined.ordered.amounts.currencies,
         effect,

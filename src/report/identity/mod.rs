@@ -113,8 +113,8 @@ pub struct Cluster {
     pub person: String,
     /// Its user ids.
     pub users: u64,
-    /// Its sessions.
-    pub sessions: u64,
+    /// Its sessions; none where no sessions are given.
+    pub sessions: Option<u64>,
     /// Its counted orders, whatever the period; none where no orders are given.
     pub orders: Option<u64>,
     /// What they are worth; none where they are in several currencies.
@@ -138,8 +138,8 @@ pub struct Findings<'a> {
     pub identity: &'a Identity,
     /// Ids under several persons or users.
     pub under: Under,
-    /// The touches of all persons.
-    pub touches: &'a Touches,
+    /// The touches of all persons, where sessions are given.
+    pub touches: Option<&'a Touches>,
     /// The orders of all persons, where they are given.
     pub orders: Option<&'a Orders>,
     /// The currencies of the orders.
@@ -281,7 +281,9 @@ fn largest(findings: &Findings<'_>) -> Vec<Cluster> {
         Cluster {
             person: identity.users.name(person).to_owned(),
             users: u64::from(members[person as usize]),
-            sessions: touches.of(person).filter(|touch| !touches.view[*touch]).count() as u64,
+            sessions: touches.map(|touches| {
+                touches.of(person).filter(|touch| !touches.view[*touch]).count() as u64
+            }),
             orders: known.map(|known| known.map_or(0, |known| known.orders)),
             amount: known.flatten().and_then(|known| known.value.map(|(code, sum, _)| (code, sum))),
         }

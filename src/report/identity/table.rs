@@ -79,7 +79,7 @@ pub(super) fn table(report: &IdentityReport) -> Result<RecordBatch> {
     rows.extend(report.largest.iter().zip(1..).map(|(cluster, rank)| Row {
         person: Some(cluster.person.clone()),
         users: Some(cluster.users),
-        sessions: Some(cluster.sessions),
+        sessions: cluster.sessions,
         orders: cluster.orders,
         currency: cluster.amount.map(|(currency, _)| currency),
         amount: cluster.amount.map(|(_, amount)| amount),

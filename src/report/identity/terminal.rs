@@ -6,7 +6,7 @@ use crate::journeys::UNATTRIBUTED;
 use crate::money::Currency;
 use crate::output::table::{aligned, printable};
 use crate::output::{Align, counted, thousands};
-use crate::report::identity::{Conflict, Effect, EffectLine, IdentityReport, Why};
+use crate::report::identity::{Cluster, Conflict, Effect, EffectLine, IdentityReport, Why};
 use crate::report::terminal::{ROOM, WIDTH, label, shortened};
 
 /// Rows of a table before the rest is counted or summed up; the file has them all.
@@ -120,28 +120,28 @@ fn clusters(report: &IdentityReport) -> Option<String> {
     if report.largest.is_empty() {
         return None;
     }
-    let mut header = vec![
-        ("largest persons", Align::Left),
-        ("user ids", Align::Right),
-        ("sessions", Align::Right),
-    ];
-    if report.largest.iter().any(|cluster| cluster.orders.is_some()) {
+    let some = |known: fn(&Cluster) -> bool| report.largest.iter().any(known);
+    let sessions = some(|cluster| cluster.sessions.is_some());
+    let orders = some(|cluster| cluster.orders.is_some());
+    let mut header = vec![("largest persons", Align::Left), ("user ids", Align::Right)];
+    header.extend(sessions.then_some(("sessions", Align::Right)));
+    if orders {
         header.extend([("orders", Align::Right), ("amount", Align::Right), ("", Align::Left)]);
     }
     let rows = report.largest.iter().map(|cluster| {
-        let (amount, code) = match cluster.amount {
-            Some((currency, amount)) => (currency.format(amount), currency.to_string()),
-            None => (String::new(), String::new()),
-        };
-        let cells = [
-            printable(&cluster.person),
-            number(cluster.users),
-            number(cluster.sessions),
-            cluster.orders.map_or_else(String::new, number),
-            thousands(&amount),
-            code,
-        ];
-        cells.into_iter().take(header.len()).collect()
+        let mut cells = vec![printable(&cluster.person), number(cluster.users)];
+        if sessions {
+            cells.push(cluster.sessions.map_or_else(String::new, number));
+        }
+        if orders {
+            let (amount, code) = match cluster.amount {
+                Some((currency, amount)) => (currency.format(amount), currency.to_string()),
+                None => (String::new(), String::new()),
+            };
+            cells.push(cluster.orders.map_or_else(String::new, number));
+            cells.extend([thousands(&amount), code]);
+        }
+        cells
     });
     Some(aligned(&header, rows.collect()))
 }
@@ -242,7 +242,10 @@ fn journeys(effect: &Effect) -> String {
     if rows.is_empty() {
         return "no order counts: there is no credit that identity could change\n".to_owned();
     }
-    format!("{}\ntouches: on average, with identity and without\n", aligned(&header, rows))
+    format!(
+        "{}\ntouches: on average, with identity and without it: every user id its own person\n",
+        aligned(&header, rows)
+    )
 }
 
 fn journeys_row(change: Change, of_kind: &Changed, all: u64, currency: Currency) -> Vec<String> {
