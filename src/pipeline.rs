@@ -130,6 +130,7 @@ fn every_stage(config: &Config, progress: &dyn Progress) -> Result<Finished> {
     let (mut scans, mut tables) = read(config, &inputs, progress, &mut summary)?;
     progress.stage("resolving identity");
     let mut people = resolve_beside(config, &tables, &mut scans, &mut summary);
+    release(config, &mut tables, &mut people);
     progress.stage("merging versions");
     let keep = Keep::Persons;
     let mut merged = merge(config, &mut tables, &mut people, scans, keep, &mut summary)?;
@@ -502,6 +503,17 @@ pub struct People {
 /// Works out who is who.
 pub fn resolve(config: &Config, tables: &Tables, summary: &mut Summary) -> People {
     resolve_beside(config, tables, &mut Scans::default(), summary)
+}
+
+/// Gives back the memory of what has said all that it knows once persons are resolved.
+fn release(config: &Config, tables: &mut Tables, people: &mut People) {
+    people.users.remove(&Table::UserAliases);
+    if let Some(aliases) = tables.get_mut(&Table::UserAliases) {
+        aliases.rows = RecordBatch::new_empty(aliases.rows.schema());
+    }
+    if config.outputs.persons.is_none() && config.where_persons.is_none() {
+        people.identity.facts = Vec::new();
+    }
 }
 
 /// Works out who is who, of users in tables and of those that were met in scanned ones.
