@@ -18,7 +18,7 @@ pub(super) const WIDTH: usize = 80;
 pub(super) const ROWS: usize = 40;
 
 /// Characters of a label beside figures.
-pub(super) const ROOM: usize = 28;
+const ROOM: usize = 28;
 
 /// The report as text. Every table adds up: what is not shown is summed up in a row of its own.
 pub fn render(report: &Report) -> String {
@@ -76,8 +76,10 @@ fn side_by_side(report: &Report, lines: &[&Line], figure: &dyn Fn(&Credited) -> 
         });
         names.into_iter().chain(models).collect::<Vec<String>>()
     };
-    let mut rows: Vec<Vec<String>> =
-        lines[..shown].iter().map(|line| row(labels(line, names.len()), &[*line])).collect();
+    let mut rows: Vec<Vec<String>> = lines[..shown]
+        .iter()
+        .map(|line| row(labels(&line.values, line.unattributed, names.len()), &[*line]))
+        .collect();
     if shown < lines.len() {
         rows.push(row(more(lines.len() - shown, names.len()), &lines[shown..]));
     }
@@ -107,13 +109,14 @@ fn more(lines: usize, columns: usize) -> Vec<String> {
     label(&format!("({} more)", thousands(&lines.to_string())), columns)
 }
 
-fn labels(line: &Line, columns: usize) -> Vec<String> {
-    if line.values.is_empty() {
+/// The dimension values of a line, in so many columns.
+pub(super) fn labels(values: &[String], unattributed: bool, columns: usize) -> Vec<String> {
+    if values.is_empty() {
         label("all", columns)
-    } else if line.unattributed && line.values.iter().all(|value| value == UNATTRIBUTED) {
+    } else if unattributed && values.iter().all(|value| value == UNATTRIBUTED) {
         label(UNATTRIBUTED, columns)
     } else {
-        line.values.iter().map(|value| shortened(&printable(value), ROOM)).collect()
+        values.iter().map(|value| shortened(&printable(value), ROOM)).collect()
     }
 }
 
@@ -137,7 +140,7 @@ fn block(report: &Report, model: usize, currency: Currency, lines: &[usize]) -> 
         .map(|at| {
             let line = &report.lines[*at];
             Row {
-                names: labels(line, names.len()),
+                names: labels(&line.values, line.unattributed, names.len()),
                 sessions: line.sessions.map(|counts| counts.sessions),
                 orders: Some(line.orders),
                 credited: line.credited[model],

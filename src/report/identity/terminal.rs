@@ -2,12 +2,11 @@
 
 use crate::credits::share;
 use crate::engine::{Change, Changed, Credited};
-use crate::journeys::UNATTRIBUTED;
 use crate::money::Currency;
 use crate::output::table::{aligned, printable};
 use crate::output::{Align, counted, thousands};
 use crate::report::identity::{Cluster, Conflict, Effect, EffectLine, IdentityReport, Why};
-use crate::report::terminal::{ROOM, WIDTH, label, shortened};
+use crate::report::terminal::{WIDTH, label, labels};
 
 /// Rows of a table before the rest is counted or summed up; the file has them all.
 const ROWS: usize = 20;
@@ -290,7 +289,13 @@ fn block(effect: &Effect, model: usize, currency: Currency) -> String {
     let shown = if lines.len() > ROWS + 1 { ROWS } else { lines.len() };
     let mut rows: Vec<(Vec<String>, Credited, Credited)> = lines[..shown]
         .iter()
-        .map(|line| (labels(line, columns), line.with[model], line.without[model]))
+        .map(|line| {
+            (
+                labels(&line.values, line.unattributed, columns),
+                line.with[model],
+                line.without[model],
+            )
+        })
         .collect();
     let summed = |names: Vec<String>, lines: &[&EffectLine]| {
         let (mut with, mut without) = (Credited::default(), Credited::default());
@@ -311,16 +316,6 @@ fn block(effect: &Effect, model: usize, currency: Currency) -> String {
         return laid_out(&names, &rows, currency, false);
     }
     full
-}
-
-fn labels(line: &EffectLine, columns: usize) -> Vec<String> {
-    if line.values.is_empty() {
-        label("all", columns)
-    } else if line.unattributed && line.values.iter().all(|value| value == UNATTRIBUTED) {
-        label(UNATTRIBUTED, columns)
-    } else {
-        line.values.iter().map(|value| shortened(&printable(value), ROOM)).collect()
-    }
 }
 
 fn laid_out(
