@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 
-use arrow::array::{Array, AsArray, BooleanArray, Float64Array, RecordBatch};
+use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use rayon::prelude::*;
 
@@ -130,7 +130,7 @@ fn every_stage(config: &Config, progress: &dyn Progress) -> Result<Finished> {
     let (mut scans, mut tables) = read(config, &inputs, progress, &mut summary)?;
     progress.stage("resolving identity");
     let mut people = resolve_beside(config, &tables, &mut scans, &mut summary);
-    release(config, &mut tables, &mut people);
+    release(config, &scans, &mut tables, &mut people);
     progress.stage("merging versions");
     let keep = Keep::Persons;
     let mut merged = merge(config, &mut tables, &mut people, scans, keep, &mut summary)?;
@@ -506,10 +506,12 @@ pub fn resolve(config: &Config, tables: &Tables, summary: &mut Summary) -> Peopl
 }
 
 /// Gives back the memory of what has said all that it knows once persons are resolved.
-fn release(config: &Config, tables: &mut Tables, people: &mut People) {
+fn release(config: &Config, scans: &Scans, tables: &mut Tables, people: &mut People) {
     people.users.remove(&Table::UserAliases);
-    if let Some(aliases) = tables.get_mut(&Table::UserAliases) {
-        aliases.rows = RecordBatch::new_empty(aliases.rows.schema());
+    // Of what was scanned, the tables only have what rows say of their users.
+    let has_said = |table: Table| table == Table::UserAliases || scans.accepted(table).is_some();
+    for (_, loaded) in tables.iter_mut().filter(|(table, _)| has_said(**table)) {
+        loaded.rows = RecordBatch::new_empty(loaded.rows.schema());
     }
     if config.outputs.persons.is_none() && config.where_persons.is_none() {
         people.identity.facts = Vec::new();
@@ -1095,13 +1097,13 @@ fn report_lines(
     if spending.is_none() && tables.contains_key(&Table::Spend) {
         summary.warn("spend is left out: it is known by utm_source, utm_medium, utm_campaign, their channel and time only");
     }
+    let numbers = merged.rows.as_ref().map_or(&merged.touches, |rows| &rows.numbers);
     let measures = Measures {
         set: config.measures,
         sessions: sessions.is_some(),
-        bounces: ["duration", "interactions_count"].iter().any(|column| match &merged.rows {
-            Some(rows) => rows.tell(column),
-            None => merged.touches.column_by_name(column).is_some(),
-        }),
+        bounces: ["duration", "interactions_count"]
+            .iter()
+            .any(|column| numbers.column_by_name(column).is_some()),
         cost: spending.is_some(),
     };
     let lines = report::lines(Sums {
@@ -1148,19 +1150,7 @@ fn count_sessions(
             Dimension::Span(span) => Labels::of_span(at.iter().copied(), *span, config.zone),
         })
         .collect();
-    let number = |name: &str| sessions.column_by_name(name).map(|numbers| numbers.as_primitive());
-    let told = |numbers: Option<&Float64Array>, row: usize| {
-        numbers.filter(|numbers| numbers.is_valid(row)).map(|numbers| numbers.value(row))
-    };
-    let (durations, interactions) = (number("duration"), number("interactions_count"));
-    let pageviews = number("pageviews_count");
-    let session = |row: usize| Session {
-        at: at[row],
-        person: persons[row],
-        duration: told(durations, row),
-        interactions: told(interactions, row),
-        pageviews: told(pageviews, row),
-    };
+    let session = Session::reader(&sessions, &at, &persons);
     let combined = combine(&labels, sessions.num_rows());
     let code = |row: usize| combined.codes[row];
     let sessions = Sessions { rows: sessions.num_rows(), session: &session, code: &code };

@@ -10,8 +10,7 @@ use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, Float64Array, Int32Array, RecordBatch, RecordBatchOptions,
-    StringViewArray,
+    Array, ArrayRef, AsArray, Int32Array, RecordBatch, RecordBatchOptions, StringViewArray,
 };
 use arrow::compute::{concat, concat_batches};
 use arrow::datatypes::{Field, Int32Type, Schema, TimestampMicrosecondType};
@@ -36,12 +35,10 @@ pub struct Scanned {
     pub look: Vec<u32>,
     /// The distinct looks: one text column for each that is wanted and there.
     pub looks: RecordBatch,
-    /// The numbers of each row that are wanted and there: not a number where missing.
-    pub numbers: Vec<(String, Vec<f64>)>,
+    /// The columns of numbers that are wanted and there.
+    pub numbers: RecordBatch,
     /// Whether every id occurs once; else the table has to be merged, and read otherwise.
     pub unique: bool,
-    /// What was read and rejected; its rows have what they say of their users, and no more.
-    pub loaded: Loaded,
 }
 
 /// What a row can say of its user beside the id.
@@ -54,7 +51,8 @@ const MOST_LOOKS: usize = 1 << 20;
 const FEW: usize = 1 << 14;
 
 /// Scans a table of touches; `looks` are the columns that tell rows apart, `numbers` those that are
-/// kept row by row.
+/// kept row by row. With it comes what was read and rejected; its rows have what they say of their
+/// users, and no more.
 ///
 /// `None` where there are too many looks.
 pub fn scan(
@@ -64,13 +62,14 @@ pub fn scan(
     numbers: &[&str],
     directory: &Directory,
     progress: &(dyn Fn(u64) + Sync),
-) -> Result<Option<Scanned>> {
+) -> Result<Option<(Scanned, Loaded)>> {
     let plan = Plan::new(reading, sources, looks)?;
     let is_there = |name: &&&str| plan.schema.field_with_name(name).is_ok();
     let looks: Vec<&str> = looks.iter().filter(is_there).copied().collect();
-    let kept: Vec<&str> = numbers.iter().filter(is_there).copied().collect();
-    let facts: Vec<usize> =
-        USER_FACTS.iter().filter_map(|name| plan.schema.index_of(name).ok()).collect();
+    let places = |names: &[&str]| -> Vec<usize> {
+        names.iter().filter_map(|name| plan.schema.index_of(name).ok()).collect()
+    };
+    let (numbers, facts) = (places(numbers), places(&USER_FACTS));
     let groups = plan.groups();
     let rows = groups.iter().sum();
     let (mut user, mut at, mut look) = (vec![0; rows], vec![0; rows], vec![0; rows]);
@@ -83,8 +82,8 @@ pub fn scan(
         let (at, instants) = rest.1.split_at_mut(*rows);
         let (look, others) = rest.2.split_at_mut(*rows);
         rest = (users, instants, others);
-        let (own, numbers) = (Looks::new(looks.len()), vec![Vec::new(); kept.len()]);
-        let facts = Vec::new();
+        let own = Looks::new(looks.len());
+        let (numbers, facts) = (Vec::new(), Vec::new());
         slices.push(Mutex::new(Slice { user, at, look, numbers, facts, filled: 0, own }));
     }
     let mut loaded = plan.run(progress, &|group, batch| {
@@ -92,7 +91,10 @@ pub fn scan(
         let users = batch.column_by_name("user_external_id").map(|users| users.as_string_view());
         let users = users.map(|users| directory.number(users)).unwrap_or_default();
         let slice = &mut *slices[group].lock().unwrap_or_else(PoisonError::into_inner);
-        slice.take(&batch, &users, &looks, &kept);
+        slice.take(&batch, &users, &looks);
+        if !numbers.is_empty() {
+            slice.numbers.push(batch.project(&numbers)?);
+        }
         if !facts.is_empty() {
             slice.facts.push(batch.project(&facts)?);
         }
@@ -102,20 +104,17 @@ pub fn scan(
         Ok(())
     })?;
     let mut filled = Vec::with_capacity(groups.len());
-    let mut told = Vec::new();
-    let mut numbers: Vec<(String, Vec<f64>)> =
-        kept.iter().map(|name| ((*name).to_owned(), Vec::new())).collect();
+    let (mut told, mut counted) = (Vec::new(), Vec::new());
     for slice in slices {
         let mut slice = slice.into_inner().unwrap_or_else(PoisonError::into_inner);
         // A group that lost rows did not notice its own end.
         slice.settle(&known);
         filled.push(slice.filled);
-        for ((_, all), of_group) in numbers.iter_mut().zip(slice.numbers) {
-            all.extend(of_group);
-        }
+        counted.extend(slice.numbers);
         told.extend(slice.facts);
     }
     loaded.rows = concat_batches(&Arc::new(plan.schema.project(&facts)?), &told)?;
+    let numbers = concat_batches(&Arc::new(plan.schema.project(&numbers)?), &counted)?;
     close_up(&mut user, &groups, &filled);
     close_up(&mut at, &groups, &filled);
     close_up(&mut look, &groups, &filled);
@@ -125,7 +124,7 @@ pub fn scan(
     }
     let looks = known.table(&looks)?;
     let unique = !repeats.possible();
-    Ok(Some(Scanned { user, at, look, looks, numbers, unique, loaded }))
+    Ok(Some((Scanned { user, at, look, looks, numbers, unique }, loaded)))
 }
 
 /// The ids of some accepted rows of a table that was scanned: ascending, numbered over all files.
@@ -161,14 +160,14 @@ struct Slice<'a> {
     user: &'a mut [u32],
     at: &'a mut [i64],
     look: &'a mut [u32],
-    numbers: Vec<Vec<f64>>,
+    numbers: Vec<RecordBatch>,
     facts: Vec<RecordBatch>,
     filled: usize,
     own: Looks,
 }
 
 impl Slice<'_> {
-    fn take(&mut self, batch: &RecordBatch, users: &[u32], looks: &[&str], kept: &[&str]) {
+    fn take(&mut self, batch: &RecordBatch, users: &[u32], looks: &[&str]) {
         let range = self.filled..self.filled + batch.num_rows();
         self.filled = range.end;
         self.user[range.clone()].copy_from_slice(users);
@@ -179,12 +178,6 @@ impl Slice<'_> {
         let columns: Vec<Option<&ArrayRef>> =
             looks.iter().map(|look| batch.column_by_name(look)).collect();
         self.own.number(&columns, &mut self.look[range]);
-        for (numbers, name) in self.numbers.iter_mut().zip(kept) {
-            let column = batch.column_by_name(name).map(|column| column.as_primitive());
-            let column: Option<&Float64Array> = column;
-            let told = column.into_iter().flatten().map(|number| number.unwrap_or(f64::NAN));
-            numbers.extend(told);
-        }
     }
 
     /// Gives the rows the numbers of all groups' looks, once.

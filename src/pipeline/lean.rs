@@ -54,7 +54,7 @@ pub(super) struct Rows {
     /// The distinct looks, with what follows from them.
     pub(super) looks: RecordBatch,
     /// The numbers of sessions that are counted or averaged.
-    pub(super) numbers: Vec<(String, Vec<f64>)>,
+    pub(super) numbers: RecordBatch,
     /// The user of each touch, where credits name it.
     users: Vec<u32>,
     sessions: usize,
@@ -100,10 +100,10 @@ pub(super) fn scan(
         };
         let rows = |rows| progress.rows(rows);
         let found = input::scan(&reading, &sources, &looks, &numbers, &scans.directory, &rows)?;
-        let Some(scanned) = found.filter(|scanned| scanned.unique) else {
+        let Some((scanned, loaded)) = found.filter(|(scanned, _)| scanned.unique) else {
             return Ok(<_>::default());
         };
-        tables.insert(table, scanned.loaded.clone());
+        tables.insert(table, loaded);
         scans.tables.insert(table, scanned);
     }
     Ok((scans, tables))
@@ -224,29 +224,9 @@ impl Rows {
         let rows = if by_time { self.sessions } else { self.looks.num_rows() };
         let combined = combine(&labels.collect::<Vec<_>>(), rows);
         let code = |row: usize| combined.codes[if by_time { row } else { self.look[row] as usize }];
-        let number = |name: &str| {
-            let found = self.numbers.iter().find(|(known, _)| known == name);
-            found.map(|(_, numbers)| numbers.as_slice())
-        };
-        let told = |numbers: Option<&[f64]>, row: usize| {
-            numbers.map(|numbers| numbers[row]).filter(|number| !number.is_nan())
-        };
-        let (durations, interactions) = (number("duration"), number("interactions_count"));
-        let pageviews = number("pageviews_count");
-        let session = |row: usize| Session {
-            at: self.at[row],
-            person: self.person[row],
-            duration: told(durations, row),
-            interactions: told(interactions, row),
-            pageviews: told(pageviews, row),
-        };
+        let session = Session::reader(&self.numbers, at, &self.person);
         let sessions = Sessions { rows: self.sessions, session: &session, code: &code };
         session_counts(sessions, &combined.values, period, bounce, all)
-    }
-
-    /// Whether sessions tell a number.
-    pub(super) fn tell(&self, name: &str) -> bool {
-        self.numbers.iter().any(|(known, _)| known == name)
     }
 }
 

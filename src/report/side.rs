@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{Array, AsArray, Float64Array, RecordBatch};
 use arrow::datatypes::{Date32Type, Float64Type, Int64Type};
 use chrono_tz::Tz;
 use rayon::prelude::*;
@@ -100,6 +100,32 @@ pub struct Session {
     pub interactions: Option<f64>,
     /// How many pages it saw.
     pub pageviews: Option<f64>,
+}
+
+impl Session {
+    /// What gives the session of each row: `numbers` has the columns that there are, `at` and `person`
+    /// are of the same rows.
+    pub fn reader<'a>(
+        numbers: &'a RecordBatch,
+        at: &'a [i64],
+        person: &'a [u32],
+    ) -> impl Fn(usize) -> Self + Sync + 'a {
+        let column = |name: &str| -> Option<&'a Float64Array> {
+            Some(numbers.column_by_name(name)?.as_primitive())
+        };
+        let (durations, interactions) = (column("duration"), column("interactions_count"));
+        let pageviews = column("pageviews_count");
+        let told = |numbers: Option<&Float64Array>, row: usize| {
+            numbers.filter(|numbers| numbers.is_valid(row)).map(|numbers| numbers.value(row))
+        };
+        move |row| Self {
+            at: at[row],
+            person: person[row],
+            duration: told(durations, row),
+            interactions: told(interactions, row),
+            pageviews: told(pageviews, row),
+        }
+    }
 }
 
 /// Sessions, however they are held.
