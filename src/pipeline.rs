@@ -18,14 +18,15 @@ use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use rayon::prelude::*;
 
-use self::lean::{Rows, Scans};
+use self::lean::Rows;
+use self::lean::everyone::Scans;
 use crate::channels;
 use crate::config::{Cancelled, Config, DateBy, Output};
 use crate::engine::{self, Cells, Partial, Parts, Tally, UNATTRIBUTED_CELL, Work};
 use crate::error::{Error, MissingColumn, Result};
 use crate::filter::Filter;
 use crate::identity::{
-    Gathering, Identity, Keep, Merged, audit_table, one_row_per_id, persons_table,
+    Facts, Gathering, Identity, Keep, Merged, audit_table, one_row_per_id, persons_table,
 };
 use crate::input::{self, FileRead, Loaded, Needs, Reading, Source};
 use crate::journeys::{
@@ -127,13 +128,7 @@ fn every_stage(config: &Config, progress: &dyn Progress) -> Result<Finished> {
     let mut writers = Writers::begin(config)?;
     let inputs = Inputs::gather(config, progress)?;
     check(config, &inputs)?;
-    let (mut scans, mut tables) = read(config, &inputs, progress, &mut summary)?;
-    progress.stage("resolving identity");
-    let mut people = resolve_beside(config, &tables, &mut scans, &mut summary);
-    release(config, &scans, &mut tables, &mut people);
-    progress.stage("merging versions");
-    let keep = Keep::Persons;
-    let mut merged = merge(config, &mut tables, &mut people, scans, keep, &mut summary)?;
+    let Prepared { tables, people, mut merged } = prepare(config, &inputs, progress, &mut summary)?;
     progress.stage("ordering touches");
     let mut ordered = order(config, &inputs, &tables, &mut merged, &people, &mut summary)?;
     want(config, &tables, &people, &merged, &mut ordered)?;
@@ -154,6 +149,33 @@ fn every_stage(config: &Config, progress: &dyn Progress) -> Result<Finished> {
     writers.table(gaps)?;
     let staged = writers.finish(config, &tables, &people, &ordered, &report, &summary)?;
     Ok(Finished { report, summary, staged })
+}
+
+/// Tables that are read, with one row per session, view and order, and who is who.
+struct Prepared {
+    tables: Tables,
+    people: People,
+    merged: MergedTables,
+}
+
+/// Reads every table, resolves persons and merges versions: orders first where that will do.
+fn prepare(
+    config: &Config,
+    inputs: &Inputs,
+    progress: &dyn Progress,
+    summary: &mut Summary,
+) -> Result<Prepared> {
+    if let Some(prepared) = lean::buyers::prepare(config, inputs, progress, summary)? {
+        return Ok(prepared);
+    }
+    let (mut scans, mut tables) = read(config, inputs, progress, summary)?;
+    progress.stage("resolving identity");
+    let mut people = resolve_beside(config, &tables, &mut scans, summary);
+    let scanned = |table: Table| scans.accepted(table).is_some();
+    release(config, scanned, &mut tables, &mut people);
+    progress.stage("merging versions");
+    let merged = merge(config, &mut tables, &mut people, scans, Keep::Persons, summary)?;
+    Ok(Prepared { tables, people, merged })
 }
 
 /// The tables as accepted.
@@ -182,24 +204,37 @@ fn read(
     progress.stage("reading");
     let is_touches = |table: &Table| matches!(table, Table::Sessions | Table::Postviews);
     let (touches, others): (Vec<Table>, Vec<Table>) = Table::ALL.into_iter().partition(is_touches);
-    let one = |table: Table| read_table(config, inputs, table, needs(config, table), progress);
     let (scanned, read) = rayon::join(
-        || lean::scan(config, inputs, progress),
-        || others.par_iter().map(|table| one(*table)).collect::<Vec<_>>(),
+        || lean::everyone::scan(config, inputs, progress),
+        || read_tables(config, inputs, &others, progress),
     );
-    let read = others.into_iter().zip(read).map(|(table, read)| Ok((table, read?)));
-    let mut tables: Vec<(Table, Option<Loaded>)> = read.collect::<Result<_>>()?;
-    let (scans, scanned) = scanned?;
-    if !scans.is_lean() {
-        for table in touches {
-            tables.push((table, one(table)?));
-        }
+    let (mut tables, (scans, scanned)) = (read?, scanned?);
+    if scans.is_lean() {
+        tables.extend(scanned);
+    } else {
+        tables.extend(read_tables(config, inputs, &touches, progress)?);
     }
-    let given = tables.into_iter().filter_map(|(table, loaded)| Some((table, loaded?)));
-    let mut tables: Tables = given.chain(scanned).collect();
-    count_rows(inputs, &scans, &tables, summary);
+    let accepted = |(table, loaded): (&Table, &Loaded)| {
+        (*table, scans.accepted(*table).unwrap_or_else(|| loaded.rows.num_rows()))
+    };
+    count_rows(inputs, &tables.iter().map(accepted).collect(), &tables, summary);
     tables.entry(Table::Orders).or_insert_with(|| Loaded::none(Table::Orders));
     Ok((scans, tables))
+}
+
+/// Reads those of some tables that are given, all at once.
+fn read_tables(
+    config: &Config,
+    inputs: &Inputs,
+    tables: &[Table],
+    progress: &dyn Progress,
+) -> Result<Tables> {
+    let one = |table: &Table| {
+        let loaded = read_table(config, inputs, *table, needs(config, *table), progress)?;
+        Ok(loaded.map(|loaded| (*table, loaded)))
+    };
+    let read: Vec<Result<Option<(Table, Loaded)>>> = tables.par_iter().map(one).collect();
+    read.into_iter().filter_map(Result::transpose).collect()
 }
 
 /// Reads every table that is given, as [`read`] does, and all of them whole.
@@ -210,25 +245,25 @@ fn read_whole(
     summary: &mut Summary,
 ) -> Result<Tables> {
     progress.stage("reading");
-    let one = |table: &Table| {
-        let loaded = read_table(config, inputs, *table, needs(config, *table), progress)?;
-        Ok(loaded.map(|loaded| (*table, loaded)))
-    };
-    let read: Vec<Result<Option<(Table, Loaded)>>> = Table::ALL.par_iter().map(one).collect();
-    let tables: Tables = read.into_iter().filter_map(Result::transpose).collect::<Result<_>>()?;
-    count_rows(inputs, &Scans::default(), &tables, summary);
+    let tables = read_tables(config, inputs, &Table::ALL, progress)?;
+    let accepted = tables.iter().map(|(table, loaded)| (*table, loaded.rows.num_rows()));
+    count_rows(inputs, &accepted.collect(), &tables, summary);
     Ok(tables)
 }
 
-/// Tells the summary what was read.
-fn count_rows(inputs: &Inputs, scans: &Scans, tables: &Tables, summary: &mut Summary) {
+/// Tells the summary what was read of every table, and how many rows were accepted.
+fn count_rows(
+    inputs: &Inputs,
+    accepted: &BTreeMap<Table, usize>,
+    tables: &Tables,
+    summary: &mut Summary,
+) {
     if let Some(items) = &inputs.items {
         summary.read_items(&items.account);
     }
     for table in Table::ALL {
-        if let Some(loaded) = tables.get(&table) {
-            let accepted = scans.accepted(table).unwrap_or_else(|| loaded.rows.num_rows());
-            summary.read(table, loaded, accepted);
+        if let Some((loaded, accepted)) = tables.get(&table).zip(accepted.get(&table)) {
+            summary.read(table, loaded, *accepted);
         }
     }
 }
@@ -506,15 +541,23 @@ pub fn resolve(config: &Config, tables: &Tables, summary: &mut Summary) -> Peopl
 }
 
 /// Gives back the memory of what has said all that it knows once persons are resolved.
-fn release(config: &Config, scans: &Scans, tables: &mut Tables, people: &mut People) {
+fn release(
+    config: &Config,
+    scanned: impl Fn(Table) -> bool,
+    tables: &mut Tables,
+    people: &mut People,
+) {
     people.users.remove(&Table::UserAliases);
     // Of what was scanned, the tables only have what rows say of their users.
-    let has_said = |table: Table| table == Table::UserAliases || scans.accepted(table).is_some();
+    let has_said = |table: Table| table == Table::UserAliases || scanned(table);
     for (_, loaded) in tables.iter_mut().filter(|(table, _)| has_said(**table)) {
         loaded.rows = RecordBatch::new_empty(loaded.rows.schema());
     }
+    if config.outputs.identity.is_none() {
+        (people.identity.next, people.identity.outcomes) = (Vec::new(), Vec::new());
+    }
     if config.outputs.persons.is_none() && config.where_persons.is_none() {
-        people.identity.facts = Vec::new();
+        people.identity.facts = Facts::default();
     }
 }
 
@@ -574,6 +617,39 @@ struct MergedTables {
     orders: Merged,
 }
 
+/// One row per order.
+fn merge_orders(
+    config: &Config,
+    tables: &mut Tables,
+    people: &People,
+    keep: Keep,
+    summary: &mut Summary,
+) -> Result<Merged> {
+    let Some(orders) = merge_table(config, tables, people, Table::Orders, keep)? else {
+        return Err(Error::Contradiction("a run needs orders".to_owned()));
+    };
+    let rows = touchpoints::with_default(&orders.rows, "conversion_type", DEFAULT_CONVERSION_TYPE)?;
+    let rows = touchpoints::with_default(&rows, "currency", config.currency.code())?;
+    summary.orders.versions = orders.versions;
+    summary.orders.person_conflicts = orders.conflicts;
+    Ok(Merged { rows, ..orders })
+}
+
+/// One row per id of a table that is given; its rows are gone from the tables then.
+fn merge_table(
+    config: &Config,
+    tables: &mut Tables,
+    people: &People,
+    table: Table,
+    keep: Keep,
+) -> Result<Option<Merged>> {
+    let Some(loaded) = tables.get_mut(&table) else { return Ok(None) };
+    let schema = loaded.rows.schema();
+    let rows = std::mem::replace(&mut loaded.rows, RecordBatch::new_empty(schema));
+    let users = &people.users[&table];
+    one_row_per_id(&people.identity, rows, users, config.currency, keep).map(Some)
+}
+
 fn merge(
     config: &Config,
     tables: &mut Tables,
@@ -582,28 +658,14 @@ fn merge(
     keep: Keep,
     summary: &mut Summary,
 ) -> Result<MergedTables> {
-    let mut one = |table: Table| -> Result<Option<Merged>> {
-        let Some(loaded) = tables.get_mut(&table) else { return Ok(None) };
-        let schema = loaded.rows.schema();
-        let rows = std::mem::replace(&mut loaded.rows, RecordBatch::new_empty(schema));
-        let users = &people.users[&table];
-        one_row_per_id(&people.identity, rows, users, config.currency, keep).map(Some)
-    };
-    let Some(orders) = one(Table::Orders)? else {
-        return Err(Error::Contradiction("a run needs orders".to_owned()));
-    };
-    let (sessions, views) = if scans.is_lean() {
-        (None, None)
-    } else {
-        (one(Table::Sessions)?, one(Table::Postviews)?)
-    };
-    let rows = touchpoints::with_default(&orders.rows, "conversion_type", DEFAULT_CONVERSION_TYPE)?;
-    let rows = touchpoints::with_default(&rows, "currency", config.currency.code())?;
-    let orders = Merged { rows, ..orders };
-    summary.orders.versions = orders.versions;
-    summary.orders.person_conflicts = orders.conflicts;
-    let Some(sessions) = sessions else {
+    let orders = merge_orders(config, tables, people, keep, summary)?;
+    if scans.is_lean() {
         return scans.merged(config, people, tables, orders, summary);
+    }
+    let mut one = |table: Table| merge_table(config, tables, people, table, keep);
+    let (sessions, views) = (one(Table::Sessions)?, one(Table::Postviews)?);
+    let Some(sessions) = sessions else {
+        return Err(Error::Contradiction("a run needs sessions".to_owned()));
     };
     for merged in [Some(&sessions), views.as_ref()].into_iter().flatten() {
         summary.touches.versions += merged.versions;
@@ -1097,13 +1159,11 @@ fn report_lines(
     if spending.is_none() && tables.contains_key(&Table::Spend) {
         summary.warn("spend is left out: it is known by utm_source, utm_medium, utm_campaign, their channel and time only");
     }
-    let numbers = merged.rows.as_ref().map_or(&merged.touches, |rows| &rows.numbers);
+    let whole = || tell_bounces(&merged.touches);
     let measures = Measures {
         set: config.measures,
         sessions: sessions.is_some(),
-        bounces: ["duration", "interactions_count"]
-            .iter()
-            .any(|column| numbers.column_by_name(column).is_some()),
+        bounces: merged.rows.as_ref().map_or_else(whole, Rows::tell_bounces),
         cost: spending.is_some(),
     };
     let lines = report::lines(Sums {
@@ -1119,6 +1179,11 @@ fn report_lines(
         spending: spending.as_ref(),
     });
     Ok(PeriodLines { lines, measures, sessions })
+}
+
+/// Whether rows say how long sessions were or how much happened in them.
+fn tell_bounces(rows: &RecordBatch) -> bool {
+    ["duration", "interactions_count"].iter().any(|column| rows.column_by_name(column).is_some())
 }
 
 /// The sessions of a period by these dimensions, of the persons that are wanted.

@@ -422,6 +422,33 @@ proptest! {
     }
 
     #[test]
+    fn touches_of_those_who_ordered_are_all_that_a_report_needs(world in worlds(), unique in any::<bool>(), files in 1_usize..4, views in any::<bool>(), period in any::<bool>(), by in 0_usize..BY.len(), threads in 1_usize..3) {
+        let mut world = world;
+        world.sessions.iter_mut().for_each(|session| session.4 &= !unique);
+        let change = |settings: &mut Settings| {
+            settings.by = BY[by].split(',').map(str::to_owned).collect();
+            (settings.persons, settings.identity) = (None, None);
+            if views {
+                settings.postviews = settings.sessions.clone();
+                settings.views = Some(ViewPolicy::All);
+            }
+            if period {
+                (settings.from, settings.to) = (Some("2024-01-03".into()), Some("2024-01-09".into()));
+                settings.timezone = Some("Asia/Kolkata".into());
+            }
+        };
+        let few = ran(&world, threads, files, 0, &plain, change);
+        let whole = ran(&world, 2, files, 0, &plain, |settings| {
+            change(settings);
+            // A filter looks at each touch.
+            settings.where_touches = Some("1 = 1".into());
+        });
+        prop_assert_eq!(&few.files, &whole.files);
+        let (few, whole) = (few.published.summary, whole.published.summary);
+        prop_assert_eq!((few.touches, few.identity), (whole.touches, whole.identity));
+    }
+
+    #[test]
     fn items_say_what_their_tables_say(world in worlds(), seed in any::<u64>()) {
         // A column without values is there in a table, and not in items.
         for (_, header, rows) in tables(&world, &plain) {

@@ -7,7 +7,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use crate::identity::{Account, UserFacts};
+use crate::identity::{Account, Facts};
 use crate::ids::{Names, group_rows};
 
 /// An alias row: `from` is the same person as `to`.
@@ -115,11 +115,11 @@ pub(super) fn or_never(at: Option<i64>) -> (bool, Option<i64>) {
 ///   id. A refused user stays the person that it is, and so do those that follow it.
 pub fn resolve_aliases(
     users: &Names,
-    facts: &[UserFacts],
+    facts: &Facts,
     aliases: &[Alias],
     merge_authenticated: bool,
 ) -> Resolved {
-    let count = facts.len();
+    let count = facts.users();
     let mut account = Account::default();
     let mut outcomes = vec![Outcome::Itself; count];
     let mut held = Held { aliases, of: vec![0; count] };
@@ -191,9 +191,8 @@ fn ends(next: &[u32]) -> Vec<u32> {
 }
 
 /// The persons with more than one authenticated user: only there can an alias be refused.
-fn contested(facts: &[UserFacts], person: &[u32]) -> Vec<u32> {
-    let authenticated = person.iter().zip(facts).filter(|(_, facts)| facts.authenticated);
-    let mut persons: Vec<u32> = authenticated.map(|(person, _)| *person).collect();
+fn contested(facts: &Facts, person: &[u32]) -> Vec<u32> {
+    let mut persons: Vec<u32> = facts.authenticated().map(|user| person[user as usize]).collect();
     persons.sort_unstable();
     let mut contested: Vec<u32> =
         persons.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
@@ -204,7 +203,7 @@ fn contested(facts: &[UserFacts], person: &[u32]) -> Vec<u32> {
 /// Goes through trees of users from their roots, and cuts off who may not join.
 struct Walk<'a> {
     users: &'a Names,
-    facts: &'a [UserFacts],
+    facts: &'a Facts,
     held: &'a Held<'a>,
     person: &'a mut [u32],
     next: &'a mut [u32],
@@ -227,12 +226,12 @@ impl Walk<'_> {
         };
         let mut refused = Vec::new();
         while let Some(root) = roots.pop() {
-            let mut authenticated = facts[root as usize].authenticated;
+            let mut authenticated = facts.of(root).authenticated;
             (self.person[root as usize], self.next[root as usize]) = (root, root);
             let mut waiting = BinaryHeap::new();
             queue(&mut waiting, root);
             while let Some(Reverse((_, _, from, to))) = waiting.pop() {
-                let joins = facts[from as usize].authenticated;
+                let joins = facts.of(from).authenticated;
                 if joins && authenticated {
                     refused.push((from, to));
                     roots.push(from);
@@ -318,7 +317,7 @@ fn hold_earliest(
 /// Removes the alias of each cycle's survivor; returns the members of each, from its survivor.
 fn cut_cycles(
     users: &Names,
-    facts: &[UserFacts],
+    facts: &Facts,
     held: &mut Held<'_>,
     outcomes: &mut [Outcome],
     account: &mut Account,
@@ -355,7 +354,7 @@ fn cut_cycles(
         }
         account.alias_cycles += 1;
         let rank = |user: &u32| {
-            let facts = &facts[*user as usize];
+            let facts = facts.of(*user);
             (!facts.authenticated, or_never(facts.created_at), users.name(*user))
         };
         for user in &members {
@@ -379,9 +378,9 @@ mod tests {
 
     fn resolve(aliases: &[(u32, u32, i64)], authenticated: &[u32]) -> Resolved {
         let users = Names::numbered(NAMES);
-        let mut facts = vec![UserFacts::default(); NAMES.len()];
+        let mut facts = Facts::none(NAMES.len(), false);
         for user in authenticated {
-            facts[*user as usize].authenticated = true;
+            facts.authenticate(*user);
         }
         let aliases: Vec<Alias> = aliases
             .iter()

@@ -14,8 +14,8 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
+use crate::identity::Facts;
 use crate::identity::aliases::{Outcome, Resolved, or_never};
-use crate::identity::{UserFacts, earliest};
 use crate::ids::Names;
 
 /// A column of the users table that says who is one person.
@@ -289,18 +289,16 @@ fn hashed(key: Key, address: &str) -> Option<String> {
 /// the smallest id; the others join it, but for those that are authenticated themselves.
 pub(super) fn join(
     users: &Names,
-    facts: &[UserFacts],
+    facts: &Facts,
     tokens: Tokens,
     resolved: &mut Resolved,
 ) -> KeyFindings {
     if tokens.values.is_empty() {
         return KeyFindings::default();
     }
-    let mut of_person = facts.to_vec();
-    for (user, person) in resolved.person.iter().enumerate() {
-        let person = &mut of_person[*person as usize];
-        person.authenticated |= facts[user].authenticated;
-        person.created_at = earliest(person.created_at, facts[user].created_at);
+    let mut of_person = facts.clone();
+    for (user, person) in (0_u32..).zip(&resolved.person) {
+        of_person.add(*person, facts.of(user));
     }
     let values = tokens.values.iter().map(|(key, (values, unusable))| KeyValues {
         key: *key,
@@ -310,21 +308,20 @@ pub(super) fn join(
     let mut findings = KeyFindings { values: values.collect(), ..KeyFindings::default() };
     let holders = tokens.holders();
     // Where a person went; itself while it stands.
-    let mut root: Vec<u32> = (0..).take(facts.len()).collect();
+    let mut root: Vec<u32> = (0..).take(facts.users()).collect();
     // Two persons may share several keys: they are one conflict.
     let mut conflicts = BTreeSet::new();
     for ((key, value), of_token) in &holders {
         let person = |user: &u32| end(&root, resolved.person[*user as usize]);
         let mut standing: Vec<u32> = of_token.iter().map(person).collect();
         standing.sort_unstable_by_key(|person| {
-            let facts = &of_person[*person as usize];
+            let facts = of_person.of(*person);
             (!facts.authenticated, or_never(facts.created_at), users.name(*person))
         });
         standing.dedup();
         let Some((survivor, others)) = standing.split_first() else { continue };
         for other in others {
-            let of_other = of_person[*other as usize];
-            let of_survivor = &mut of_person[*survivor as usize];
+            let (of_other, of_survivor) = (of_person.of(*other), of_person.of(*survivor));
             let shared =
                 || SharedKey { key: *key, value: value.clone(), to: *survivor, from: *other };
             if of_other.authenticated && of_survivor.authenticated {
@@ -333,8 +330,7 @@ pub(super) fn join(
                 }
                 continue;
             }
-            of_survivor.authenticated |= of_other.authenticated;
-            of_survivor.created_at = earliest(of_survivor.created_at, of_other.created_at);
+            of_person.add(*survivor, of_other);
             root[*other as usize] = *survivor;
             resolved.next[*other as usize] = *survivor;
             resolved.outcomes[*other as usize] = Outcome::Reconciled;
@@ -392,9 +388,9 @@ mod tests {
     ) -> (Resolved, KeyFindings) {
         let users = Names::numbered((0..emails.len()).map(|user| format!("u{user}")));
         let numbers: Vec<u32> = (0..).take(users.len()).collect();
-        let mut facts = vec![UserFacts::default(); emails.len()];
+        let mut facts = Facts::none(emails.len(), false);
         for user in authenticated {
-            facts[*user as usize].authenticated = true;
+            facts.authenticate(*user);
         }
         let column = |values: &[Option<&str>]| -> ArrayRef {
             Arc::new(values.iter().copied().collect::<StringViewArray>())

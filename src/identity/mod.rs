@@ -7,6 +7,7 @@
 
 mod aliases;
 mod clusters;
+mod facts;
 mod keys;
 mod tables;
 mod versions;
@@ -14,6 +15,7 @@ mod versions;
 pub use aliases::{Alias, AliasFindings, Outcome, Resolved, resolve_aliases};
 pub(crate) use clusters::members;
 pub use clusters::{ClusterSize, cluster_sizes};
+pub use facts::{Facts, UserFacts};
 pub use keys::{HeldKey, Key, KeyFindings, KeyValues, LARGEST_KEYS, SharedKey};
 pub use tables::{audit_table, persons_table};
 pub use versions::{Keep, Merged, one_row_per_id};
@@ -24,27 +26,12 @@ use serde::Serialize;
 
 use crate::ids::Names;
 
-/// What is known of one user id before users are merged.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct UserFacts {
-    /// Some row says that the user is authenticated.
-    pub authenticated: bool,
-    /// The earliest creation that any row names.
-    pub created_at: Option<i64>,
-    /// The earliest sign-up that any row names.
-    pub signed_up_at: Option<i64>,
-    /// The users table has a row for it.
-    pub profile: bool,
-    /// A session, postview, order or alias refers to it.
-    pub referred: bool,
-}
-
 /// Every user id that was met, what is known of it, and the person that it resolves to.
 pub struct Identity {
     /// The user ids.
     pub users: Names,
     /// What is known of each.
-    pub facts: Vec<UserFacts>,
+    pub facts: Facts,
     /// The person of each user: the number of the surviving user id.
     pub person: Vec<u32>,
     /// The next user on the way from each user to its person; itself at the end.
@@ -88,27 +75,40 @@ pub struct Account {
     pub key_conflicts: u64,
 }
 
+impl Identity {
+    /// Counts users and stubs. `strangers` are users that nothing is known of but that rows refer to
+    /// them, and that are not numbered: each is a person, and a stub.
+    pub(crate) fn count(&mut self, strangers: u64) {
+        let (account, person) = (&mut self.account, &self.person);
+        let users = || (0_u32..).zip(person);
+        let referred =
+            || users().map(|(user, _)| self.facts.of(user)).filter(|facts| facts.referred);
+        account.users = person.len() as u64 + strangers;
+        account.persons =
+            users().filter(|(user, person)| user == *person).count() as u64 + strangers;
+        account.merged = account.users - account.persons;
+        account.stubs_seen = referred().count() as u64 + strangers;
+        account.stubs_healed = referred().filter(|facts| facts.profile).count() as u64;
+        account.stubs_left = account.stubs_seen - account.stubs_healed;
+    }
+}
+
 /// Collects what is said of users, then resolves persons.
 pub struct Gathering {
     users: Names,
-    facts: Vec<UserFacts>,
+    facts: Facts,
     aliases: Vec<Alias>,
     tokens: keys::Tokens,
-    /// Whether users may be known by their profile alone, so that it is worth noting who is
-    /// referred to.
-    profiles: bool,
 }
 
 impl Gathering {
     /// Nothing is known yet of these users; `profiles` says whether there is a users table.
     pub fn new(users: Names, profiles: bool) -> Self {
-        let facts = UserFacts { referred: !profiles, ..UserFacts::default() };
         Self {
-            facts: vec![facts; users.len()],
+            facts: Facts::none(users.len(), profiles),
             users,
             aliases: Vec::new(),
             tokens: keys::Tokens::default(),
-            profiles,
         }
     }
 
@@ -121,10 +121,8 @@ impl Gathering {
 
     /// Notes that users are referred to.
     pub fn note(&mut self, users: &[u32]) {
-        if self.profiles {
-            for user in users {
-                self.facts[*user as usize].referred = true;
-            }
+        for user in users {
+            self.facts.refer(*user);
         }
     }
 
@@ -134,7 +132,7 @@ impl Gathering {
         self.tokens.take(rows, users, keys);
         self.learn(rows, users, "");
         for user in users {
-            self.facts[*user as usize].profile = true;
+            self.facts.profile(*user);
         }
     }
 
@@ -158,17 +156,7 @@ impl Gathering {
         let Self { users, facts, aliases, tokens, .. } = self;
         let mut resolved = resolve_aliases(&users, &facts, &aliases, merge_authenticated);
         let keys = keys::join(&users, &facts, tokens, &mut resolved);
-        let mut account = resolved.account;
-        account.users = users.len() as u64;
-        let count = |wanted: &dyn Fn(usize) -> bool| {
-            (0..facts.len()).filter(|user| wanted(*user)).count() as u64
-        };
-        account.persons = count(&|user| resolved.person[user] as usize == user);
-        account.merged = account.users - account.persons;
-        account.stubs_seen = count(&|user| facts[user].referred);
-        account.stubs_healed = count(&|user| facts[user].referred && facts[user].profile);
-        account.stubs_left = account.stubs_seen - account.stubs_healed;
-        Identity {
+        let mut identity = Identity {
             users,
             facts,
             person: resolved.person,
@@ -176,8 +164,10 @@ impl Gathering {
             outcomes: resolved.outcomes,
             aliases: resolved.findings,
             keys,
-            account,
-        }
+            account: resolved.account,
+        };
+        identity.count(0);
+        identity
     }
 
     fn learn(&mut self, rows: &RecordBatch, codes: &[u32], prefix: &str) {
@@ -189,12 +179,11 @@ impl Gathering {
         if created.is_none() && signed_up.is_none() && authenticated.is_none() {
             return;
         }
-        for (row, code) in codes.iter().enumerate() {
-            let facts = &mut self.facts[*code as usize];
-            facts.created_at = earliest(facts.created_at, value(created, row));
-            facts.signed_up_at = earliest(facts.signed_up_at, value(signed_up, row));
-            facts.authenticated |=
-                authenticated.is_some_and(|flags| flags.is_valid(row) && flags.value(row));
+        for (row, user) in codes.iter().enumerate() {
+            self.facts.date(*user, value(created, row), value(signed_up, row));
+            if authenticated.is_some_and(|flags| flags.is_valid(row) && flags.value(row)) {
+                self.facts.authenticate(*user);
+            }
         }
     }
 }

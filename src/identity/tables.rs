@@ -9,7 +9,7 @@ use arrow::array::{
 use arrow::compute::take;
 
 use crate::error::Result;
-use crate::identity::{Identity, earliest};
+use crate::identity::Identity;
 use crate::merge::{Versions, merge};
 
 /// Steps of a path that are shown before its end.
@@ -38,21 +38,15 @@ pub fn persons_table(
 ) -> Result<RecordBatch> {
     let mut members = vec![0_u64; identity.person.len()];
     let mut facts = identity.facts.clone();
-    for (user, person) in identity.person.iter().enumerate() {
-        let person = *person as usize;
-        members[person] += 1;
-        let of_user = identity.facts[user];
-        let of_person = &mut facts[person];
-        of_person.authenticated |= of_user.authenticated;
-        of_person.profile |= of_user.profile;
-        of_person.created_at = earliest(of_person.created_at, of_user.created_at);
-        of_person.signed_up_at = earliest(of_person.signed_up_at, of_user.signed_up_at);
+    for (user, person) in (0_u32..).zip(&identity.person) {
+        members[*person as usize] += 1;
+        facts.add(*person, identity.facts.of(user));
     }
     let name = |person: &u32| identity.users.name(*person);
     let mut persons: Vec<u32> =
         (0..).take(members.len()).filter(|person| members[*person as usize] > 0).collect();
     persons.sort_unstable_by(|left, right| name(left).cmp(name(right)));
-    let of = |person: &u32| &facts[*person as usize];
+    let of = |person: &u32| facts.of(*person);
     let times = |time: &dyn Fn(&u32) -> Option<i64>| -> ArrayRef {
         let times: TimestampMicrosecondArray = persons.iter().map(time).collect();
         Arc::new(times.with_timezone("UTC"))

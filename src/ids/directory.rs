@@ -62,7 +62,7 @@ impl Default for Directory {
 /// be waited for.
 #[derive(Default)]
 struct Shard {
-    /// A power of two of places, at most two thirds of them taken.
+    /// Places by the hashes of the texts, at most seven tenths of them taken.
     places: Vec<Place>,
     /// The place of each number.
     at: Vec<u32>,
@@ -199,7 +199,7 @@ fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The part that a hash belongs to: by its highest bits, because a place goes by the lowest.
+/// The part that a hash belongs to: by its highest bits, because a place goes by the lower half.
 #[expect(clippy::cast_possible_truncation, reason = "the highest bits of 64 are fewer than 32")]
 fn part(hash: u64) -> u32 {
     (hash >> (64 - SHARDS.trailing_zeros())) as u32
@@ -214,16 +214,22 @@ fn number(count: usize) -> u32 {
     u32::try_from(count).expect("fewer than 2^32 distinct texts")
 }
 
-/// The first place of a hash in a table of `size`: by other bits than those of the part.
-#[expect(clippy::cast_possible_truncation, reason = "the lowest bits are as good as any")]
+/// The first place of a hash in a table of `size`: the lower half of its bits as a share of it, so
+/// that a table can be of any size, and texts keep their order when it grows.
+#[expect(clippy::cast_possible_truncation, reason = "a share of the size is below it")]
 fn place(hash: u64, size: usize) -> usize {
-    hash as usize & (size - 1)
+    ((u128::from(hash as u32) * size as u128) >> 32) as usize
+}
+
+/// The place after another one.
+fn after(at: usize, size: usize) -> usize {
+    if at + 1 == size { 0 } else { at + 1 }
 }
 
 impl Shard {
     /// The number of a text within the part, a new one if it was never seen.
     fn number(&mut self, hasher: &DefaultHashBuilder, hash: u64, text: &[u8]) -> u32 {
-        if 3 * (self.at.len() + 1) > 2 * self.places.len() {
+        if 10 * (self.at.len() + 1) > 7 * self.places.len() {
             self.grow(hasher);
         }
         let (at, found) = self.find(hash, text);
@@ -257,16 +263,18 @@ impl Shard {
             if is_same {
                 return (at, Some(number - 1));
             }
-            at = (at + 1) & (self.places.len() - 1);
+            at = after(at, self.places.len());
         }
     }
 
     /// Brings near what the texts of some hashes will be compared with.
     fn touch(&self, hashes: impl Iterator<Item = u64>) {
-        if !self.places.is_empty() {
-            let numbers = hashes.map(|hash| self.places[place(hash, self.places.len())].number);
-            std::hint::black_box(numbers.fold(0, |all, number| all ^ number));
-        }
+        std::hint::black_box(hashes.fold(0, |all, hash| all ^ self.first(hash)));
+    }
+
+    /// What stands where the text of a hash is looked for first.
+    fn first(&self, hash: u64) -> u32 {
+        if self.places.is_empty() { 0 } else { self.places[place(hash, self.places.len())].number }
     }
 
     fn text(&self, local: u32) -> &str {
@@ -275,19 +283,22 @@ impl Shard {
     }
 
     fn grow(&mut self, hasher: &DefaultHashBuilder) {
-        let size = (2 * self.places.len()).max(256);
+        let size = (self.places.len() + self.places.len() / 2).max(256);
         let old = std::mem::replace(&mut self.places, vec![EMPTY; size]);
         for known in old.into_iter().filter(|place| place.number != 0) {
             let hash = hasher.hash_one(known.key.text(&self.long));
             let mut at = place(hash, size);
             while self.places[at].number != 0 {
-                at = (at + 1) & (size - 1);
+                at = after(at, size);
             }
             self.at[known.number as usize - 1] = number(at);
             self.places[at] = known;
         }
     }
 }
+
+/// What stands for the number of a text that was never seen.
+pub const UNKNOWN: u32 = u32::MAX;
 
 /// The texts of a directory that is closed, numbered from zero without a gap.
 #[derive(Default)]
@@ -328,6 +339,35 @@ impl Names {
         let part = part(hash) as usize;
         let shard = self.shards.get(part).filter(|shard| !shard.places.is_empty())?;
         Some(self.firsts[part] + shard.find(hash, text.as_bytes()).1?)
+    }
+
+    /// The number of every text of a column, [`UNKNOWN`] for one that was never seen; a missing text
+    /// is looked for as empty.
+    pub fn look_up(&self, texts: &StringViewArray) -> Vec<u32> {
+        let text = |row: usize| {
+            let text = if texts.is_valid(row) { texts.value(row) } else { "" };
+            text.as_bytes()
+        };
+        if self.is_empty() {
+            return vec![UNKNOWN; texts.len()];
+        }
+        let mut numbers = Vec::with_capacity(texts.len());
+        let mut hashes = Vec::with_capacity(AHEAD);
+        for start in (0..texts.len()).step_by(AHEAD) {
+            let rows = start..texts.len().min(start + AHEAD);
+            hashes.clear();
+            hashes.extend(rows.clone().map(|row| self.hasher.hash_one(text(row))));
+            let near = hashes.iter().map(|hash| self.shards[part(*hash) as usize].first(*hash));
+            std::hint::black_box(near.fold(0, |all, number| all ^ number));
+            for (row, hash) in rows.zip(&hashes) {
+                let part = part(*hash) as usize;
+                let shard = &self.shards[part];
+                let found =
+                    if shard.places.is_empty() { None } else { shard.find(*hash, text(row)).1 };
+                numbers.push(found.map_or(UNKNOWN, |local| self.firsts[part] + local));
+            }
+        }
+        numbers
     }
 
     /// The text of a number.
@@ -375,6 +415,11 @@ mod tests {
             assert_eq!((names.name(number), names.get(text)), (text.as_str(), Some(number)));
         }
         assert_eq!(names.get("nobody"), None);
+        let looked_up =
+            names.look_up(&["user 0", "nobody", "user 1"].map(Some).into_iter().collect());
+        let expected =
+            ["user 0", "nobody", "user 1"].map(|text| names.get(text).unwrap_or(UNKNOWN));
+        assert_eq!(looked_up, expected);
         assert_eq!(Directory::default().close().get(""), None);
     }
 }

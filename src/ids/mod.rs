@@ -8,7 +8,7 @@ mod directory;
 mod grouping;
 mod repeats;
 
-pub use directory::{Directory, Names};
+pub use directory::{Directory, Names, UNKNOWN};
 pub use grouping::{group_rows, group_some_rows};
 pub use repeats::Repeats;
 

@@ -2,8 +2,9 @@
 //!
 //! Rows of which all wanted columns are the same have one *look*, and there are few looks: sources
 //! times mediums, mostly. Whatever follows from those columns alone is then worked out once a look.
-//! For runs that write nothing per touch and tables in which every id occurs once; whether that is
-//! so is found out here, and the caller reads the table row by row where it is not.
+//! Which rows are kept is for a [`Keeper`] to say, and where they go. For tables in which every id
+//! occurs once; whether that is so is found out here, and the caller reads the table row by row where
+//! it is not.
 
 use std::collections::BTreeSet;
 use std::hash::BuildHasher;
@@ -12,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow::array::{
     Array, ArrayRef, AsArray, Int32Array, RecordBatch, RecordBatchOptions, StringViewArray,
 };
-use arrow::compute::{concat, concat_batches};
+use arrow::compute::concat;
 use arrow::datatypes::{Field, Int32Type, Schema, TimestampMicrosecondType};
 use hashbrown::{DefaultHashBuilder, HashTable};
 
@@ -20,29 +21,59 @@ use super::decode::canonical_type;
 use super::files::Source;
 use super::reader::{Loaded, Plan, Reading};
 use crate::error::Result;
-use crate::ids::{Directory, Interner, Repeats};
+use crate::ids::{Interner, Repeats};
 use crate::merge::external_ids;
 use crate::schema::Kind;
 use crate::validate::Reject;
 
-/// The accepted rows of a table of touches, in the order of the files.
+/// What a scan found out of a table.
 pub struct Scanned {
-    /// The provisional number of each row's user.
-    pub user: Vec<u32>,
-    /// When each was, in microseconds.
-    pub at: Vec<i64>,
-    /// The look of each: a row of `looks`.
-    pub look: Vec<u32>,
+    /// How many rows of each row group were accepted.
+    pub accepted: Vec<usize>,
     /// The distinct looks: one text column for each that is wanted and there.
     pub looks: RecordBatch,
-    /// The columns of numbers that are wanted and there.
-    pub numbers: RecordBatch,
     /// Whether every id occurs once; else the table has to be merged, and read otherwise.
     pub unique: bool,
 }
 
-/// What a row can say of its user beside the id.
-const USER_FACTS: [&str; 3] = ["user_created_at", "user_is_authenticated", "user_signed_up_at"];
+impl Scanned {
+    /// How many rows were accepted.
+    pub fn rows(&self) -> usize {
+        self.accepted.iter().sum()
+    }
+}
+
+/// The rows that are kept of one row group, in their order.
+#[derive(Debug, Default)]
+pub struct Kept {
+    /// The place of each among the accepted rows of the group; left out where all are kept.
+    pub row: Vec<u32>,
+    /// The number of each row's user.
+    pub user: Vec<u32>,
+    /// When each was, in microseconds.
+    pub at: Vec<i64>,
+    /// The look of each.
+    pub look: Vec<u32>,
+}
+
+/// Who takes what a scan finds: groups from any thread, the rows of one in their order.
+pub trait Keeper: Sync {
+    /// The number of the user of each row.
+    fn number(&self, users: &StringViewArray) -> Vec<u32>;
+
+    /// Whether every row is kept.
+    fn keeps_all(&self) -> bool;
+
+    /// Whether a row is kept, by its user and its instant.
+    fn keeps(&self, user: u32, at: i64) -> bool;
+
+    /// Looks at the accepted rows of a group, kept or not; looks are numbered by group here.
+    fn pass(&self, group: usize, rows: &RecordBatch, looks: &[u32]) -> Result<()>;
+
+    /// Takes the rows of a group once all have passed, with the looks of all groups; `numbers` are
+    /// those of the group's own.
+    fn end(&self, group: usize, kept: Kept, numbers: &[u32]) -> Result<()>;
+}
 
 /// Looks beyond which rows are not worth being told apart by them.
 const MOST_LOOKS: usize = 1 << 20;
@@ -50,81 +81,48 @@ const MOST_LOOKS: usize = 1 << 20;
 /// Combinations of values that are few enough for a table of them all.
 const FEW: usize = 1 << 14;
 
-/// Scans a table of touches; `looks` are the columns that tell rows apart, `numbers` those that are
-/// kept row by row. With it comes what was read and rejected; its rows have what they say of their
-/// users, and no more.
+/// Scans a table of touches; `looks` are the columns that tell rows apart. With what was found comes
+/// what was read and rejected, without rows.
 ///
 /// `None` where there are too many looks.
 pub fn scan(
     reading: &Reading<'_>,
     sources: &[Source],
     looks: &BTreeSet<&str>,
-    numbers: &[&str],
-    directory: &Directory,
+    keeper: &dyn Keeper,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Option<(Scanned, Loaded)>> {
     let plan = Plan::new(reading, sources, looks)?;
     let is_there = |name: &&&str| plan.schema.field_with_name(name).is_ok();
     let looks: Vec<&str> = looks.iter().filter(is_there).copied().collect();
-    let places = |names: &[&str]| -> Vec<usize> {
-        names.iter().filter_map(|name| plan.schema.index_of(name).ok()).collect()
-    };
-    let (numbers, facts) = (places(numbers), places(&USER_FACTS));
     let groups = plan.groups();
-    let rows = groups.iter().sum();
-    let (mut user, mut at, mut look) = (vec![0; rows], vec![0; rows], vec![0; rows]);
-    let repeats = Repeats::new(rows);
+    let repeats = Repeats::new(groups.iter().sum());
     let known = Mutex::new(Looks::new(looks.len()));
-    let mut slices = Vec::with_capacity(groups.len());
-    let mut rest = (&mut user[..], &mut at[..], &mut look[..]);
-    for rows in &groups {
-        let (user, users) = rest.0.split_at_mut(*rows);
-        let (at, instants) = rest.1.split_at_mut(*rows);
-        let (look, others) = rest.2.split_at_mut(*rows);
-        rest = (users, instants, others);
-        let own = Looks::new(looks.len());
-        let (numbers, facts) = (Vec::new(), Vec::new());
-        slices.push(Mutex::new(Slice { user, at, look, numbers, facts, filled: 0, own }));
-    }
-    let mut loaded = plan.run(progress, &|group, batch| {
+    let slices = groups.iter().map(|_| Mutex::new(Slice::new(looks.len())));
+    let slices: Vec<Mutex<Slice>> = slices.collect();
+    let loaded = plan.run(progress, &|group, batch| {
         repeats.meet(external_ids(&batch));
-        let users = batch.column_by_name("user_external_id").map(|users| users.as_string_view());
-        let users = users.map(|users| directory.number(users)).unwrap_or_default();
         let slice = &mut *slices[group].lock().unwrap_or_else(PoisonError::into_inner);
-        slice.take(&batch, &users, &looks);
-        if !numbers.is_empty() {
-            slice.numbers.push(batch.project(&numbers)?);
-        }
-        if !facts.is_empty() {
-            slice.facts.push(batch.project(&facts)?);
-        }
-        if slice.filled == slice.user.len() {
-            slice.settle(&known);
+        let numbered = slice.take(&batch, &looks, keeper);
+        keeper.pass(group, &batch, &numbered)?;
+        if slice.passed == groups[group] {
+            slice.end(group, &known, keeper)?;
         }
         Ok(())
     })?;
-    let mut filled = Vec::with_capacity(groups.len());
-    let (mut told, mut counted) = (Vec::new(), Vec::new());
-    for slice in slices {
+    let mut accepted = Vec::with_capacity(groups.len());
+    for (group, slice) in slices.into_iter().enumerate() {
         let mut slice = slice.into_inner().unwrap_or_else(PoisonError::into_inner);
         // A group that lost rows did not notice its own end.
-        slice.settle(&known);
-        filled.push(slice.filled);
-        counted.extend(slice.numbers);
-        told.extend(slice.facts);
+        slice.end(group, &known, keeper)?;
+        accepted.push(slice.passed);
     }
-    loaded.rows = concat_batches(&Arc::new(plan.schema.project(&facts)?), &told)?;
-    let numbers = concat_batches(&Arc::new(plan.schema.project(&numbers)?), &counted)?;
-    close_up(&mut user, &groups, &filled);
-    close_up(&mut at, &groups, &filled);
-    close_up(&mut look, &groups, &filled);
     let known = known.into_inner().unwrap_or_else(PoisonError::into_inner);
     if known.count() > MOST_LOOKS {
         return Ok(None);
     }
     let looks = known.table(&looks)?;
-    let unique = !repeats.possible();
-    Ok(Some((Scanned { user, at, look, looks, numbers, unique }, loaded)))
+    Ok(Some((Scanned { accepted, looks, unique: !repeats.possible() }, loaded)))
 }
 
 /// The ids of some accepted rows of a table that was scanned: ascending, numbered over all files.
@@ -144,52 +142,64 @@ pub fn ids(
 
 const EXTERNAL_ID: &str = "external_id";
 
-/// Moves the accepted rows of each group to where those of the last one end.
-fn close_up<T: Copy>(values: &mut Vec<T>, groups: &[usize], filled: &[usize]) {
-    let (mut start, mut end) = (0, 0);
-    for (rows, filled) in groups.iter().zip(filled) {
-        values.copy_within(start..start + filled, end);
-        start += rows;
-        end += filled;
-    }
-    values.truncate(end);
-}
-
 /// The rows of one group, while they come in.
-struct Slice<'a> {
-    user: &'a mut [u32],
-    at: &'a mut [i64],
-    look: &'a mut [u32],
-    numbers: Vec<RecordBatch>,
-    facts: Vec<RecordBatch>,
-    filled: usize,
+struct Slice {
+    kept: Kept,
+    /// How many rows have passed.
+    passed: usize,
     own: Looks,
+    ended: bool,
 }
 
-impl Slice<'_> {
-    fn take(&mut self, batch: &RecordBatch, users: &[u32], looks: &[&str]) {
-        let range = self.filled..self.filled + batch.num_rows();
-        self.filled = range.end;
-        self.user[range.clone()].copy_from_slice(users);
-        if let Some(at) = batch.column_by_name("created_at") {
-            let at = at.as_primitive::<TimestampMicrosecondType>().values();
-            self.at[range.clone()].copy_from_slice(at);
-        }
+impl Slice {
+    fn new(looks: usize) -> Self {
+        Self { kept: Kept::default(), passed: 0, own: Looks::new(looks), ended: false }
+    }
+
+    /// Takes the rows of a batch that are kept; returns the look of every one.
+    fn take(&mut self, batch: &RecordBatch, looks: &[&str], keeper: &dyn Keeper) -> Vec<u32> {
         let columns: Vec<Option<&ArrayRef>> =
             looks.iter().map(|look| batch.column_by_name(look)).collect();
-        self.own.number(&columns, &mut self.look[range]);
+        let mut look = vec![0; batch.num_rows()];
+        self.own.number(&columns, &mut look);
+        let users = batch.column_by_name("user_external_id").map(|users| users.as_string_view());
+        let users = users.map(|users| keeper.number(users)).unwrap_or_default();
+        let at = batch.column_by_name("created_at");
+        let at = at.map(|at| at.as_primitive::<TimestampMicrosecondType>().values());
+        let at = at.map(|at| &at[..]).unwrap_or_default();
+        let kept = &mut self.kept;
+        if keeper.keeps_all() {
+            kept.user.extend(users);
+            kept.at.extend(at);
+            kept.look.extend(&look);
+        } else {
+            #[expect(clippy::cast_possible_truncation, reason = "rows are numbered in 32 bits")]
+            let first = self.passed as u32;
+            for ((row, user), (at, look)) in (first..).zip(users).zip(at.iter().zip(&look)) {
+                if keeper.keeps(user, *at) {
+                    kept.row.push(row);
+                    kept.user.push(user);
+                    kept.at.push(*at);
+                    kept.look.push(*look);
+                }
+            }
+        }
+        self.passed += batch.num_rows();
+        look
     }
 
-    /// Gives the rows the numbers of all groups' looks, once.
-    fn settle(&mut self, known: &Mutex<Looks>) {
-        let own = std::mem::replace(&mut self.own, Looks::new(0));
-        if own.count() == 0 {
-            return;
+    /// Gives the rows the numbers of all groups' looks and hands them over, once.
+    fn end(&mut self, group: usize, known: &Mutex<Looks>, keeper: &dyn Keeper) -> Result<()> {
+        if std::mem::replace(&mut self.ended, true) {
+            return Ok(());
         }
+        let own = std::mem::replace(&mut self.own, Looks::new(0));
         let numbers = known.lock().unwrap_or_else(PoisonError::into_inner).merge(&own);
-        for look in &mut self.look[..self.filled] {
+        let mut kept = std::mem::take(&mut self.kept);
+        for look in &mut kept.look {
             *look = numbers[*look as usize];
         }
+        keeper.end(group, kept, &numbers)
     }
 }
 

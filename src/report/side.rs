@@ -30,6 +30,24 @@ pub struct SessionCounts {
     pub pageviews: Told,
 }
 
+impl SessionCounts {
+    /// Counts a session: it bounced unless it lasted long enough or had enough interactions.
+    pub fn count(&mut self, session: &Session, bounce: Bounce) {
+        let stayed = session.duration.is_some_and(|seconds| seconds >= bounce.seconds)
+            || session.interactions.is_some_and(|count| count > bounce.interactions);
+        self.sessions += 1;
+        self.bounced += u64::from(!stayed);
+    }
+
+    /// Adds what was counted of other sessions, but for their persons, who may be the same.
+    pub fn add(&mut self, other: &Self) {
+        self.sessions += other.sessions;
+        self.bounced += other.bounced;
+        self.duration.add(other.duration);
+        self.pageviews.add(other.pageviews);
+    }
+}
+
 /// An exact sum of what rows tell: a row that is silent is not a zero.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Told {
@@ -158,12 +176,9 @@ pub fn session_counts(
             if !(period.0..period.1).contains(&session.at) {
                 continue;
             }
-            let stayed = session.duration.is_some_and(|seconds| seconds >= bounce.seconds)
-                || session.interactions.is_some_and(|count| count > bounce.interactions);
             let code = (sessions.code)(row);
             let counts = &mut counts[code as usize];
-            counts.sessions += 1;
-            counts.bounced += u64::from(!stayed);
+            counts.count(&session, bounce);
             if all {
                 counts.duration.tell(session.duration);
                 counts.pageviews.tell(session.pageviews);
@@ -181,10 +196,7 @@ pub fn session_counts(
     let mut met: Vec<(u32, u32)> = Vec::new();
     for (part, persons) in parts {
         for (sum, more) in counts.iter_mut().zip(part) {
-            sum.sessions += more.sessions;
-            sum.bounced += more.bounced;
-            sum.duration.add(more.duration);
-            sum.pageviews.add(more.pageviews);
+            sum.add(&more);
         }
         met.extend(persons);
     }

@@ -6,6 +6,11 @@
 //! id may occur twice has to be merged row by row, and so has one that a filter looks at; those are
 //! read whole, and give the same answer.
 
+pub(super) mod buyers;
+mod counts;
+pub(super) mod everyone;
+mod spans;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::ops::Range;
@@ -16,6 +21,8 @@ use arrow::compute::{concat, take};
 use chrono_tz::Tz;
 use rayon::prelude::*;
 
+use self::counts::Counted;
+use self::spans::Spans;
 use super::{
     Inputs, MergedTables, People, Progress, Tables, derived, needs, reading, touch_columns,
     wants_channels,
@@ -24,40 +31,55 @@ use crate::channels;
 use crate::config::{Bounce, Config};
 use crate::error::Result;
 use crate::identity::Merged;
-use crate::ids::Directory;
-use crate::input::{self, Needs, Scanned};
+use crate::input::{self, Keeper, Kept, Loaded, Needs, Scanned};
 use crate::journeys::{Columns, Dimension, Draft, Labels, Touches, combine, direct_touches};
-use crate::report::{Session, SessionCounts, Sessions, session_counts};
+use crate::report::{self, Session, SessionCounts, session_counts};
 use crate::schema::{Kind, Table};
-use crate::summary::Summary;
 use crate::touchpoints::{self, LOCAL_COLUMNS, with_column};
 
-/// Columns of sessions that are counted or averaged, and so kept row by row.
+/// Columns of sessions that are counted or averaged, and so never tell touches apart.
 const NUMBERS: [&str; 3] = ["duration", "interactions_count", "pageviews_count"];
 
-/// Tables that were scanned, and the users that were met in them.
-#[derive(Default)]
-pub(super) struct Scans {
-    pub(super) directory: Directory,
-    tables: BTreeMap<Table, Scanned>,
+/// What a row can say of its user beside the id.
+const USER_FACTS: [&str; 3] = ["user_created_at", "user_is_authenticated", "user_signed_up_at"];
+
+/// What a scan left of a table.
+struct Scan {
+    scanned: Scanned,
+    /// The rows that are kept.
+    kept: Kept,
 }
 
 /// Touches row by row, sessions before views.
 #[derive(Clone)]
 pub(super) struct Rows {
     /// The person of each touch.
-    pub(super) person: Vec<u32>,
+    person: Vec<u32>,
     /// When each was.
-    pub(super) at: Vec<i64>,
+    at: Vec<i64>,
     /// The look of each: a row of `looks`.
-    pub(super) look: Vec<u32>,
+    look: Vec<u32>,
     /// The distinct looks, with what follows from them.
-    pub(super) looks: RecordBatch,
-    /// The numbers of sessions that are counted or averaged.
-    pub(super) numbers: RecordBatch,
+    looks: RecordBatch,
+    /// The place of each touch among all that were accepted, sessions before views; left out where
+    /// all are kept.
+    row: Vec<u32>,
     /// The user of each touch, where credits name it.
     users: Vec<u32>,
-    sessions: usize,
+    /// How many sessions are kept.
+    views_from: usize,
+    /// How many were accepted.
+    accepted: usize,
+    sessions: Sessions,
+}
+
+/// How sessions are counted.
+#[derive(Clone)]
+enum Sessions {
+    /// Row by row: all are kept, with these numbers.
+    Rows(RecordBatch),
+    /// They were counted when they passed.
+    Counted(Counted),
 }
 
 /// The columns that tell touches apart, if a run can do with looks.
@@ -76,124 +98,114 @@ fn looks(config: &Config, table: Table) -> Option<BTreeSet<String>> {
     (!filtered && !by_rows && looks.iter().all(is_text)).then_some(looks)
 }
 
-/// Scans sessions and views where that will do; returns the account of what was read in their
-/// place among the tables.
-pub(super) fn scan(
+/// Scans a table that is given, where looks will do and every id occurs once.
+fn scan_of(
     config: &Config,
     inputs: &Inputs,
+    table: Table,
+    keeper: &dyn Keeper,
     progress: &dyn Progress,
-) -> Result<(Scans, Tables)> {
-    let mut scans = Scans::default();
-    let mut tables = Tables::new();
-    for table in [Table::Sessions, Table::Postviews] {
-        let Some(paths) = inputs.paths.get(&table) else { continue };
-        let Some(looks) = looks(config, table) else { return Ok(<_>::default()) };
-        let reading = reading(config, table, needs(config, table))?;
-        let sources = input::find(table, paths)?;
-        let looks: BTreeSet<&str> = looks.iter().map(String::as_str).collect();
-        let numbers: Vec<&str> = match &reading.needs {
-            // Of views nothing is counted but the credit.
-            Needs::Named(names) if table == Table::Sessions => {
-                NUMBERS.into_iter().filter(|name| names.contains(*name)).collect()
-            }
-            Needs::Named(_) | Needs::All => Vec::new(),
-        };
-        let rows = |rows| progress.rows(rows);
-        let found = input::scan(&reading, &sources, &looks, &numbers, &scans.directory, &rows)?;
-        let Some((scanned, loaded)) = found.filter(|(scanned, _)| scanned.unique) else {
-            return Ok(<_>::default());
-        };
-        tables.insert(table, loaded);
-        scans.tables.insert(table, scanned);
-    }
-    Ok((scans, tables))
+) -> Result<Option<(Scanned, Loaded)>> {
+    let Some(looks) = looks(config, table) else { return Ok(None) };
+    let paths = inputs.paths.get(&table).map(Vec::as_slice).unwrap_or_default();
+    let reading = reading(config, table, needs(config, table))?;
+    let looks: BTreeSet<&str> = looks.iter().map(String::as_str).collect();
+    let rows = |rows| progress.rows(rows);
+    let found = input::scan(&reading, &input::find(table, paths)?, &looks, keeper, &rows)?;
+    Ok(found.filter(|(scanned, _)| scanned.unique))
 }
 
-impl Scans {
-    /// Whether the touches were scanned, and not read whole.
-    pub(super) fn is_lean(&self) -> bool {
-        !self.tables.is_empty()
+/// The rows of all groups as one; `accepted` says how many each group had before some were left out.
+fn joined(groups: Vec<Kept>, accepted: &[usize]) -> Kept {
+    let rows = groups.iter().map(|group| group.at.len()).sum();
+    let mut all = Kept {
+        row: Vec::new(),
+        user: Vec::with_capacity(rows),
+        at: Vec::with_capacity(rows),
+        look: Vec::with_capacity(rows),
+    };
+    let mut before = 0_u32;
+    for (group, accepted) in groups.into_iter().zip(accepted) {
+        all.row.extend(group.row.iter().map(|row| before + row));
+        all.user.extend(group.user);
+        all.at.extend(group.at);
+        all.look.extend(group.look);
+        before = before.saturating_add(u32::try_from(*accepted).unwrap_or(u32::MAX));
     }
+    all
+}
 
-    /// How many rows of a scanned table were accepted.
-    pub(super) fn accepted(&self, table: Table) -> Option<usize> {
-        self.tables.get(&table).map(|scanned| scanned.at.len())
-    }
+/// Sessions, and views behind them.
+fn append(sessions: Scan, views: Option<Scan>, counted: Sessions) -> Result<Rows> {
+    let Scan { scanned, kept } = sessions;
+    let accepted = scanned.rows();
+    let mut rows = Rows {
+        views_from: kept.at.len(),
+        accepted,
+        person: Vec::new(),
+        at: kept.at,
+        look: kept.look,
+        looks: scanned.looks,
+        row: kept.row,
+        users: kept.user,
+        sessions: counted,
+    };
+    let Some(Scan { scanned, kept }) = views else { return Ok(rows) };
+    let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    let (looks, before) = (number(rows.looks.num_rows()), number(accepted));
+    rows.at.extend(kept.at);
+    rows.look.extend(kept.look.iter().map(|look| looks + look));
+    rows.row.extend(kept.row.iter().map(|row| before + row));
+    rows.users.extend(kept.user);
+    rows.looks = touchpoints::append(&rows.looks, &scanned.looks)?;
+    Ok(rows)
+}
 
-    /// Takes the users of the scanned rows.
-    pub(super) fn users(&mut self) -> BTreeMap<Table, Vec<u32>> {
-        let users = self.tables.iter_mut();
-        users.map(|(table, scanned)| (*table, mem::take(&mut scanned.user))).collect()
-    }
-
-    /// One row a touch: nothing is left to merge. `users` are those of each table's rows.
-    pub(super) fn merged(
-        self,
+impl Rows {
+    /// One row a touch: nothing is left to merge.
+    fn merged(
+        mut self,
         config: &Config,
-        people: &mut People,
+        people: &People,
         tables: &Tables,
         orders: Merged,
-        summary: &mut Summary,
     ) -> Result<MergedTables> {
-        let mut rows: Option<Rows> = None;
-        for (table, scanned) in self.tables {
-            let users = people.users.remove(&table).unwrap_or_default();
-            let count = scanned.at.len() as u64;
-            match &mut rows {
-                None => {
-                    summary.touches.sessions = count;
-                    rows = Some(Rows {
-                        sessions: scanned.at.len(),
-                        person: Vec::new(),
-                        at: scanned.at,
-                        look: scanned.look,
-                        looks: scanned.looks,
-                        numbers: scanned.numbers,
-                        users,
-                    });
-                }
-                Some(rows) => {
-                    summary.touches.postviews = count;
-                    rows.append(scanned, &users)?;
-                }
-            }
-        }
-        let mut rows = rows.expect("there are sessions, or nothing is lean");
         let person = &people.identity.person;
-        let users = mem::take(&mut rows.users);
+        let users = mem::take(&mut self.users);
         if config.outputs.credits.is_some() {
-            rows.users.clone_from(&users);
+            self.users.clone_from(&users);
         }
-        rows.person = users;
+        self.person = users;
         let of_user = |user: &mut u32| *user = person[*user as usize];
-        rows.person.par_iter_mut().with_min_len(64 * 1024).for_each(of_user);
-        let looks = derived(config, &rows.looks, tables)?;
-        rows.looks = if wants_channels(config) {
+        self.person.par_iter_mut().with_min_len(64 * 1024).for_each(of_user);
+        let looks = derived(config, &self.looks, tables)?;
+        self.looks = if wants_channels(config) {
             channels::with_channels(&looks, &config.channels)?
         } else {
             looks
         };
         Ok(MergedTables {
-            touches: rows.looks.clone(),
+            touches: self.looks.clone(),
             touch_persons: Vec::new(),
             touch_users: Vec::new(),
             touch_user_conflicts: 0,
-            sessions: rows.sessions,
-            rows: Some(rows),
+            sessions: self.accepted,
+            rows: Some(self),
             orders,
         })
     }
-}
 
-impl Rows {
-    /// Adds views behind sessions.
-    fn append(&mut self, views: Scanned, users: &[u32]) -> Result<()> {
-        let looks = u32::try_from(self.looks.num_rows()).unwrap_or(u32::MAX);
-        self.at.extend(views.at);
-        self.look.extend(views.look.iter().map(|look| looks + look));
-        self.users.extend(users);
-        self.looks = touchpoints::append(&self.looks, &views.looks)?;
-        Ok(())
+    /// Whether sessions say how long they were or how much happened in them.
+    pub(super) fn tell_bounces(&self) -> bool {
+        match &self.sessions {
+            Sessions::Rows(numbers) => super::tell_bounces(numbers),
+            Sessions::Counted(counted) => counted.tell_bounces(),
+        }
+    }
+
+    /// The place of a touch among all that were accepted.
+    fn number(&self, row: u32) -> u32 {
+        self.row.get(row as usize).copied().unwrap_or(row)
     }
 
     /// The sessions of a period by these dimensions.
@@ -205,9 +217,13 @@ impl Rows {
         bounce: Bounce,
         all: bool,
     ) -> BTreeMap<Vec<String>, SessionCounts> {
-        let at = &self.at[..self.sessions];
+        let numbers = match &self.sessions {
+            Sessions::Counted(counted) => return counted.by(&self.looks, by, period),
+            Sessions::Rows(numbers) => numbers,
+        };
+        let at = &self.at[..self.views_from];
         let of_looks = |labels: Labels| Labels {
-            codes: self.look[..self.sessions]
+            codes: self.look[..self.views_from]
                 .par_iter()
                 .map(|look| labels.codes[*look as usize])
                 .collect(),
@@ -221,11 +237,11 @@ impl Rows {
             }
             Dimension::Span(span) => Labels::of_span(at.iter().copied(), *span, zone),
         });
-        let rows = if by_time { self.sessions } else { self.looks.num_rows() };
+        let rows = if by_time { self.views_from } else { self.looks.num_rows() };
         let combined = combine(&labels.collect::<Vec<_>>(), rows);
         let code = |row: usize| combined.codes[if by_time { row } else { self.look[row] as usize }];
-        let session = Session::reader(&self.numbers, at, &self.person);
-        let sessions = Sessions { rows: self.sessions, session: &session, code: &code };
+        let session = Session::reader(numbers, at, &self.person);
+        let sessions = report::Sessions { rows: self.views_from, session: &session, code: &code };
         session_counts(sessions, &combined.values, period, bounce, all)
     }
 }
@@ -244,7 +260,7 @@ pub(super) fn ordered(
     let spans = Spans::new(config, &merged.orders, persons);
     let direct: Vec<bool> = direct_touches(&rows.looks);
     let columns =
-        Columns { at: &rows.at, look: &rows.look, direct: &direct, views_from: rows.sessions };
+        Columns { at: &rows.at, look: &rows.look, direct: &direct, views_from: rows.views_from };
     let person = |row: usize| {
         let person = rows.person[row];
         spans.hold(person, rows.at[row]).then_some(person)
@@ -257,7 +273,7 @@ pub(super) fn ordered(
         let mut unsettled: Vec<u32> =
             ties.iter().flat_map(|tie| draft.rows(tie.clone()).to_vec()).collect();
         unsettled.sort_unstable();
-        let ids = ids(config, inputs, tables, &unsettled, rows.sessions)?;
+        let ids = ids(config, inputs, tables, &unsettled, rows)?;
         draft.settle(&ties, |row| ids.value(unsettled.binary_search(&row).unwrap_or_default()));
         return Ok(draft.finish());
     }
@@ -285,7 +301,7 @@ fn named(
         *place = u32::try_from(named.len()).unwrap_or(u32::MAX);
         named.push(row);
     }
-    let ids = ids(config, inputs, tables, &named, rows.sessions)?;
+    let ids = ids(config, inputs, tables, &named, rows)?;
     draft.settle(ties, |row| ids.value(place[row as usize] as usize));
     let order = draft.rows(0..draft.len()).to_vec();
     let mut touches = draft.finish();
@@ -311,16 +327,17 @@ fn named(
     Ok((touches, with_column(&table, "user_external_id", users)?))
 }
 
-/// The ids of some rows, sessions before views.
+/// The ids of some touches, in their order.
 fn ids(
     config: &Config,
     inputs: &Inputs,
     tables: &Tables,
-    rows: &[u32],
-    sessions: usize,
+    touches: &[u32],
+    rows: &Rows,
 ) -> Result<StringViewArray> {
-    let views_from = u32::try_from(sessions).unwrap_or(u32::MAX);
-    let (sessions, views) = rows.split_at(rows.partition_point(|row| *row < views_from));
+    let numbers: Vec<u32> = touches.iter().map(|row| rows.number(*row)).collect();
+    let views_from = u32::try_from(rows.accepted).unwrap_or(u32::MAX);
+    let (sessions, views) = numbers.split_at(numbers.partition_point(|row| *row < views_from));
     let views: Vec<u32> = views.iter().map(|row| row - views_from).collect();
     let of_table = |table: Table, rows: &[u32]| -> Result<StringViewArray> {
         let Some(paths) = inputs.paths.get(&table).filter(|_| !rows.is_empty()) else {
@@ -336,46 +353,4 @@ fn ids(
     }
     let views = of_table(Table::Postviews, &views)?;
     Ok(sessions.iter().chain(&views).collect())
-}
-
-/// When the touches of each person can lie in a journey.
-struct Spans {
-    /// The place of each person among those who ordered.
-    place: Vec<u32>,
-    /// From when until when, by that place.
-    span: Vec<(i64, i64)>,
-}
-
-impl Spans {
-    const NONE: u32 = u32::MAX;
-
-    fn new(config: &Config, orders: &Merged, persons: usize) -> Self {
-        let at = touchpoints::instants(&orders.rows);
-        let window = &config.window;
-        let longest = match (window.lookback, window.view_lookback) {
-            (Some(sessions), Some(views)) => Some(sessions.max(views)),
-            _ => None,
-        };
-        let mut spans = Self { place: vec![Self::NONE; persons], span: Vec::new() };
-        for (person, at) in orders.person.iter().zip(at) {
-            let from = longest.map_or(i64::MIN, |longest| at.saturating_sub(longest));
-            let place = &mut spans.place[*person as usize];
-            if *place == Self::NONE {
-                *place = u32::try_from(spans.span.len()).unwrap_or(Self::NONE);
-                spans.span.push((from, at));
-            } else {
-                let (first, last) = &mut spans.span[*place as usize];
-                (*first, *last) = ((*first).min(from), (*last).max(at));
-            }
-        }
-        spans
-    }
-
-    fn hold(&self, person: u32, at: i64) -> bool {
-        let place = self.place[person as usize];
-        place != Self::NONE && {
-            let (from, until) = self.span[place as usize];
-            (from..=until).contains(&at)
-        }
-    }
 }

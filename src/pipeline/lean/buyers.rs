@@ -1,0 +1,183 @@
+//! Orders first: who ordered, and when, says which touches can lie in a journey, and no others are
+//! kept.
+//!
+//! For runs that want nothing of other touches but their number, over tables in which rows say nothing
+//! of their users: then who is who is known before the first touch is read.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use arrow::array::{Array, BooleanArray, RecordBatch, StringViewArray};
+use arrow::compute::filter;
+
+use super::counts::DailyCounts;
+use super::everyone::Scans;
+use super::spans::Spans;
+use super::{Scan, Sessions, USER_FACTS, append, joined, looks, scan_of};
+use crate::config::Config;
+use crate::error::Result;
+use crate::identity::{Facts, Identity, Keep};
+use crate::ids::{Directory, UNKNOWN};
+use crate::input::{self, Keeper, Kept, Loaded};
+use crate::pipeline::{
+    Inputs, Prepared, Progress, count_rows, merge_orders, read_tables, release, resolve_beside,
+};
+use crate::report::MeasureSet;
+use crate::schema::Table;
+use crate::summary::Summary;
+
+/// The tables of touches.
+const TOUCHES: [Table; 2] = [Table::Sessions, Table::Postviews];
+
+/// Whether a run can do with the touches of those who ordered.
+fn will_do(config: &Config, inputs: &Inputs) -> Result<bool> {
+    let outputs = &config.outputs;
+    if outputs.persons.is_some() || outputs.identity.is_some() || config.measures == MeasureSet::All
+    {
+        return Ok(false);
+    }
+    for table in TOUCHES {
+        let Some(paths) = inputs.paths.get(&table) else { continue };
+        if looks(config, table).is_none() {
+            return Ok(false);
+        }
+        for source in input::find(table, paths)? {
+            let file = input::describe(table, &source, config.mapping(table))?;
+            if file.columns.iter().any(|column| USER_FACTS.contains(&column.name.as_str())) {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// Keeps the touches of those who ordered, from when they can lie in a journey.
+struct Buyers<'a> {
+    identity: &'a Identity,
+    spans: &'a Spans,
+    /// Users that no other table knows.
+    strangers: &'a Directory,
+    /// Whether a touch refers to each user that another table knows, where that is noted.
+    referred: Option<&'a [AtomicBool]>,
+    counts: Option<&'a DailyCounts>,
+    groups: Mutex<BTreeMap<usize, Kept>>,
+}
+
+impl Keeper for Buyers<'_> {
+    fn number(&self, users: &StringViewArray) -> Vec<u32> {
+        let numbers = self.identity.users.look_up(users);
+        let is_unknown: BooleanArray =
+            numbers.iter().map(|number| Some(*number == UNKNOWN)).collect();
+        if is_unknown.true_count() > 0
+            && let Ok(unknown) = filter(users, &is_unknown)
+            && let Some(unknown) = unknown.as_any().downcast_ref()
+        {
+            self.strangers.number(unknown);
+        }
+        if let Some(referred) = self.referred {
+            for number in numbers.iter().filter(|number| **number != UNKNOWN) {
+                referred[*number as usize].store(true, Ordering::Relaxed);
+            }
+        }
+        numbers
+    }
+
+    fn keeps_all(&self) -> bool {
+        false
+    }
+
+    fn keeps(&self, user: u32, at: i64) -> bool {
+        user != UNKNOWN && self.spans.hold(self.identity.person[user as usize], at)
+    }
+
+    fn pass(&self, group: usize, rows: &RecordBatch, looks: &[u32]) -> Result<()> {
+        if let Some(counts) = self.counts {
+            counts.pass(group, rows, looks);
+        }
+        Ok(())
+    }
+
+    fn end(&self, group: usize, kept: Kept, numbers: &[u32]) -> Result<()> {
+        if let Some(counts) = self.counts {
+            counts.end(group, numbers);
+        }
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner).insert(group, kept);
+        Ok(())
+    }
+}
+
+/// Reads orders and who is who, then the touches that count; `None` where that will not do.
+pub(in crate::pipeline) fn prepare(
+    config: &Config,
+    inputs: &Inputs,
+    progress: &dyn Progress,
+    summary: &mut Summary,
+) -> Result<Option<Prepared>> {
+    if !will_do(config, inputs)? {
+        return Ok(None);
+    }
+    let mut own = summary.clone();
+    progress.stage("reading");
+    let is_touches = |table: &Table| TOUCHES.contains(table);
+    let others: Vec<Table> = Table::ALL.into_iter().filter(|table| !is_touches(table)).collect();
+    let mut tables = read_tables(config, inputs, &others, progress)?;
+    let mut accepted: BTreeMap<Table, usize> =
+        tables.iter().map(|(table, loaded)| (*table, loaded.rows.num_rows())).collect();
+    tables.entry(Table::Orders).or_insert_with(|| Loaded::none(Table::Orders));
+    progress.stage("resolving identity");
+    let mut people = resolve_beside(config, &tables, &mut Scans::default(), &mut own);
+    progress.stage("merging versions");
+    let orders = merge_orders(config, &mut tables, &people, Keep::Persons, &mut own)?;
+    progress.stage("reading");
+    let facts = std::mem::take(&mut people.identity.facts);
+    release(config, |_| false, &mut tables, &mut people);
+    let spans = Spans::new(config, &orders, people.identity.person.len());
+    let strangers = Directory::default();
+    let referred: Option<Vec<AtomicBool>> = tables
+        .contains_key(&Table::Users)
+        .then(|| people.identity.person.iter().map(|_| AtomicBool::new(false)).collect());
+    let counts = DailyCounts::new(config);
+    let mut scanned_tables = BTreeMap::new();
+    for table in TOUCHES {
+        if !inputs.paths.contains_key(&table) {
+            continue;
+        }
+        let buyers = Buyers {
+            identity: &people.identity,
+            spans: &spans,
+            strangers: &strangers,
+            referred: referred.as_deref(),
+            counts: (table == Table::Sessions).then_some(&counts),
+            groups: Mutex::default(),
+        };
+        let Some((scanned, loaded)) = scan_of(config, inputs, table, &buyers, progress)? else {
+            return Ok(None);
+        };
+        let groups = buyers.groups.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let kept = joined(groups.into_values().collect(), &scanned.accepted);
+        accepted.insert(table, scanned.rows());
+        tables.insert(table, loaded);
+        scanned_tables.insert(table, Scan { scanned, kept });
+    }
+    people.identity.facts = facts;
+    for (user, referred) in (0..).zip(referred.into_iter().flatten()) {
+        if referred.into_inner() {
+            people.identity.facts.refer(user);
+        }
+    }
+    people.identity.count(strangers.close().len() as u64);
+    own.identity = people.identity.account.clone();
+    // Nothing asks for them, or all touches would have been kept.
+    people.identity.facts = Facts::default();
+    count_rows(inputs, &accepted, &tables, &mut own);
+    let Some(sessions) = scanned_tables.remove(&Table::Sessions) else { return Ok(None) };
+    let views = scanned_tables.remove(&Table::Postviews);
+    own.touches.sessions = sessions.scanned.rows() as u64;
+    own.touches.postviews = views.as_ref().map_or(0, |views| views.scanned.rows() as u64);
+    let counted = Sessions::Counted(counts.ended());
+    let rows = append(sessions, views, counted)?;
+    let merged = rows.merged(config, &people, &tables, orders)?;
+    *summary = own;
+    Ok(Some(Prepared { tables, people, merged }))
+}

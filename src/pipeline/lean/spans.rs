@@ -1,0 +1,47 @@
+//! When the touches of each person can lie in a journey: what lies outside need not be kept.
+
+use crate::config::Config;
+use crate::identity::Merged;
+use crate::touchpoints;
+
+/// When the touches of each person can lie in a journey.
+pub(super) struct Spans {
+    /// The place of each person among those who ordered.
+    place: Vec<u32>,
+    /// From when until when, by that place.
+    span: Vec<(i64, i64)>,
+}
+
+impl Spans {
+    const NONE: u32 = u32::MAX;
+
+    pub(super) fn new(config: &Config, orders: &Merged, persons: usize) -> Self {
+        let at = touchpoints::instants(&orders.rows);
+        let window = &config.window;
+        let longest = match (window.lookback, window.view_lookback) {
+            (Some(sessions), Some(views)) => Some(sessions.max(views)),
+            _ => None,
+        };
+        let mut spans = Self { place: vec![Self::NONE; persons], span: Vec::new() };
+        for (person, at) in orders.person.iter().zip(at) {
+            let from = longest.map_or(i64::MIN, |longest| at.saturating_sub(longest));
+            let place = &mut spans.place[*person as usize];
+            if *place == Self::NONE {
+                *place = u32::try_from(spans.span.len()).unwrap_or(Self::NONE);
+                spans.span.push((from, at));
+            } else {
+                let (first, last) = &mut spans.span[*place as usize];
+                (*first, *last) = ((*first).min(from), (*last).max(at));
+            }
+        }
+        spans
+    }
+
+    pub(super) fn hold(&self, person: u32, at: i64) -> bool {
+        let place = self.place[person as usize];
+        place != Self::NONE && {
+            let (from, until) = self.span[place as usize];
+            (from..=until).contains(&at)
+        }
+    }
+}
