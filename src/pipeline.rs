@@ -18,8 +18,8 @@ use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use rayon::prelude::*;
 
-use self::lean::Rows;
 use self::lean::everyone::Scans;
+use self::lean::{Gathered, Ordering, Rows};
 use crate::channels;
 use crate::config::{Cancelled, Config, DateBy, Output};
 use crate::engine::{self, Cells, Partial, Parts, Tally, UNATTRIBUTED_CELL, Work};
@@ -128,9 +128,11 @@ fn every_stage(config: &Config, progress: &dyn Progress) -> Result<Finished> {
     let mut writers = Writers::begin(config)?;
     let inputs = Inputs::gather(config, progress)?;
     check(config, &inputs)?;
-    let Prepared { tables, people, mut merged } = prepare(config, &inputs, progress, &mut summary)?;
+    let Prepared { tables, people, mut merged, gathered } =
+        prepare(config, &inputs, progress, &mut summary)?;
     progress.stage("ordering touches");
-    let mut ordered = order(config, &inputs, &tables, &mut merged, &people, &mut summary)?;
+    let touches = order_touches(config, &inputs, &tables, &people, &mut merged, gathered)?;
+    let mut ordered = order(config, &inputs, &tables, &merged, &people, touches, &mut summary)?;
     want(config, &tables, &people, &merged, &mut ordered)?;
     reattribute(config, &mut merged, &mut ordered)?;
     check_rejects(config, &inputs, &tables, &ordered.rejects, &mut summary)?;
@@ -156,6 +158,8 @@ struct Prepared {
     tables: Tables,
     people: People,
     merged: MergedTables,
+    /// Touches that are not in the merged tables, but for their looks.
+    gathered: Option<Gathered>,
 }
 
 /// Reads every table, resolves persons and merges versions: orders first where that will do.
@@ -174,8 +178,13 @@ fn prepare(
     let scanned = |table: Table| scans.accepted(table).is_some();
     release(config, scanned, &mut tables, &mut people);
     progress.stage("merging versions");
-    let merged = merge(config, &mut tables, &mut people, scans, Keep::Persons, summary)?;
-    Ok(Prepared { tables, people, merged })
+    if scans.is_lean() {
+        let orders = merge_orders(config, &mut tables, &people, Keep::Persons, summary)?;
+        let (merged, gathered) = scans.merged(config, &mut people, &tables, orders, summary)?;
+        return Ok(Prepared { tables, people, merged, gathered: Some(gathered) });
+    }
+    let merged = merge(config, &mut tables, &people, Keep::Persons, summary)?;
+    Ok(Prepared { tables, people, merged, gathered: None })
 }
 
 /// The tables as accepted.
@@ -653,15 +662,11 @@ fn merge_table(
 fn merge(
     config: &Config,
     tables: &mut Tables,
-    people: &mut People,
-    scans: Scans,
+    people: &People,
     keep: Keep,
     summary: &mut Summary,
 ) -> Result<MergedTables> {
     let orders = merge_orders(config, tables, people, keep, summary)?;
-    if scans.is_lean() {
-        return scans.merged(config, people, tables, orders, summary);
-    }
     let mut one = |table: Table| merge_table(config, tables, people, table, keep);
     let (sessions, views) = (one(Table::Sessions)?, one(Table::Postviews)?);
     let Some(sessions) = sessions else {
@@ -753,12 +758,32 @@ impl Ordered {
     }
 }
 
+/// Touches in their order.
+fn order_touches(
+    config: &Config,
+    inputs: &Inputs,
+    tables: &Tables,
+    people: &People,
+    merged: &mut MergedTables,
+    gathered: Option<Gathered>,
+) -> Result<Touches> {
+    let persons = people.identity.person.len();
+    match gathered {
+        Some(gathered) => Ordering { config, inputs, people, tables }.all(gathered, merged),
+        None => {
+            let (rows, person) = (&merged.touches, &merged.touch_persons);
+            Ok(journeys::touches(rows, person, persons, merged.sessions))
+        }
+    }
+}
+
 fn order(
     config: &Config,
     inputs: &Inputs,
     tables: &Tables,
-    merged: &mut MergedTables,
+    merged: &MergedTables,
     people: &People,
+    touches: Touches,
     summary: &mut Summary,
 ) -> Result<Ordered> {
     let persons = people.identity.person.len();
@@ -778,11 +803,6 @@ fn order(
         count_cancelled: config.cancelled == Cancelled::Include,
         period: config.period,
         compared: config.compare.map(|comparison| comparison.period()),
-    };
-    let touches = if merged.rows.is_some() {
-        lean::ordered(config, inputs, people, tables, merged)?
-    } else {
-        journeys::touches(&merged.touches, &merged.touch_persons, persons, merged.sessions)
     };
     let (orders, amounts) =
         journeys::orders(&merged.orders.rows, &merged.orders.person, persons, &settings)?;

@@ -20,7 +20,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use super::decode::canonical_type;
 use super::files::Source;
 use super::reader::{Loaded, Plan, Reading};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ids::{Interner, Repeats};
 use crate::merge::external_ids;
 use crate::schema::Kind;
@@ -28,8 +28,8 @@ use crate::validate::Reject;
 
 /// What a scan found out of a table.
 pub struct Scanned {
-    /// How many rows of each row group were accepted.
-    pub accepted: Vec<usize>,
+    /// How many rows each row group has, and how many of them were accepted.
+    pub groups: Vec<(usize, usize)>,
     /// The distinct looks: one text column for each that is wanted and there.
     pub looks: RecordBatch,
     /// Whether every id occurs once; else the table has to be merged, and read otherwise.
@@ -38,14 +38,16 @@ pub struct Scanned {
 
 impl Scanned {
     /// How many rows were accepted.
-    pub fn rows(&self) -> usize {
-        self.accepted.iter().sum()
+    pub fn accepted(&self) -> usize {
+        self.groups.iter().map(|(_, accepted)| accepted).sum()
     }
 }
 
 /// The rows that are kept of one row group, in their order.
 #[derive(Debug, Default)]
 pub struct Kept {
+    /// How many rows of the table there are before the group.
+    pub before: u32,
     /// The place of each among the accepted rows of the group; left out where all are kept.
     pub row: Vec<u32>,
     /// The number of each row's user.
@@ -98,8 +100,13 @@ pub fn scan(
     let groups = plan.groups();
     let repeats = Repeats::new(groups.iter().sum());
     let known = Mutex::new(Looks::new(looks.len()));
-    let slices = groups.iter().map(|_| Mutex::new(Slice::new(looks.len())));
-    let slices: Vec<Mutex<Slice>> = slices.collect();
+    let mut slices = Vec::with_capacity(groups.len());
+    let mut before = 0;
+    for rows in &groups {
+        slices.push(Mutex::new(Slice::new(looks.len(), number(before)?)));
+        before += rows;
+    }
+    number(before)?;
     let loaded = plan.run(progress, &|group, batch| {
         repeats.meet(external_ids(&batch));
         let slice = &mut *slices[group].lock().unwrap_or_else(PoisonError::into_inner);
@@ -111,18 +118,24 @@ pub fn scan(
         Ok(())
     })?;
     let mut accepted = Vec::with_capacity(groups.len());
-    for (group, slice) in slices.into_iter().enumerate() {
+    for (group, (slice, rows)) in slices.into_iter().zip(groups).enumerate() {
         let mut slice = slice.into_inner().unwrap_or_else(PoisonError::into_inner);
         // A group that lost rows did not notice its own end.
         slice.end(group, &known, keeper)?;
-        accepted.push(slice.passed);
+        accepted.push((rows, slice.passed));
     }
     let known = known.into_inner().unwrap_or_else(PoisonError::into_inner);
     if known.count() > MOST_LOOKS {
         return Ok(None);
     }
     let looks = known.table(&looks)?;
-    Ok(Some((Scanned { accepted, looks, unique: !repeats.possible() }, loaded)))
+    Ok(Some((Scanned { groups: accepted, looks, unique: !repeats.possible() }, loaded)))
+}
+
+/// The number of a row.
+fn number(row: usize) -> Result<u32> {
+    let many = |_| Error::Contradiction("a table has more than 2^32 rows".to_owned());
+    u32::try_from(row).map_err(many)
 }
 
 /// The ids of some accepted rows of a table that was scanned: ascending, numbered over all files.
@@ -152,8 +165,9 @@ struct Slice {
 }
 
 impl Slice {
-    fn new(looks: usize) -> Self {
-        Self { kept: Kept::default(), passed: 0, own: Looks::new(looks), ended: false }
+    fn new(looks: usize, before: u32) -> Self {
+        let kept = Kept { before, ..Kept::default() };
+        Self { kept, passed: 0, own: Looks::new(looks), ended: false }
     }
 
     /// Takes the rows of a batch that are kept; returns the look of every one.

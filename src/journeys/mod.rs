@@ -16,7 +16,7 @@ pub use build::{Amounts, MissingRate, OrderSettings, Rates, orders, touches};
 pub(crate) use build::{date, direct_touches};
 pub use items::Items;
 pub use labels::{Combined, Dimension, Labels, NOT_SET, UNATTRIBUTED, combine};
-pub use order::{Columns, Draft};
+pub use order::{Part, Touch};
 pub use path::{Path, path_hash};
 pub use window::{DirectPolicy, Selected, ViewPolicy, Window, previous_orders};
 

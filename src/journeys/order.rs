@@ -41,36 +41,52 @@ pub(super) fn in_order<K: Ord>(
     (rows, starts)
 }
 
-/// The touches of scanned tables: columns without ids.
-#[derive(Debug, Clone, Copy)]
-pub struct Columns<'a> {
-    /// When each touch was.
-    pub at: &'a [i64],
-    /// What each looks like.
-    pub look: &'a [u32],
-    /// Whether touches of a look are direct, by look.
-    pub direct: &'a [bool],
-    /// The first row that is a view.
-    pub views_from: usize,
+/// A touch of a table that was scanned: what is needed to put it in its place.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Touch {
+    /// When it was.
+    pub at: i64,
+    /// Whose it is.
+    pub person: u32,
+    /// What it looks like.
+    pub look: u32,
+    /// Its number among all touches of the run, sessions before views.
+    pub number: u32,
+    /// Its user.
+    pub user: u32,
 }
 
-/// Touches in the order of time, where several may stand at one instant.
-pub struct Draft<'a> {
-    columns: Columns<'a>,
-    row: Vec<u32>,
-    starts: Vec<u32>,
+/// The touches of some persons, whose numbers follow each other.
+///
+/// # Example
+///
+/// ```
+/// use apportion::journeys::{Part, Touch, Touches};
+/// let touch = |at, number| Touch { at, person: 7, look: 0, number, user: 7 };
+/// let mut part = Part { persons: 6..8, touches: vec![touch(20, 0), touch(10, 1)], views_from: 2 };
+/// part.sort();
+/// assert_eq!(part.ties(true), []);
+/// let mut touches = Touches { starts: vec![0], ..Touches::default() };
+/// part.append_to(&mut touches, &[false]);
+/// assert_eq!((touches.at, touches.starts), (vec![10, 20], vec![0, 0, 2]));
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Part {
+    /// The persons.
+    pub persons: Range<u32>,
+    /// Their touches.
+    pub touches: Vec<Touch>,
+    /// The number of the first touch that is a view.
+    pub views_from: u32,
 }
 
-impl<'a> Draft<'a> {
-    /// The touches of everybody: those for which `person` has one.
-    pub fn new(
-        columns: Columns<'a>,
-        persons: usize,
-        person: impl Fn(usize) -> Option<u32> + Sync,
-    ) -> Self {
-        let is_session = |row: usize| row < columns.views_from;
-        let (row, starts) = in_order(persons, columns.at, person, is_session);
-        Self { columns, row, starts }
+impl Part {
+    /// Puts touches in their order, but for those of one person, instant and kind.
+    pub fn sort(&mut self) {
+        let views_from = self.views_from;
+        self.touches.sort_unstable_by_key(|touch| {
+            (touch.person, touch.at, touch.number < views_from, touch.number)
+        });
     }
 
     /// The touches of one person, instant and kind: their ids decide which is first.
@@ -78,61 +94,45 @@ impl<'a> Draft<'a> {
     /// Unless touches are `named`, those that look alike can stand in any order, because nothing tells
     /// them apart; then only ties between different looks count.
     pub fn ties(&self, named: bool) -> Vec<Range<usize>> {
-        let Columns { at, look, views_from, .. } = self.columns;
-        let together = |left: &u32, right: &u32| {
-            let (left, right) = (*left as usize, *right as usize);
-            at[left] == at[right] && (left < views_from) == (right < views_from)
+        let is_view = |touch: &Touch| touch.number >= self.views_from;
+        let together = |left: &Touch, right: &Touch| {
+            (left.person, left.at) == (right.person, right.at) && is_view(left) == is_view(right)
         };
-        let of_person = |person: usize| {
-            let start = self.starts[person] as usize;
-            let rows = &self.row[start..self.starts[person + 1] as usize];
-            let mut from = start;
-            rows.chunk_by(together)
-                .filter_map(|run| {
-                    let range = from..from + run.len();
-                    from = range.end;
-                    let first = look[run[0] as usize];
-                    let differ = run.iter().any(|row| look[*row as usize] != first);
-                    (differ || named && run.len() > 1).then_some(range)
-                })
-                .collect::<Vec<_>>()
-        };
-        let persons = self.starts.len() - 1;
-        (0..persons).into_par_iter().with_min_len(1024).flat_map_iter(of_person).collect()
+        let mut from = 0;
+        let runs = self.touches.chunk_by(together).filter_map(|run| {
+            let range = from..from + run.len();
+            from = range.end;
+            let differ = run.iter().any(|touch| touch.look != run[0].look);
+            (differ || named && run.len() > 1).then_some(range)
+        });
+        runs.collect()
     }
 
-    /// How many touches there are.
-    pub fn len(&self) -> usize {
-        self.row.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.row.is_empty()
-    }
-
-    /// The rows of some places.
-    pub fn rows(&self, places: Range<usize>) -> &[u32] {
-        &self.row[places]
-    }
-
-    /// Puts tied touches in the order of their ids.
-    pub fn settle<'b>(&mut self, ties: &[Range<usize>], id: impl Fn(u32) -> &'b str) {
+    /// Puts tied touches in the order of their ids, which go by the numbers of touches.
+    pub fn settle<'a>(&mut self, ties: &[Range<usize>], id: impl Fn(u32) -> &'a str) {
         for tie in ties {
-            self.row[tie.clone()].sort_unstable_by(|left, right| id(*left).cmp(id(*right)));
+            self.touches[tie.clone()]
+                .sort_unstable_by(|left, right| id(left.number).cmp(id(right.number)));
         }
     }
 
-    /// The touches; the row of each is that of its look.
-    pub fn finish(self) -> Touches {
-        let Self { columns: Columns { at, look, direct, views_from }, row, starts } = self;
-        let rows = || row.par_iter().with_min_len(16 * 1024).map(|row| *row as usize);
-        Touches {
-            at: rows().map(|row| at[row]).collect(),
-            direct: rows().map(|row| direct[look[row] as usize]).collect(),
-            view: rows().map(|row| row >= views_from).collect(),
-            row: rows().map(|row| look[row]).collect(),
-            starts,
+    /// Adds the touches to those of the persons before; the row of each is that of its look, and
+    /// `direct` says of every look whether it is direct.
+    pub fn append_to(self, touches: &mut Touches, direct: &[bool]) {
+        let before = touches.at.len();
+        let mut place = 0;
+        for person in self.persons {
+            while self.touches.get(place).is_some_and(|touch| touch.person == person) {
+                place += 1;
+            }
+            let end = u32::try_from(before + place).expect("touches are numbered in 32 bits");
+            touches.starts.push(end);
+        }
+        for touch in self.touches {
+            touches.at.push(touch.at);
+            touches.direct.push(direct[touch.look as usize]);
+            touches.view.push(touch.number >= self.views_from);
+            touches.row.push(touch.look);
         }
     }
 }
@@ -143,20 +143,23 @@ mod tests {
 
     #[test]
     fn views_come_first_and_only_what_looks_different_is_tied() {
-        let columns = Columns {
-            at: &[5, 5, 1, 5, 5, 5],
-            look: &[0, 1, 0, 1, 2, 2],
-            direct: &[true, false, false],
-            views_from: 4,
-        };
-        let mut draft = Draft::new(columns, 2, |row| (row != 3).then_some(1));
-        assert_eq!(draft.ties(true), [1..3, 3..5]);
-        let ties = draft.ties(false);
+        let columns = [(5, 0), (5, 1), (1, 0), (5, 2), (5, 2)];
+        let touches = (0_u32..).zip(columns).map(|(number, (at, look))| Touch {
+            at,
+            person: 1,
+            look,
+            number,
+            user: 1,
+        });
+        let mut part = Part { persons: 0..3, touches: touches.collect(), views_from: 3 };
+        part.sort();
+        assert_eq!(part.ties(true), [1..3, 3..5]);
+        let ties = part.ties(false);
         assert_eq!(ties.as_slice(), std::slice::from_ref(&(3..5)));
-        assert_eq!(draft.rows(3..5), [0, 1]);
-        draft.settle(&ties, |row| if row == 0 { "z" } else { "a" });
-        let touches = draft.finish();
-        assert_eq!((touches.of(0), touches.of(1)), (0..0, 0..5));
+        part.settle(&ties, |number| if number == 0 { "z" } else { "a" });
+        let mut touches = Touches { starts: vec![0], ..Touches::default() };
+        part.append_to(&mut touches, &[true, false, false]);
+        assert_eq!((touches.of(0), touches.of(1), touches.of(2)), (0..0, 0..5, 5..5));
         assert_eq!(touches.at, [1, 5, 5, 5, 5]);
         assert_eq!(touches.row, [0, 2, 2, 1, 0]);
         assert_eq!(touches.view, [false, true, true, false, false]);

@@ -8,9 +8,9 @@
 use arrow::array::RecordBatch;
 
 use super::{
-    Attributed, Inputs, MergedTables, Named, Ordered, People, Progress, Scans, Tables, Writers,
-    check, check_rejects, label, merge, order, persons_with_orders, read_whole, reattribute,
-    resolve, sort_by_name, steps, want, work,
+    Attributed, Inputs, MergedTables, Named, Ordered, People, Progress, Tables, Writers, check,
+    check_rejects, label, merge, order, order_touches, persons_with_orders, read_whole,
+    reattribute, resolve, sort_by_name, steps, want, work,
 };
 use crate::config::{Config, DateBy};
 use crate::engine::{self, Cells, Changes, JourneyRows, Partition, Side, Tally, Work};
@@ -63,10 +63,9 @@ pub fn identity(config: &Config, progress: &dyn Progress) -> Result<Audited> {
         tables.entry(table).or_insert_with(|| Loaded::none(table));
     }
     progress.stage("resolving identity");
-    let mut people = resolve(config, &tables, &mut summary);
+    let people = resolve(config, &tables, &mut summary);
     progress.stage("merging versions");
-    let scans = Scans::default();
-    let merged = merge(config, &mut tables, &mut people, scans, Keep::Users, &mut summary)?;
+    let merged = merge(config, &mut tables, &people, Keep::Users, &mut summary)?;
     let under = Under {
         touches: summary.touches.person_conflicts,
         orders: summary.orders.person_conflicts,
@@ -185,7 +184,8 @@ fn arrange(
     wanted: Option<Vec<bool>>,
     summary: &mut Summary,
 ) -> Result<Arranged> {
-    let mut ordered = order(config, inputs, tables, &mut merged, people, summary)?;
+    let touches = order_touches(config, inputs, tables, people, &mut merged, None)?;
+    let mut ordered = order(config, inputs, tables, &merged, people, touches, summary)?;
     match wanted {
         // The orders of persons that are asked for stay the same orders when persons are not.
         Some(wanted) => {

@@ -6,26 +6,28 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use arrow::array::{Array, BooleanArray, RecordBatch, StringViewArray};
 use arrow::compute::filter;
 
 use super::counts::DailyCounts;
 use super::everyone::Scans;
+use super::parts::Parts;
 use super::spans::Spans;
-use super::{Scan, Sessions, USER_FACTS, append, joined, looks, scan_of};
+use super::{Gathered, Numbers, Rows, Sessions, USER_FACTS, looks, scan_of};
 use crate::config::Config;
 use crate::error::Result;
 use crate::identity::{Facts, Identity, Keep};
 use crate::ids::{Directory, UNKNOWN};
 use crate::input::{self, Keeper, Kept, Loaded};
+use crate::journeys::Touch;
 use crate::pipeline::{
     Inputs, Prepared, Progress, count_rows, merge_orders, read_tables, release, resolve_beside,
 };
 use crate::report::MeasureSet;
 use crate::schema::Table;
 use crate::summary::Summary;
+use crate::touchpoints;
 
 /// The tables of touches.
 const TOUCHES: [Table; 2] = [Table::Sessions, Table::Postviews];
@@ -61,7 +63,9 @@ struct Buyers<'a> {
     /// Whether a touch refers to each user that another table knows, where that is noted.
     referred: Option<&'a [AtomicBool]>,
     counts: Option<&'a DailyCounts>,
-    groups: Mutex<BTreeMap<usize, Kept>>,
+    parts: &'a Parts,
+    /// The number of the table's first row, and of its first look.
+    first: (u32, u32),
 }
 
 impl Keeper for Buyers<'_> {
@@ -102,8 +106,16 @@ impl Keeper for Buyers<'_> {
         if let Some(counts) = self.counts {
             counts.end(group, numbers);
         }
-        self.groups.lock().unwrap_or_else(PoisonError::into_inner).insert(group, kept);
-        Ok(())
+        let (row, look) = (self.first.0.saturating_add(kept.before), self.first.1);
+        let touches = kept.row.iter().zip(&kept.user).zip(kept.at.iter().zip(&kept.look));
+        let touches = touches.map(|((of_group, user), (at, of_table))| Touch {
+            at: *at,
+            person: self.identity.person[*user as usize],
+            look: look + of_table,
+            number: row.saturating_add(*of_group),
+            user: *user,
+        });
+        self.parts.add(&touches.collect::<Vec<_>>())
     }
 }
 
@@ -138,28 +150,42 @@ pub(in crate::pipeline) fn prepare(
         .contains_key(&Table::Users)
         .then(|| people.identity.person.iter().map(|_| AtomicBool::new(false)).collect());
     let counts = DailyCounts::new(config);
-    let mut scanned_tables = BTreeMap::new();
+    let parts = Parts::in_memory(people.identity.person.len());
+    let mut numbers = Numbers::default();
+    let mut looks: Option<RecordBatch> = None;
     for table in TOUCHES {
         if !inputs.paths.contains_key(&table) {
             continue;
         }
+        let first_look = looks.as_ref().map_or(0, RecordBatch::num_rows);
         let buyers = Buyers {
             identity: &people.identity,
             spans: &spans,
             strangers: &strangers,
             referred: referred.as_deref(),
             counts: (table == Table::Sessions).then_some(&counts),
-            groups: Mutex::default(),
+            parts: &parts,
+            first: (numbers.end, u32::try_from(first_look).unwrap_or(u32::MAX)),
         };
         let Some((scanned, loaded)) = scan_of(config, inputs, table, &buyers, progress)? else {
             return Ok(None);
         };
-        let groups = buyers.groups.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let kept = joined(groups.into_values().collect(), &scanned.accepted);
-        accepted.insert(table, scanned.rows());
+        numbers.add(&scanned)?;
+        let rows = scanned.accepted();
+        accepted.insert(table, rows);
         tables.insert(table, loaded);
-        scanned_tables.insert(table, Scan { scanned, kept });
+        looks = Some(match looks {
+            None => {
+                (numbers.views_from, own.touches.sessions) = (numbers.end, rows as u64);
+                scanned.looks
+            }
+            Some(looks) => {
+                own.touches.postviews = rows as u64;
+                touchpoints::append(&looks, &scanned.looks)?
+            }
+        });
     }
+    let Some(looks) = looks else { return Ok(None) };
     people.identity.facts = facts;
     for (user, referred) in (0..).zip(referred.into_iter().flatten()) {
         if referred.into_inner() {
@@ -171,13 +197,9 @@ pub(in crate::pipeline) fn prepare(
     // Nothing asks for them, or all touches would have been kept.
     people.identity.facts = Facts::default();
     count_rows(inputs, &accepted, &tables, &mut own);
-    let Some(sessions) = scanned_tables.remove(&Table::Sessions) else { return Ok(None) };
-    let views = scanned_tables.remove(&Table::Postviews);
-    own.touches.sessions = sessions.scanned.rows() as u64;
-    own.touches.postviews = views.as_ref().map_or(0, |views| views.scanned.rows() as u64);
-    let counted = Sessions::Counted(counts.ended());
-    let rows = append(sessions, views, counted)?;
-    let merged = rows.merged(config, &people, &tables, orders)?;
+    let sessions = usize::try_from(own.touches.sessions).unwrap_or(usize::MAX);
+    let rows = Rows::new(config, &tables, &looks, Sessions::Counted(counts.ended()))?;
+    let gathered = Some(Gathered { parts, numbers });
     *summary = own;
-    Ok(Some(Prepared { tables, people, merged }))
+    Ok(Some(Prepared { tables, people, merged: rows.merged(sessions, orders), gathered }))
 }
