@@ -44,6 +44,7 @@ fn weigh_and_divide<const TOUCHES: usize>(bencher: Bencher<'_, '_>, model: &str)
 fn select_a_journey(bencher: Bencher<'_, '_>, touches: usize) {
     let count = u32::try_from(touches).unwrap();
     let touches = Touches {
+        first: 0,
         starts: vec![0, count],
         at: times(touches),
         direct: vec![false; touches],

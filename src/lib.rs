@@ -26,6 +26,7 @@
 pub mod error;
 pub mod calendar;
 pub mod money;
+pub mod spill;
 pub mod ids;
 pub mod config;
 pub mod schema;

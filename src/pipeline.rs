@@ -8,6 +8,7 @@ mod gaps;
 mod identity;
 mod inputs;
 mod lean;
+mod memory;
 mod orders;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +20,7 @@ use arrow::compute::filter_record_batch;
 use rayon::prelude::*;
 
 use self::lean::everyone::Scans;
-use self::lean::{Gathered, Ordering, Rows};
+use self::lean::{Gathered, Ordering, Rows, Spilled};
 use crate::channels;
 use crate::config::{Cancelled, Config, DateBy, Output};
 use crate::engine::{self, Cells, Partial, Parts, Tally, UNATTRIBUTED_CELL, Work};
@@ -172,6 +173,7 @@ fn prepare(
     if let Some(prepared) = lean::buyers::prepare(config, inputs, progress, summary)? {
         return Ok(prepared);
     }
+    memory::check_whole(config, inputs, true)?;
     let (mut scans, mut tables) = read(config, inputs, progress, summary)?;
     progress.stage("resolving identity");
     let mut people = resolve_beside(config, &tables, &mut scans, summary);
@@ -221,6 +223,7 @@ fn read(
     if scans.is_lean() {
         tables.extend(scanned);
     } else {
+        memory::check_whole(config, inputs, false)?;
         tables.extend(read_tables(config, inputs, &touches, progress)?);
     }
     let accepted = |(table, loaded): (&Table, &Loaded)| {
@@ -737,7 +740,9 @@ fn keep_touches(merged: MergedTables, holds: &[bool]) -> Result<MergedTables> {
 
 /// Touches and orders in their order, person by person.
 struct Ordered {
+    /// The touches, unless they wait on disk.
     touches: Touches,
+    spilled: Option<Spilled>,
     orders: Orders,
     amounts: Amounts,
     rates: Option<Rates>,
@@ -758,7 +763,7 @@ impl Ordered {
     }
 }
 
-/// Touches in their order.
+/// Touches in their order, or on disk where they can be put in order part by part.
 fn order_touches(
     config: &Config,
     inputs: &Inputs,
@@ -766,13 +771,17 @@ fn order_touches(
     people: &People,
     merged: &mut MergedTables,
     gathered: Option<Gathered>,
-) -> Result<Touches> {
-    let persons = people.identity.person.len();
+) -> Result<(Touches, Option<Spilled>)> {
+    let ordering = Ordering { config, inputs, people, tables };
     match gathered {
-        Some(gathered) => Ordering { config, inputs, people, tables }.all(gathered, merged),
+        Some(gathered) if gathered.is_on_disk() => {
+            Ok((Touches::default(), Some(ordering.later(gathered, &merged.touches)?)))
+        }
+        Some(gathered) => Ok((ordering.all(gathered, merged)?, None)),
         None => {
             let (rows, person) = (&merged.touches, &merged.touch_persons);
-            Ok(journeys::touches(rows, person, persons, merged.sessions))
+            let persons = people.identity.person.len();
+            Ok((journeys::touches(rows, person, persons, merged.sessions), None))
         }
     }
 }
@@ -783,7 +792,7 @@ fn order(
     tables: &Tables,
     merged: &MergedTables,
     people: &People,
-    touches: Touches,
+    (touches, spilled): (Touches, Option<Spilled>),
     summary: &mut Summary,
 ) -> Result<Ordered> {
     let persons = people.identity.person.len();
@@ -812,6 +821,7 @@ fn order(
     rejects.extend(without_rate(merged, &amounts));
     Ok(Ordered {
         touches,
+        spilled,
         orders,
         amounts,
         rates,
@@ -943,6 +953,9 @@ fn label(
     ordered: &Ordered,
 ) -> Result<Named> {
     let (touches, orders) = (&ordered.touches, &ordered.orders);
+    // Touches that wait on disk are called by their looks.
+    let looks: Vec<u32> = (0..).take(merged.touches.num_rows()).collect();
+    let touch_rows = if ordered.spilled.is_some() { &looks } else { &touches.row };
     let too_many = |what: &str| Error::Contradiction(format!("there are more than 2^32 {what}"));
     u32::try_from(touches.row.len()).map_err(|_| too_many("touches"))?;
     u32::try_from(orders.row.len()).map_err(|_| too_many("orders"))?;
@@ -957,7 +970,7 @@ fn label(
     for dimension in &config.by {
         match dimension {
             Dimension::Touch(column) => {
-                of_touch.push(in_order(Labels::of_column(&merged.touches, column), &touches.row));
+                of_touch.push(in_order(Labels::of_column(&merged.touches, column), touch_rows));
             }
             Dimension::Order(column) => {
                 let labels = Labels::of_column(&merged.orders.rows, column);
@@ -977,7 +990,7 @@ fn label(
     }
     let steps = wants_journeys(config).then(|| steps(config, merged, touches));
     let has_touch_dimensions = !of_touch.is_empty();
-    let mut touches = combine(&of_touch, touches.row.len());
+    let mut touches = combine(&of_touch, touch_rows.len());
     let (mut orders, parts) = match items(config, tables, merged, ordered)? {
         Some((items, rows)) => {
             let mut of_part: Vec<Labels> =
@@ -1121,7 +1134,6 @@ fn attribute(
         tally: Tally::new(work.currencies),
         orders: OrderSums::default(),
     };
-    let partitions = engine::partitions(&work, &persons);
     let wave = 4 * rayon::current_num_threads();
     let kinds = &ordered.amounts.kinds;
     let (credits, journeys) = (writers.credits.is_some(), writers.journeys.is_some());
@@ -1131,7 +1143,7 @@ fn attribute(
         let of_steps = |steps| journey_rows(&table, &partial.journeys, steps, kinds);
         Ok((credits, steps.map(of_steps).transpose()?))
     };
-    engine::run(&work, &partitions, wave, rows, |partial, (credits, journeys)| {
+    let mut take = |partial: Partial, (credits, journeys): (Option<_>, Option<_>)| {
         sums.cells.merge(&partial.cells);
         sums.tally.merge(&partial.tally);
         if let (Some(writer), Some(rows)) = (&mut writers.credits, credits) {
@@ -1144,7 +1156,21 @@ fn attribute(
             writer.write(&rows)?;
         }
         Ok(())
-    })?;
+    };
+    let Some(spilled) = &ordered.spilled else {
+        let partitions = engine::partitions(&work, &persons);
+        engine::run(&work, &partitions, wave, rows, &mut take)?;
+        return Ok(sums);
+    };
+    for part in 0..Spilled::PARTS {
+        let (of_part, touches) = spilled.part(part)?;
+        let cells: Vec<u32> =
+            touches.row.iter().map(|look| named.touch_cells[*look as usize]).collect();
+        let work = Work { touches: &touches, touch_cells: &cells, ..work };
+        let place = |person: u32| persons.partition_point(|known| *known < person);
+        let persons = &persons[place(of_part.start)..place(of_part.end)];
+        engine::run(&work, &engine::partitions(&work, persons), wave, rows, &mut take)?;
+    }
     Ok(sums)
 }
 

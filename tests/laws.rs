@@ -449,6 +449,51 @@ proptest! {
     }
 
     #[test]
+    fn touches_that_wait_on_disk_are_those_in_memory(world in worlds(), files in 1_usize..4, views in any::<bool>(), period in any::<bool>(), shuffle in any::<u64>()) {
+        let mut world = world;
+        world.sessions.iter_mut().for_each(|session| session.4 = false);
+        prop_assume!(!world.sessions.is_empty());
+        let change = |settings: &mut Settings| {
+            *settings = Settings {
+                by: strings(["utm_source", "channel", "order.external_id"]),
+                credits: None,
+                journeys: None,
+                orders_report: None,
+                persons: None,
+                identity: None,
+                postviews: if views { settings.sessions.clone() } else { Vec::new() },
+                views: views.then_some(ViewPolicy::All),
+                from: period.then(|| "2024-01-03".to_owned()),
+                to: period.then(|| "2024-01-09".to_owned()),
+                compare: period.then(|| "previous_period".to_owned()),
+                ..std::mem::take(settings)
+            };
+        };
+        // As much as touches on disk take and not what touches in memory do, see `pipeline/memory.rs`.
+        let touches = world.sessions.len() * if views { 2 } else { 1 };
+        let others = world.orders.len() + world.aliases.len() + world.profiles.len();
+        let limit = (160 << 20) + 200 * others + 2 * touches;
+        let memory = ran(&world, 2, 1, 0, &plain, change);
+        for threads in [1, 2] {
+            let disk = ran(&world, threads, files, shuffle, &plain, |settings| {
+                change(settings);
+                settings.memory_limit = Some(format!("{limit} B"));
+            });
+            prop_assert_eq!(&memory.files, &disk.files);
+            let (memory, disk) = (&memory.published.summary, &disk.published.summary);
+            prop_assert_eq!((&memory.touches, &memory.identity), (&disk.touches, &disk.identity));
+            prop_assert!(memory.proof.holds && disk.proof.holds);
+        }
+        // One byte less is refused before anything is read.
+        let playground = Playground::new();
+        let mut settings = laid_out(&world, &playground, 1, 0, &plain);
+        change(&mut settings);
+        settings.memory_limit = Some(format!("{} B", limit - 1));
+        let refused = pooled(settings, 1, |config| run(config, &Silent).err().unwrap());
+        prop_assert!(refused.to_string().contains("raise the limit"), "{}", refused);
+    }
+
+    #[test]
     fn items_say_what_their_tables_say(world in worlds(), seed in any::<u64>()) {
         // A column without values is there in a table, and not in items.
         for (_, header, rows) in tables(&world, &plain) {

@@ -9,6 +9,7 @@ mod settings;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use bytesize::ByteSize;
 use chrono::NaiveDate;
 use chrono_tz::Tz;
 
@@ -154,6 +155,8 @@ pub struct Config {
     pub outputs: Outputs,
     /// Threads to work on; none is all cores.
     pub threads: Option<usize>,
+    /// Bytes of memory to keep within.
+    pub memory_limit: Option<u64>,
 }
 
 impl Config {
@@ -246,6 +249,7 @@ impl Config {
             wide,
             outputs,
             threads: settings.threads,
+            memory_limit: settings.memory_limit.as_deref().map(size).transpose()?,
             amount: settings.amount,
         })
     }
@@ -397,6 +401,16 @@ fn days(settings: &Settings) -> Result<(Option<NaiveDate>, Option<NaiveDate>)> {
         return Err(Error::Contradiction(format!("`--to {to}` is before `--from {from}`")));
     }
     Ok((from, to))
+}
+
+/// A size of memory in bytes.
+fn size(text: &str) -> Result<u64> {
+    let size: std::result::Result<ByteSize, _> = text.parse();
+    let size = size.map_err(|_| {
+        let why = "write a size such as `2GiB` or `500MB`";
+        Error::setting("--memory-limit", text, why)
+    })?;
+    Ok(size.as_u64())
 }
 
 fn period(settings: &Settings, zone: Tz) -> Result<(i64, i64)> {

@@ -330,6 +330,9 @@ pub struct Settings {
     /// Threads to work on [default: all cores]
     #[arg(long, value_name = "N", help_heading = "Running")]
     pub threads: Option<usize>,
+    /// Memory to keep within, such as 2GiB: touches wait on disk where they would go beyond it
+    #[arg(long, value_name = "SIZE", help_heading = "Running")]
+    pub memory_limit: Option<String>,
 
     /// Where the orders whose journey identity changed are written; only `apportion identity` asks.
     #[arg(skip)]
@@ -443,6 +446,7 @@ impl Settings {
             rejects: self.rejects.or(file.rejects),
             summary: self.summary.or(file.summary),
             threads: self.threads.or(file.threads),
+            memory_limit: self.memory_limit.or(file.memory_limit),
             changed: self.changed,
             channel: file.channel,
             default_channels: file.default_channels,

@@ -2,13 +2,16 @@
 //!
 //! Integers are given in the order of first sight, so they depend on the order of the input and
 //! never reach an output or a comparison that decides one. [`Interner`] numbers on one thread,
-//! [`Directory`] on all of them; [`Repeats`] tells whether there is anything to merge.
+//! [`Directory`] on all of them; [`Repeats`] tells whether there is anything to merge, [`Distinct`]
+//! how many texts there are.
 
 mod directory;
+mod distinct;
 mod grouping;
 mod repeats;
 
 pub use directory::{Directory, Names, UNKNOWN};
+pub use distinct::Distinct;
 pub use grouping::{group_rows, group_some_rows};
 pub use repeats::Repeats;
 

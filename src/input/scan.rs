@@ -60,8 +60,11 @@ pub struct Kept {
 
 /// Who takes what a scan finds: groups from any thread, the rows of one in their order.
 pub trait Keeper: Sync {
+    /// Whether what is kept of every row lies on disk.
+    fn spills(&self) -> bool;
+
     /// The number of the user of each row.
-    fn number(&self, users: &StringViewArray) -> Vec<u32>;
+    fn number(&self, users: &StringViewArray) -> Result<Vec<u32>>;
 
     /// Whether every row is kept.
     fn keeps_all(&self) -> bool;
@@ -98,7 +101,8 @@ pub fn scan(
     let is_there = |name: &&&str| plan.schema.field_with_name(name).is_ok();
     let looks: Vec<&str> = looks.iter().filter(is_there).copied().collect();
     let groups = plan.groups();
-    let repeats = Repeats::new(groups.iter().sum());
+    let repeats =
+        if keeper.spills() { Repeats::on_disk()? } else { Repeats::in_memory(groups.iter().sum()) };
     let known = Mutex::new(Looks::new(looks.len()));
     let mut slices = Vec::with_capacity(groups.len());
     let mut before = 0;
@@ -108,9 +112,9 @@ pub fn scan(
     }
     number(before)?;
     let loaded = plan.run(progress, &|group, batch| {
-        repeats.meet(external_ids(&batch));
+        repeats.meet(external_ids(&batch))?;
         let slice = &mut *slices[group].lock().unwrap_or_else(PoisonError::into_inner);
-        let numbered = slice.take(&batch, &looks, keeper);
+        let numbered = slice.take(&batch, &looks, keeper)?;
         keeper.pass(group, &batch, &numbered)?;
         if slice.passed == groups[group] {
             slice.end(group, &known, keeper)?;
@@ -129,7 +133,7 @@ pub fn scan(
         return Ok(None);
     }
     let looks = known.table(&looks)?;
-    Ok(Some((Scanned { groups: accepted, looks, unique: !repeats.possible() }, loaded)))
+    Ok(Some((Scanned { groups: accepted, looks, unique: !repeats.possible()? }, loaded)))
 }
 
 /// The number of a row.
@@ -171,13 +175,18 @@ impl Slice {
     }
 
     /// Takes the rows of a batch that are kept; returns the look of every one.
-    fn take(&mut self, batch: &RecordBatch, looks: &[&str], keeper: &dyn Keeper) -> Vec<u32> {
+    fn take(
+        &mut self,
+        batch: &RecordBatch,
+        looks: &[&str],
+        keeper: &dyn Keeper,
+    ) -> Result<Vec<u32>> {
         let columns: Vec<Option<&ArrayRef>> =
             looks.iter().map(|look| batch.column_by_name(look)).collect();
         let mut look = vec![0; batch.num_rows()];
         self.own.number(&columns, &mut look);
         let users = batch.column_by_name("user_external_id").map(|users| users.as_string_view());
-        let users = users.map(|users| keeper.number(users)).unwrap_or_default();
+        let users = users.map(|users| keeper.number(users)).transpose()?.unwrap_or_default();
         let at = batch.column_by_name("created_at");
         let at = at.map(|at| at.as_primitive::<TimestampMicrosecondType>().values());
         let at = at.map(|at| &at[..]).unwrap_or_default();
@@ -199,7 +208,7 @@ impl Slice {
             }
         }
         self.passed += batch.num_rows();
-        look
+        Ok(look)
     }
 
     /// Gives the rows the numbers of all groups' looks and hands them over, once.

@@ -28,6 +28,7 @@ pub fn touches(rows: &RecordBatch, person: &[u32], persons: usize, views_from: u
         in_order(persons, &at, |row| Some(person[row]), |row| (row < views_from, ids.value(row)));
     let direct = direct_touches(rows);
     Touches {
+        first: 0,
         at: row.iter().map(|row| at[*row as usize]).collect(),
         direct: row.iter().map(|row| direct[*row as usize]).collect(),
         view: row.iter().map(|row| *row as usize >= views_from).collect(),

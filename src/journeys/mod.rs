@@ -22,9 +22,11 @@ pub use window::{DirectPolicy, Selected, ViewPolicy, Window, previous_orders};
 
 use std::ops::Range;
 
-/// The touches of all persons.
+/// The touches of all persons, or of some whose numbers follow each other.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Touches {
+    /// The first of the persons.
+    pub first: u32,
     /// Where each person's touches begin; one more entry than there are persons.
     pub starts: Vec<u32>,
     /// When each touch was; not decreasing within a person.
@@ -63,7 +65,7 @@ pub struct Orders {
 impl Touches {
     /// The touches of a person.
     pub fn of(&self, person: u32) -> Range<usize> {
-        range(&self.starts, person)
+        person.checked_sub(self.first).map_or(0..0, |person| range(&self.starts, person))
     }
 }
 

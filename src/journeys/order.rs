@@ -118,6 +118,10 @@ impl Part {
 
     /// Adds the touches to those of the persons before; the row of each is that of its look, and
     /// `direct` says of every look whether it is direct.
+    ///
+    /// # Panics
+    ///
+    /// With more than 2^32 touches.
     pub fn append_to(self, touches: &mut Touches, direct: &[bool]) {
         let before = touches.at.len();
         let mut place = 0;

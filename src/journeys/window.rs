@@ -181,6 +181,7 @@ mod tests {
     fn touches(of: &[(i64, char)]) -> Touches {
         let count = u32::try_from(of.len()).unwrap();
         Touches {
+            first: 0,
             starts: vec![0, count],
             at: of.iter().map(|touch| touch.0).collect(),
             direct: of.iter().map(|touch| touch.1 == 'd').collect(),

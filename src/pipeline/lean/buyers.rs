@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use arrow::array::{Array, BooleanArray, RecordBatch, StringViewArray};
+use arrow::array::{AsArray, BooleanArray, RecordBatch, StringViewArray};
 use arrow::compute::filter;
 
 use super::counts::DailyCounts;
@@ -18,11 +18,12 @@ use super::{Gathered, Numbers, Rows, Sessions, USER_FACTS, looks, scan_of};
 use crate::config::Config;
 use crate::error::Result;
 use crate::identity::{Facts, Identity, Keep};
-use crate::ids::{Directory, UNKNOWN};
+use crate::ids::{Distinct, UNKNOWN};
 use crate::input::{self, Keeper, Kept, Loaded};
 use crate::journeys::Touch;
 use crate::pipeline::{
-    Inputs, Prepared, Progress, count_rows, merge_orders, read_tables, release, resolve_beside,
+    Inputs, Prepared, Progress, count_rows, memory, merge_orders, read_tables, release,
+    resolve_beside,
 };
 use crate::report::MeasureSet;
 use crate::schema::Table;
@@ -59,7 +60,7 @@ struct Buyers<'a> {
     identity: &'a Identity,
     spans: &'a Spans,
     /// Users that no other table knows.
-    strangers: &'a Directory,
+    strangers: &'a Distinct,
     /// Whether a touch refers to each user that another table knows, where that is noted.
     referred: Option<&'a [AtomicBool]>,
     counts: Option<&'a DailyCounts>,
@@ -69,22 +70,23 @@ struct Buyers<'a> {
 }
 
 impl Keeper for Buyers<'_> {
-    fn number(&self, users: &StringViewArray) -> Vec<u32> {
+    fn spills(&self) -> bool {
+        self.parts.are_on_disk()
+    }
+
+    fn number(&self, users: &StringViewArray) -> Result<Vec<u32>> {
         let numbers = self.identity.users.look_up(users);
         let is_unknown: BooleanArray =
             numbers.iter().map(|number| Some(*number == UNKNOWN)).collect();
-        if is_unknown.true_count() > 0
-            && let Ok(unknown) = filter(users, &is_unknown)
-            && let Some(unknown) = unknown.as_any().downcast_ref()
-        {
-            self.strangers.number(unknown);
+        if is_unknown.true_count() > 0 {
+            self.strangers.meet(filter(users, &is_unknown)?.as_string_view())?;
         }
         if let Some(referred) = self.referred {
             for number in numbers.iter().filter(|number| **number != UNKNOWN) {
                 referred[*number as usize].store(true, Ordering::Relaxed);
             }
         }
-        numbers
+        Ok(numbers)
     }
 
     fn keeps_all(&self) -> bool {
@@ -129,6 +131,7 @@ pub(in crate::pipeline) fn prepare(
     if !will_do(config, inputs)? {
         return Ok(None);
     }
+    let on_disk = memory::spills(config, inputs)?;
     let mut own = summary.clone();
     progress.stage("reading");
     let is_touches = |table: &Table| TOUCHES.contains(table);
@@ -145,12 +148,13 @@ pub(in crate::pipeline) fn prepare(
     let facts = std::mem::take(&mut people.identity.facts);
     release(config, |_| false, &mut tables, &mut people);
     let spans = Spans::new(config, &orders, people.identity.person.len());
-    let strangers = Directory::default();
+    let strangers = if on_disk { Distinct::on_disk()? } else { Distinct::in_memory() };
     let referred: Option<Vec<AtomicBool>> = tables
         .contains_key(&Table::Users)
         .then(|| people.identity.person.iter().map(|_| AtomicBool::new(false)).collect());
     let counts = DailyCounts::new(config);
-    let parts = Parts::in_memory(people.identity.person.len());
+    let persons = people.identity.person.len();
+    let parts = if on_disk { Parts::on_disk(persons)? } else { Parts::in_memory(persons) };
     let mut numbers = Numbers::default();
     let mut looks: Option<RecordBatch> = None;
     for table in TOUCHES {
@@ -192,7 +196,7 @@ pub(in crate::pipeline) fn prepare(
             people.identity.facts.refer(user);
         }
     }
-    people.identity.count(strangers.close().len() as u64);
+    people.identity.count(strangers.count()?);
     own.identity = people.identity.account.clone();
     // Nothing asks for them, or all touches would have been kept.
     people.identity.facts = Facts::default();

@@ -55,8 +55,12 @@ struct Group {
 }
 
 impl Keeper for Everyone<'_> {
-    fn number(&self, users: &StringViewArray) -> Vec<u32> {
-        self.directory.number(users)
+    fn spills(&self) -> bool {
+        false
+    }
+
+    fn number(&self, users: &StringViewArray) -> Result<Vec<u32>> {
+        Ok(self.directory.number(users))
     }
 
     fn keeps_all(&self) -> bool {

@@ -78,6 +78,44 @@ pub(super) struct Gathered {
     numbers: Numbers,
 }
 
+impl Gathered {
+    /// A part of the touches, in their order but for its ties.
+    fn part(&self, part: u32, named: bool) -> Result<(Part, Vec<Range<usize>>)> {
+        let mut part = self.parts.part(part, self.numbers.views_from)?;
+        part.sort();
+        let ties = part.ties(named);
+        Ok((part, ties))
+    }
+
+    /// Whether the touches wait on disk.
+    pub(super) fn is_on_disk(&self) -> bool {
+        self.parts.are_on_disk()
+    }
+}
+
+/// Touches that wait on disk, and what it takes to put each part of them in order.
+pub(super) struct Spilled {
+    gathered: Gathered,
+    ids: Ids,
+    /// Whether touches of each look are direct.
+    direct: Vec<bool>,
+}
+
+impl Spilled {
+    /// How many parts there are.
+    pub(super) const PARTS: u32 = Parts::COUNT;
+
+    /// The persons of a part and their touches in their order; the row of each is that of its look.
+    pub(super) fn part(&self, part: u32) -> Result<(Range<u32>, Touches)> {
+        let (mut part, ties) = self.gathered.part(part, false)?;
+        self.ids.settle(&mut part, &ties);
+        let persons = part.persons.clone();
+        let mut touches = Touches { first: persons.start, starts: vec![0], ..Touches::default() };
+        part.append_to(&mut touches, &self.direct);
+        Ok((persons, touches))
+    }
+}
+
 /// What touches are numbered by: their places in the files, sessions before views, where rejected rows
 /// of a row group come last.
 #[derive(Default)]
@@ -230,14 +268,10 @@ impl Ordering<'_> {
     /// written, its own in `merged.touches`, which has those touches only.
     pub(super) fn all(&self, gathered: Gathered, merged: &mut MergedTables) -> Result<Touches> {
         let credits = self.config.outputs.credits.is_some();
-        let Gathered { parts, numbers } = gathered;
-        let sorted = (0..parts.count()).into_par_iter().map(|part| {
-            let mut part = parts.part(part, numbers.views_from)?;
-            part.sort();
-            let ties = part.ties(credits);
-            Ok((part, ties))
-        });
-        let mut sorted: Vec<(Part, Vec<Range<usize>>)> = sorted.collect::<Result<_>>()?;
+        let parts = (0..Parts::COUNT).into_par_iter();
+        let mut sorted: Vec<(Part, Vec<Range<usize>>)> =
+            parts.map(|part| gathered.part(part, credits)).collect::<Result<_>>()?;
+        let numbers = gathered.numbers;
         let rows = merged.rows.as_ref();
         let looks = rows.map_or_else(|| merged.touches.clone(), |rows| rows.looks.clone());
         let named = if credits {
@@ -259,6 +293,18 @@ impl Ordering<'_> {
             merged.touches = named;
         }
         Ok(touches)
+    }
+
+    /// Touches that are put in order when their part is worked on; `looks` are theirs.
+    pub(super) fn later(&self, gathered: Gathered, looks: &RecordBatch) -> Result<Spilled> {
+        let parts = (0..Parts::COUNT).into_par_iter();
+        let of_part = |part: u32| {
+            let (part, ties) = gathered.part(part, false)?;
+            Ok(unsettled(&part, &ties).collect())
+        };
+        let unsettled: Vec<Vec<u32>> = parts.map(of_part).collect::<Result<_>>()?;
+        let ids = Ids::read(self, unsettled.concat(), &gathered.numbers)?;
+        Ok(Spilled { gathered, ids, direct: direct_touches(looks) })
     }
 
     /// Puts touches in their final order; returns a table with a row each that names it: its look, id
@@ -295,12 +341,12 @@ impl Ordering<'_> {
         let places: UInt32Array = touches().map(|touch| Some(place(touch.number))).collect();
         let table = with_column(&table, "external_id", take(&ids, &places, None)?)?;
         let users = &self.people.identity.users;
-        let names = sorted.par_iter().map(|(part, _)| {
+        let of_parts = sorted.par_iter().map(|(part, _)| {
             part.touches.iter().map(|touch| Some(users.name(touch.user))).collect()
         });
-        let names: Vec<StringViewArray> = names.collect();
-        let names: Vec<&dyn Array> = names.iter().map(|names| names as &dyn Array).collect();
-        with_column(&table, "user_external_id", concat(&names)?)
+        let of_parts: Vec<StringViewArray> = of_parts.collect();
+        let of_parts: Vec<&dyn Array> = of_parts.iter().map(|users| users as &dyn Array).collect();
+        with_column(&table, "user_external_id", concat(&of_parts)?)
     }
 
     /// The ids of some touches, which ascend.

@@ -3,22 +3,12 @@
 //! Parts are held in memory, or on disk where a run has a limit that they would go beyond. The format
 //! on disk is private to one run and gone with it.
 
-use std::fs::{self, OpenOptions};
-use std::io::{ErrorKind, Write};
-use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tempfile::TempDir;
-
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ids::group_rows;
 use crate::journeys::{Part, Touch};
-
-/// How many parts there are.
-const PARTS: u32 = 128;
-
-/// Bytes of a part that wait in memory to be written.
-const WAITING: usize = 64 << 10;
+use crate::spill::Buckets;
 
 /// Bytes of a touch on disk.
 const BYTES: usize = 24;
@@ -34,50 +24,48 @@ pub(super) struct Parts {
 enum Store {
     /// What came together stays together until it is worked on.
     Memory(Vec<Mutex<Vec<Vec<Touch>>>>),
-    /// Bytes that wait to be written, in files of this folder.
-    Disk(TempDir, Vec<Mutex<Vec<u8>>>),
+    /// What was added lies in the bucket of each part.
+    Disk(Buckets),
 }
 
 impl Parts {
+    /// How many parts there are.
+    pub(super) const COUNT: u32 = 128;
+
     /// No touches of so many persons, to be held in memory.
     pub(super) fn in_memory(persons: usize) -> Self {
-        Self::new(persons, Store::Memory((0..PARTS).map(|_| Mutex::default()).collect()))
+        Self::new(persons, Store::Memory((0..Self::COUNT).map(|_| Mutex::default()).collect()))
     }
 
-    /// No touches of so many persons, to be held in a folder of its own beside other temporary files.
+    /// No touches of so many persons, to be held on disk.
     pub(super) fn on_disk(persons: usize) -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("apportion-").tempdir();
-        let folder = folder.map_err(Error::io("write", &std::env::temp_dir()))?;
-        Ok(Self::new(persons, Store::Disk(folder, (0..PARTS).map(|_| Mutex::default()).collect())))
+        Ok(Self::new(persons, Store::Disk(Buckets::new(Self::COUNT as usize)?)))
     }
 
     fn new(persons: usize, store: Store) -> Self {
         let persons = u32::try_from(persons).expect("users are numbered in 32 bits");
-        Self { persons, width: persons.div_ceil(PARTS).max(1), store }
+        Self { persons, width: persons.div_ceil(Self::COUNT).max(1), store }
     }
 
-    /// How many parts there are.
-    pub(super) fn count(&self) -> usize {
-        PARTS as usize
+    /// Whether touches are held on disk.
+    pub(super) fn are_on_disk(&self) -> bool {
+        matches!(self.store, Store::Disk(_))
     }
 
     /// Adds touches, in any order.
     pub(super) fn add(&self, touches: &[Touch]) -> Result<()> {
         let parts: Vec<u32> = touches.iter().map(|touch| touch.person / self.width).collect();
-        let (order, starts) = group_rows(&parts, self.count());
+        let (order, starts) = group_rows(&parts, Self::COUNT as usize);
         for (part, range) in starts.windows(2).enumerate().filter(|(_, range)| range[0] < range[1])
         {
             let of_part = &order[range[0] as usize..range[1] as usize];
             let of_part = of_part.iter().map(|row| touches[*row as usize]);
             match &self.store {
                 Store::Memory(parts) => lock(&parts[part]).push(of_part.collect()),
-                Store::Disk(folder, waiting) => {
-                    let mut waiting = lock(&waiting[part]);
-                    of_part.for_each(|touch| encode(touch, &mut waiting));
-                    if waiting.len() > WAITING {
-                        append(&path(folder, part), &waiting)?;
-                        waiting.clear();
-                    }
+                Store::Disk(buckets) => {
+                    let mut bytes = Vec::with_capacity(of_part.len() * BYTES);
+                    of_part.for_each(|touch| encode(touch, &mut bytes));
+                    buckets.add(part, &bytes)?;
                 }
             }
         }
@@ -85,20 +73,12 @@ impl Parts {
     }
 
     /// The touches of a part; what was in memory is gone from it then.
-    pub(super) fn part(&self, part: usize, views_from: u32) -> Result<Part> {
-        let number = u32::try_from(part).unwrap_or(u32::MAX);
-        let first = self.width.saturating_mul(number).min(self.persons);
+    pub(super) fn part(&self, part: u32, views_from: u32) -> Result<Part> {
+        let first = self.width.saturating_mul(part).min(self.persons);
         let touches = match &self.store {
-            Store::Memory(parts) => std::mem::take(&mut *lock(&parts[part])).concat(),
-            Store::Disk(folder, waiting) => {
-                let path = path(folder, part);
-                let mut bytes = match fs::read(&path) {
-                    // Nothing of it was written yet.
-                    Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
-                    read => read.map_err(Error::io("read", &path))?,
-                };
-                bytes.extend(lock(&waiting[part]).iter());
-                bytes.as_chunks::<BYTES>().0.iter().map(decode).collect()
+            Store::Memory(parts) => std::mem::take(&mut *lock(&parts[part as usize])).concat(),
+            Store::Disk(buckets) => {
+                buckets.read(part as usize)?.as_chunks::<BYTES>().0.iter().map(decode).collect()
             }
         };
         Ok(Part { persons: first..(first + self.width).min(self.persons), touches, views_from })
@@ -108,15 +88,6 @@ impl Parts {
 /// Whoever panicked with a lock in hand has ended the run already.
 fn lock<T>(part: &Mutex<T>) -> MutexGuard<'_, T> {
     part.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn path(folder: &TempDir, part: usize) -> PathBuf {
-    folder.path().join(format!("touches-{part}"))
-}
-
-fn append(path: &PathBuf, bytes: &[u8]) -> Result<()> {
-    let file = OpenOptions::new().create(true).append(true).open(path);
-    file.and_then(|mut file| file.write_all(bytes)).map_err(Error::io("write", path))
 }
 
 fn encode(touch: Touch, bytes: &mut Vec<u8>) {
@@ -164,7 +135,7 @@ mod tests {
         }
         let mut persons = 0;
         let mut met = 0;
-        for part in 0..memory.count() {
+        for part in 0..Parts::COUNT {
             let (held, spilled) = (memory.part(part, 9).unwrap(), disk.part(part, 9).unwrap());
             assert_eq!((&held.touches, &held.persons), (&spilled.touches, &spilled.persons));
             assert_eq!(disk.part(part, 9).unwrap().touches, held.touches);
