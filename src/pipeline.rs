@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 
-use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::array::{AsArray, BooleanArray, RecordBatch, StringViewArray};
 use arrow::compute::filter_record_batch;
 use rayon::prelude::*;
 
@@ -29,6 +29,7 @@ use crate::filter::Filter;
 use crate::identity::{
     Facts, Gathering, Identity, Keep, Merged, audit_table, one_row_per_id, persons_table,
 };
+use crate::ids::Directory;
 use crate::input::{self, FileRead, Loaded, Needs, Reading, Source};
 use crate::journeys::{
     self, Amounts, Combined, Dimension, Items, Labels, OrderSettings, Orders, Rates, Touches,
@@ -176,7 +177,9 @@ fn prepare(
     memory::check_whole(config, inputs, true)?;
     let (mut scans, mut tables) = read(config, inputs, progress, summary)?;
     progress.stage("resolving identity");
-    let mut people = resolve_beside(config, &tables, &mut scans, summary);
+    let met =
+        Met { directory: std::mem::take(&mut scans.directory), users: scans.users(), to: None };
+    let mut people = resolve_met(config, &tables, met, summary);
     let scanned = |table: Table| scans.accepted(table).is_some();
     release(config, scanned, &mut tables, &mut people);
     progress.stage("merging versions");
@@ -288,13 +291,27 @@ pub fn read_table(
     needs: Needs,
     progress: &dyn Progress,
 ) -> Result<Option<Loaded>> {
+    let read = read_numbered(config, inputs, table, needs, (&[], &|_| Vec::new()), progress)?;
+    Ok(read.map(|(loaded, _)| loaded))
+}
+
+/// Reads one table, if it is given; of some text columns there are only the numbers.
+fn read_numbered(
+    config: &Config,
+    inputs: &Inputs,
+    table: Table,
+    needs: Needs,
+    (columns, number): (&[&str], &(dyn Fn(&StringViewArray) -> Vec<u32> + Sync)),
+    progress: &dyn Progress,
+) -> Result<Option<(Loaded, Vec<Vec<u32>>)>> {
     let Some(paths) = inputs.paths.get(&table) else { return Ok(None) };
     let sources = input::find(table, paths)?;
     let reading = reading(config, table, needs)?;
-    let loaded = input::read(&reading, &sources, &|rows| progress.rows(rows))?;
+    let rows = |rows| progress.rows(rows);
+    let (loaded, numbers) = input::read_numbered(&reading, &sources, columns, number, &rows)?;
     match missing_amount(config, table, &loaded.files) {
         Some(error) => Err(error),
-        None => Ok(Some(loaded)),
+        None => Ok(Some((loaded, numbers))),
     }
 }
 
@@ -549,7 +566,17 @@ pub struct People {
 
 /// Works out who is who.
 pub fn resolve(config: &Config, tables: &Tables, summary: &mut Summary) -> People {
-    resolve_beside(config, tables, &mut Scans::default(), summary)
+    resolve_met(config, tables, Met::default(), summary)
+}
+
+/// Users that were numbered while tables were read.
+#[derive(Default)]
+struct Met {
+    directory: Directory,
+    /// The user of each row of a table.
+    users: BTreeMap<Table, Vec<u32>>,
+    /// Whom each alias leads to.
+    to: Option<Vec<u32>>,
 }
 
 /// Gives back the memory of what has said all that it knows once persons are resolved.
@@ -573,15 +600,9 @@ fn release(
     }
 }
 
-/// Works out who is who, of users in tables and of those that were met in scanned ones.
-fn resolve_beside(
-    config: &Config,
-    tables: &Tables,
-    scans: &mut Scans,
-    summary: &mut Summary,
-) -> People {
-    let directory = std::mem::take(&mut scans.directory);
-    let mut users = scans.users();
+/// Works out who is who, of users in tables and of those that were met before.
+fn resolve_met(config: &Config, tables: &Tables, met: Met, summary: &mut Summary) -> People {
+    let Met { directory, mut users, to } = met;
     let number = |rows: &RecordBatch, column: &str| {
         let ids = rows.column_by_name(column);
         ids.map(|ids| directory.number_all(ids.as_string_view())).unwrap_or_default()
@@ -592,8 +613,8 @@ fn resolve_beside(
         }
     }
     let aliases = tables.get(&Table::UserAliases);
-    let to = aliases.map(|loaded| number(&loaded.rows, "to_user_external_id"));
-    let mut to = to.unwrap_or_default();
+    let of_aliases = |loaded: &Loaded| number(&loaded.rows, "to_user_external_id");
+    let mut to = to.or_else(|| aliases.map(of_aliases)).unwrap_or_default();
     let names = directory.close();
     for numbers in users.values_mut().chain([&mut to]) {
         names.settle(numbers);

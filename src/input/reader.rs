@@ -132,18 +132,48 @@ pub fn read(
     sources: &[Source],
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Loaded> {
+    Ok(read_numbered(reading, sources, &[], &|_| Vec::new(), progress)?.0)
+}
+
+/// Reads every row of a table as [`read`] does; of some text columns only the numbers are kept that
+/// `number` gives to them, batch by batch, and returned in their order.
+pub fn read_numbered(
+    reading: &Reading<'_>,
+    sources: &[Source],
+    columns: &[&str],
+    number: &(dyn Fn(&StringViewArray) -> Vec<u32> + Sync),
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<(Loaded, Vec<Vec<u32>>)> {
     let plan = Plan::new(reading, sources, &BTreeSet::new())?;
-    let batches: Vec<Mutex<Vec<RecordBatch>>> =
+    let fields = plan.schema.fields().iter().enumerate();
+    let others: Vec<usize> = fields
+        .filter(|(_, field)| !columns.contains(&field.name().as_str()))
+        .map(|(at, _)| at)
+        .collect();
+    let batches: Vec<Mutex<Vec<(RecordBatch, Vec<Vec<u32>>)>>> =
         plan.groups().iter().map(|_| Mutex::default()).collect();
     let mut loaded = plan.run(progress, &|group, rows| {
-        batches[group].lock().unwrap_or_else(PoisonError::into_inner).push(rows);
+        let numbered = columns.iter().map(|column| {
+            let texts = rows.column_by_name(column).map(|texts| texts.as_string_view());
+            texts.map(number).unwrap_or_default()
+        });
+        let batch = (rows.project(&others)?, numbered.collect());
+        batches[group].lock().unwrap_or_else(PoisonError::into_inner).push(batch);
         Ok(())
     })?;
     let batches = batches
         .into_iter()
         .flat_map(|batches| batches.into_inner().unwrap_or_else(PoisonError::into_inner));
-    loaded.rows = concat_batches(&plan.schema, &batches.collect::<Vec<_>>())?;
-    Ok(loaded)
+    let mut numbers: Vec<Vec<u32>> = columns.iter().map(|_| Vec::new()).collect();
+    let mut rows = Vec::new();
+    for (batch, numbered) in batches {
+        rows.push(batch);
+        for (all, some) in numbers.iter_mut().zip(numbered) {
+            all.extend(some);
+        }
+    }
+    loaded.rows = concat_batches(&Arc::new(plan.schema.project(&others)?), &rows)?;
+    Ok((loaded, numbers))
 }
 
 /// The files of a table, opened, and the row groups to read of them.
@@ -281,7 +311,11 @@ impl<'a> Plan<'a> {
             let amounts = Amounts { currency: None, default: reading.currency, units: None };
             let decoded = physical(column, &batch, batch.num_rows())
                 .and_then(|(array, text)| decode(&array, column.kind, false, text, &amounts));
-            picked.extend(decoded.map(|decoded| decoded.array));
+            picked.extend(decoded.map(|decoded| match decoded.array.as_string_view_opt() {
+                // A few texts must not keep the pages that all of them lie in.
+                Some(texts) => Arc::new(texts.gc()),
+                None => decoded.array,
+            }));
         }
         Ok(picked)
     }

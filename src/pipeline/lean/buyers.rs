@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::{AsArray, BooleanArray, RecordBatch, StringViewArray};
 use arrow::compute::filter;
+use rayon::prelude::*;
 
 use super::counts::DailyCounts;
-use super::everyone::Scans;
 use super::parts::Parts;
 use super::spans::Spans;
 use super::{Gathered, Numbers, Rows, Sessions, USER_FACTS, looks, scan_of};
@@ -19,11 +19,11 @@ use crate::config::Config;
 use crate::error::Result;
 use crate::identity::{Facts, Identity, Keep};
 use crate::ids::{Distinct, UNKNOWN};
-use crate::input::{self, Keeper, Kept, Loaded};
+use crate::input::{self, Keeper, Kept, Loaded, Needs};
 use crate::journeys::Touch;
 use crate::pipeline::{
-    Inputs, Prepared, Progress, count_rows, memory, merge_orders, read_tables, release,
-    resolve_beside,
+    Inputs, Met, Prepared, Progress, Tables, count_rows, memory, merge_orders, needs,
+    read_numbered, release, resolve_met, wants_journeys,
 };
 use crate::report::MeasureSet;
 use crate::schema::Table;
@@ -121,6 +121,47 @@ impl Keeper for Buyers<'_> {
     }
 }
 
+/// Reads tables that are given, with the users of their rows; of those columns of users that nothing
+/// but that is asked of, there are only the numbers.
+fn read_others(
+    config: &Config,
+    inputs: &Inputs,
+    tables: &[Table],
+    progress: &dyn Progress,
+) -> Result<(Tables, Met)> {
+    let mut met = Met::default();
+    let number = |users: &StringViewArray| met.directory.number(users);
+    let one = |table: &Table| {
+        let needs = needs(config, *table);
+        let is_named = |name: &&str| match &needs {
+            Needs::Named(names) => names.contains(*name),
+            Needs::All => false,
+        };
+        let columns: &[&str] = match table {
+            Table::UserAliases => &["from_user_external_id", "to_user_external_id"],
+            Table::Orders if !wants_journeys(config) && config.outputs.credits.is_none() => {
+                &["user_external_id"]
+            }
+            _ => &[],
+        };
+        let columns = if columns.iter().any(is_named) { &[] } else { columns };
+        let read = read_numbered(config, inputs, *table, needs, (columns, &number), progress)?;
+        Ok(read.map(|(loaded, numbers)| (*table, loaded, numbers)))
+    };
+    let read: Vec<Result<Option<_>>> = tables.par_iter().map(one).collect();
+    let mut given = Tables::new();
+    for read in read {
+        let Some((table, loaded, numbers)) = read? else { continue };
+        given.insert(table, loaded);
+        let mut numbers = numbers.into_iter();
+        if let Some(users) = numbers.next() {
+            met.users.insert(table, users);
+        }
+        met.to = numbers.next().or(met.to);
+    }
+    Ok((given, met))
+}
+
 /// Reads orders and who is who, then the touches that count; `None` where that will not do.
 pub(in crate::pipeline) fn prepare(
     config: &Config,
@@ -136,12 +177,12 @@ pub(in crate::pipeline) fn prepare(
     progress.stage("reading");
     let is_touches = |table: &Table| TOUCHES.contains(table);
     let others: Vec<Table> = Table::ALL.into_iter().filter(|table| !is_touches(table)).collect();
-    let mut tables = read_tables(config, inputs, &others, progress)?;
+    let (mut tables, met) = read_others(config, inputs, &others, progress)?;
     let mut accepted: BTreeMap<Table, usize> =
         tables.iter().map(|(table, loaded)| (*table, loaded.rows.num_rows())).collect();
     tables.entry(Table::Orders).or_insert_with(|| Loaded::none(Table::Orders));
     progress.stage("resolving identity");
-    let mut people = resolve_beside(config, &tables, &mut Scans::default(), &mut own);
+    let mut people = resolve_met(config, &tables, met, &mut own);
     progress.stage("merging versions");
     let orders = merge_orders(config, &mut tables, &people, Keep::Persons, &mut own)?;
     progress.stage("reading");
