@@ -295,13 +295,16 @@ pub fn read_table(
     Ok(read.map(|(loaded, _)| loaded))
 }
 
+/// What gives numbers to texts.
+type Number<'a> = &'a (dyn Fn(&StringViewArray) -> Vec<u32> + Sync);
+
 /// Reads one table, if it is given; of some text columns there are only the numbers.
 fn read_numbered(
     config: &Config,
     inputs: &Inputs,
     table: Table,
     needs: Needs,
-    (columns, number): (&[&str], &(dyn Fn(&StringViewArray) -> Vec<u32> + Sync)),
+    (columns, number): (&[&str], Number<'_>),
     progress: &dyn Progress,
 ) -> Result<Option<(Loaded, Vec<Vec<u32>>)>> {
     let Some(paths) = inputs.paths.get(&table) else { return Ok(None) };

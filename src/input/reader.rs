@@ -150,8 +150,8 @@ pub fn read_numbered(
         .filter(|(_, field)| !columns.contains(&field.name().as_str()))
         .map(|(at, _)| at)
         .collect();
-    let batches: Vec<Mutex<Vec<(RecordBatch, Vec<Vec<u32>>)>>> =
-        plan.groups().iter().map(|_| Mutex::default()).collect();
+    let mut batches: Vec<Mutex<Vec<Numbered>>> = Vec::new();
+    batches.resize_with(plan.groups().len(), Mutex::default);
     let mut loaded = plan.run(progress, &|group, rows| {
         let numbered = columns.iter().map(|column| {
             let texts = rows.column_by_name(column).map(|texts| texts.as_string_view());
@@ -175,6 +175,9 @@ pub fn read_numbered(
     loaded.rows = concat_batches(&Arc::new(plan.schema.project(&others)?), &rows)?;
     Ok((loaded, numbers))
 }
+
+/// Rows of a table, and the numbers of columns that were taken out of them.
+type Numbered = (RecordBatch, Vec<Vec<u32>>);
 
 /// The files of a table, opened, and the row groups to read of them.
 pub(super) struct Plan<'a> {

@@ -23,7 +23,7 @@ use crate::input::{self, Keeper, Kept, Loaded, Needs};
 use crate::journeys::Touch;
 use crate::pipeline::{
     Inputs, Met, Prepared, Progress, Tables, count_rows, memory, merge_orders, needs,
-    read_numbered, release, resolve_met, wants_journeys,
+    read_numbered, release, resolve_met, tell_bounces, wants_journeys,
 };
 use crate::report::MeasureSet;
 use crate::schema::Table;
@@ -198,6 +198,7 @@ pub(in crate::pipeline) fn prepare(
     let parts = if on_disk { Parts::on_disk(persons)? } else { Parts::in_memory(persons) };
     let mut numbers = Numbers::default();
     let mut looks: Option<RecordBatch> = None;
+    let mut tells_bounces = false;
     for table in TOUCHES {
         if !inputs.paths.contains_key(&table) {
             continue;
@@ -218,6 +219,7 @@ pub(in crate::pipeline) fn prepare(
         numbers.add(&scanned)?;
         let rows = scanned.accepted();
         accepted.insert(table, rows);
+        tells_bounces |= table == Table::Sessions && tell_bounces(&loaded.rows);
         tables.insert(table, loaded);
         looks = Some(match looks {
             None => {
@@ -243,7 +245,7 @@ pub(in crate::pipeline) fn prepare(
     people.identity.facts = Facts::default();
     count_rows(inputs, &accepted, &tables, &mut own);
     let sessions = usize::try_from(own.touches.sessions).unwrap_or(usize::MAX);
-    let rows = Rows::new(config, &tables, &looks, Sessions::Counted(counts.ended()))?;
+    let rows = Rows::new(config, &tables, &looks, Sessions::Counted(counts.ended(tells_bounces)))?;
     let gathered = Some(Gathered { parts, numbers });
     *summary = own;
     Ok(Some(Prepared { tables, people, merged: rows.merged(sessions, orders), gathered }))

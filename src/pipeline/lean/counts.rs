@@ -3,7 +3,6 @@
 //! Not for distinct persons: who wants those keeps the rows.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use arrow::array::{AsArray, RecordBatch};
@@ -15,7 +14,6 @@ use hashbrown::HashMap;
 use crate::calendar::{day_of, start_of_day};
 use crate::config::{Bounce, Config};
 use crate::journeys::{Dimension, Labels};
-use crate::pipeline::tell_bounces;
 use crate::report::{Session, SessionCounts};
 
 /// The sessions and bounces of a look on a day; of any day where days are not told apart.
@@ -30,7 +28,6 @@ pub(super) struct DailyCounts {
     /// What was counted of groups that are not yet at their end.
     open: Mutex<BTreeMap<usize, Counts>>,
     counts: Mutex<Counts>,
-    tells_bounces: AtomicBool,
 }
 
 impl DailyCounts {
@@ -44,7 +41,6 @@ impl DailyCounts {
             by_day: by_span || !all_times,
             open: Mutex::default(),
             counts: Mutex::default(),
-            tells_bounces: AtomicBool::new(false),
         }
     }
 
@@ -52,7 +48,6 @@ impl DailyCounts {
     pub(super) fn pass(&self, group: usize, rows: &RecordBatch, looks: &[u32]) {
         let Some(at) = rows.column_by_name("created_at") else { return };
         let at = at.as_primitive::<TimestampMicrosecondType>().values();
-        self.tells_bounces.fetch_or(tell_bounces(rows), Ordering::Relaxed);
         let session = Session::reader(rows, at, looks);
         let counted = if self.by_day {
             let mut counted = Counts::default();
@@ -89,10 +84,10 @@ impl DailyCounts {
         add(&mut self.counts.lock().unwrap_or_else(PoisonError::into_inner), counted);
     }
 
-    /// What was counted, by look and day.
-    pub(super) fn ended(self) -> Counted {
+    /// What was counted, by look and day, of sessions that say how much happened in them or do not.
+    pub(super) fn ended(self, tells_bounces: bool) -> Counted {
         let counts = self.counts.into_inner().unwrap_or_else(PoisonError::into_inner);
-        Counted { zone: self.zone, counts, tells_bounces: self.tells_bounces.into_inner() }
+        Counted { zone: self.zone, counts, tells_bounces }
     }
 }
 

@@ -3,11 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::mem;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use arrow::array::{RecordBatch, StringViewArray};
 use arrow::compute::concat_batches;
-use arrow::datatypes::Schema;
 use rayon::prelude::*;
 
 use super::parts::Parts;
@@ -75,8 +74,8 @@ impl Keeper for Everyone<'_> {
         let (numbers, facts) = (columns(rows, &NUMBERS)?, columns(rows, &USER_FACTS)?);
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
         let group = groups.entry(group).or_default();
-        group.numbers.extend(numbers);
-        group.facts.extend(facts);
+        group.numbers.push(numbers);
+        group.facts.push(facts);
         Ok(())
     }
 
@@ -87,17 +86,10 @@ impl Keeper for Everyone<'_> {
     }
 }
 
-/// Those of some columns that rows have, if any.
-fn columns(rows: &RecordBatch, names: &[&str]) -> Result<Option<RecordBatch>> {
+/// Those of some columns that rows have.
+fn columns(rows: &RecordBatch, names: &[&str]) -> Result<RecordBatch> {
     let places = names.iter().filter_map(|name| rows.schema_ref().index_of(name).ok());
-    let places: Vec<usize> = places.collect();
-    Ok(if places.is_empty() { None } else { Some(rows.project(&places)?) })
-}
-
-/// Batches of the same columns as one; no columns where there are no batches.
-fn together(batches: &[RecordBatch]) -> Result<RecordBatch> {
-    let schema = batches.first().map_or_else(|| Arc::new(Schema::empty()), RecordBatch::schema);
-    Ok(concat_batches(&schema, batches)?)
+    Ok(rows.project(&places.collect::<Vec<_>>())?)
 }
 
 /// Scans sessions and views where that will do; returns the account of what was read in their
@@ -130,9 +122,10 @@ pub(in crate::pipeline) fn scan(
             numbers.extend(group.numbers);
             facts.extend(group.facts);
         }
-        loaded.rows = together(&facts)?;
+        let none = (columns(&loaded.rows, &NUMBERS)?, columns(&loaded.rows, &USER_FACTS)?);
+        let numbers = concat_batches(none.0.schema_ref(), &numbers)?;
+        loaded.rows = concat_batches(none.1.schema_ref(), &facts)?;
         tables.insert(table, loaded);
-        let numbers = together(&numbers)?;
         scans.tables.insert(table, Scan { scanned, user, at, look, numbers });
     }
     Ok((scans, tables))
