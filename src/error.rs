@@ -113,6 +113,15 @@ pub enum Error {
         source: Box<toml::de::Error>,
     },
 
+    /// A file that is to say what a simulated world is like, and does not.
+    #[error("the world `{}` cannot be understood", path.display())]
+    World {
+        /// The file.
+        path: PathBuf,
+        /// Where it goes wrong.
+        source: Box<toml::de::Error>,
+    },
+
     /// More rejected rows than the run allows.
     #[error(
         "{rejected} of {read} rows are rejected, more than the {limit} that `--max-rejects` allows"
@@ -203,6 +212,10 @@ impl Error {
             Self::Workspace { .. } => {
                 Some("`apportion init` writes a commented workspace file".to_owned())
             }
+            Self::World { .. } => Some(
+                "`apportion simulate` writes a `world.toml` that is complete, and docs/simulation.md explains its keys"
+                    .to_owned(),
+            ),
             Self::Broken(_) => {
                 Some("this is a bug in apportion; please report it with the command".to_owned())
             }

@@ -49,6 +49,7 @@ pub mod items;
 pub mod summary;
 pub mod pipeline;
 pub mod findings;
+pub mod simulate;
 pub mod cli;
 
 pub use error::{Error, Result};
