@@ -50,6 +50,7 @@ pub mod summary;
 pub mod pipeline;
 pub mod findings;
 pub mod simulate;
+pub mod evaluate;
 pub mod cli;
 
 pub use error::{Error, Result};

@@ -5,12 +5,14 @@
 
 mod channels;
 mod check;
+mod evaluate;
 mod identity;
 mod ingest;
 mod init;
 mod models;
 mod progress;
 mod run;
+mod simulate;
 mod stats;
 mod summary;
 
@@ -63,6 +65,8 @@ impl From<Status> for ExitCode {
   apportion identity --sessions sessions.parquet --orders orders.parquet --aliases aliases.parquet
   apportion ingest items.ndjson.gz -o tables
   apportion models time_decay
+  apportion simulate --seed 7 -o world
+  apportion evaluate --seeds 5
 
 Exit codes: 0 done, 1 more rejected rows than are allowed or problems found, 2 could not run."
 )]
@@ -133,6 +137,24 @@ items without writing tables.")]
         /// The model to explain
         name: Option<String>,
     },
+    /// Make the tables of an invented world whose truth is known: which orders each channel caused
+    #[command(after_help = "Examples:
+  apportion simulate -o world
+  apportion simulate --seed 7 --sessions 1000000 --late 0.02 --stubs 0.1 --bots 1 -o world
+  apportion run --config world/apportion.toml
+
+The folder holds sessions, orders, users, user_aliases, spend, exchange_rates and truth as Parquet,
+world.toml, and an apportion.toml that names the tables.")]
+    Simulate(simulate::SimulateArgs),
+    /// Say how near each model comes to the truth of simulated worlds
+    #[command(after_help = "Examples:
+  apportion evaluate
+  apportion evaluate --seeds 10 --sessions 100000 --format csv -o scores.csv --shares shares.csv
+  apportion evaluate --model last_click,time_decay:half_life=3d --lookback 30d
+
+share_error is the part of the credit that is at the wrong channel, rank_agreement Kendall's tau of
+the channels, regret the part of what a budget could earn that is lost where it follows the model.")]
+    Evaluate(evaluate::EvaluateArgs),
 }
 
 /// The settings of a run, and what is about the command itself.
@@ -179,6 +201,8 @@ pub fn main() -> ExitCode {
         Command::Identity(args) => identity::run(&args),
         Command::Ingest(args) => ingest::run(&args),
         Command::Init { path } => init::run(&path),
+        Command::Simulate(args) => simulate::run(&args),
+        Command::Evaluate(args) => evaluate::run(&args),
         Command::Models { name } => models::run(name.as_deref(), &mut io::stdout().lock()),
     };
     let status = done.unwrap_or_else(|error| {

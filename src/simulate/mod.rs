@@ -187,13 +187,15 @@ impl<'a> Export<'a> {
         check_folder(folder)?;
         fs::create_dir_all(folder).map_err(Error::io("write", folder))?;
         let size = &plan.size;
-        let users = match size.minimal {
-            true => None,
-            false => Some(Writing::begin(folder, "users", &tables::profiles(plan, &[])?)?),
+        let users = if size.minimal {
+            None
+        } else {
+            Some(Writing::begin(folder, "users", &tables::profiles(plan, &[])?)?)
         };
-        let aliases = match size.alias_share > 0.0 {
-            true => Some(Writing::begin(folder, "user_aliases", &tables::aliases(plan, &[])?)?),
-            false => None,
+        let aliases = if size.alias_share > 0.0 {
+            Some(Writing::begin(folder, "user_aliases", &tables::aliases(plan, &[])?)?)
+        } else {
+            None
         };
         let campaigns = plan.world.channels.iter().scan(0, |end, channel| {
             let begin = *end;
@@ -260,9 +262,8 @@ impl<'a> Export<'a> {
         let spent = self.spent();
         let mut done = Vec::new();
         let mut sessions = Writing::begin(folder, "sessions", &tables::sessions(plan, &[])?)?;
-        self.sessions.drain(|rows| {
-            in_batches(rows, &|rows| tables::sessions(plan, rows), &mut sessions)
-        })?;
+        self.sessions
+            .drain(|rows| in_batches(rows, &|rows| tables::sessions(plan, rows), &mut sessions))?;
         let mut orders = Writing::begin(folder, "orders", &tables::orders(plan, &[])?)?;
         self.orders
             .drain(|rows| in_batches(rows, &|rows| tables::orders(plan, rows), &mut orders))?;
@@ -327,8 +328,7 @@ fn in_batches<R: Sync>(
     writing: &mut Writing,
 ) -> Result<()> {
     for several in rows.chunks(BATCH_ROWS * 8) {
-        let batches: Vec<Result<RecordBatch>> =
-            several.par_chunks(BATCH_ROWS).map(batch).collect();
+        let batches: Vec<Result<RecordBatch>> = several.par_chunks(BATCH_ROWS).map(batch).collect();
         batches.into_iter().try_for_each(|batch| writing.write(&batch?))?;
     }
     Ok(())
@@ -337,13 +337,16 @@ fn in_batches<R: Sync>(
 fn text_file(path: &Path, text: &str) -> Result<Staged> {
     let staged = Staged::new(path)?;
     let mut sink = staged.sink()?;
-    sink.write_all(text.as_bytes()).and_then(|()| sink.flush()).map_err(Error::io("write", path))?;
+    sink.write_all(text.as_bytes())
+        .and_then(|()| sink.flush())
+        .map_err(Error::io("write", path))?;
     Ok(staged)
 }
 
 /// The workspace file of a simulated folder.
 fn workspace(rows: &[(&'static str, u64)], plan: &Plan) -> String {
-    let mut text = String::from("# A simulated world: `apportion run --config` takes this file.\n\n");
+    let mut text =
+        String::from("# A simulated world: `apportion run --config` takes this file.\n\n");
     for (name, _) in rows {
         let key = match *name {
             "truth" => continue,
@@ -363,17 +366,14 @@ const CURRENCY: &str = "EUR";
 
 /// An error if the folder is a file, or if tables would be replaced that were not simulated.
 fn check_folder(folder: &Path) -> Result<()> {
-    let refused = |why: String| {
-        Err(Error::setting("--output", folder.display().to_string(), why))
-    };
+    let refused = |why: String| Err(Error::setting("--output", folder.display().to_string(), why));
     if folder.exists() && !folder.is_dir() {
         return refused("it is a file; name the folder of the tables".to_owned());
     }
     let names = ["sessions", "orders", "users", "user_aliases", "spend", "exchange_rates"];
     let files = names.map(|name| format!("{name}.parquet")).into_iter();
     let files = files.chain(["world.toml", "apportion.toml"].map(str::to_owned));
-    let found: Option<PathBuf> =
-        files.map(|name| folder.join(name)).find(|path| path.exists());
+    let found: Option<PathBuf> = files.map(|name| folder.join(name)).find(|path| path.exists());
     match found {
         Some(path) if !folder.join(TRUTH).exists() => {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -389,9 +389,10 @@ impl Plan {
     /// the weights does not. Nothing is paid for: none.
     pub fn regrets(&self, weights: &[Vec<f64>]) -> Vec<Option<f64>> {
         let channels = &self.world.channels;
-        let spent = channels.iter().enumerate().map(|(at, channel)| {
-            channel.cost * (self.by_themselves[at] + self.harvested[at])
-        });
+        let spent = channels
+            .iter()
+            .enumerate()
+            .map(|(at, channel)| channel.cost * (self.by_themselves[at] + self.harvested[at]));
         let budget = Budget {
             response: &self.response,
             spent: spent.collect(),

@@ -14,7 +14,7 @@ use super::truth::Truth;
 use crate::calendar::{DAY, SECOND};
 
 /// Users that a person can have: one's own, and three anonymous ones.
-pub(super) const SLOTS: u64 = 4;
+pub(super) const SLOTS: usize = 4;
 
 /// An order in the visit that caused it is placed so many seconds after it begins, and a later one
 /// not before the end of that time.
@@ -29,8 +29,8 @@ const OF_ORDERS: f64 = 0.5;
 
 /// Traffic by the hour of the day, UTC.
 const HOURS: [f64; 24] = [
-    12.0, 7.0, 4.0, 3.0, 3.0, 5.0, 12.0, 22.0, 33.0, 42.0, 48.0, 50.0, 52.0, 50.0, 48.0, 48.0, 50.0,
-    54.0, 62.0, 72.0, 80.0, 74.0, 52.0, 27.0,
+    12.0, 7.0, 4.0, 3.0, 3.0, 5.0, 12.0, 22.0, 33.0, 42.0, 48.0, 50.0, 52.0, 50.0, 48.0, 48.0,
+    50.0, 54.0, 62.0, 72.0, 80.0, 74.0, 52.0, 27.0,
 ];
 
 /// Paths of landing pages, and how often each is one.
@@ -98,13 +98,13 @@ pub(super) struct Person {
     pub(super) visits: Vec<Visit>,
     pub(super) purchases: Vec<Purchase>,
     /// When each user was first known; none where it never was.
-    pub(super) known_since: [Option<i64>; SLOTS as usize],
+    pub(super) known_since: [Option<i64>; SLOTS],
     /// When each user was last seen.
-    pub(super) seen: [i64; SLOTS as usize],
+    pub(super) seen: [i64; SLOTS],
     /// The slot that each anonymous user is said to be, and when that was said.
     pub(super) aliases: Vec<(u8, u8, i64)>,
     /// Users without a profile.
-    pub(super) stub: [bool; SLOTS as usize],
+    pub(super) stub: [bool; SLOTS],
 }
 
 /// An order before it is told of.
@@ -354,12 +354,12 @@ fn name(plan: &Plan, person: &mut Person, chance: &mut Chance, robot: bool) {
         person.known_since[0] = Some(before);
     }
     let chained = chance.happens(0.3);
-    for slot in 1..SLOTS as usize {
+    for slot in 1..SLOTS {
         let said = micros(86_400.0 * chance.wait());
         if person.known_since[slot].is_none() {
             continue;
         }
-        let to = if slot == 2 && chained && person.known_since[1].is_some() { 1 } else { 0 };
+        let to = usize::from(slot == 2 && chained && person.known_since[1].is_some());
         let since = person.known_since[to].unwrap_or(start);
         let at = (person.seen[slot] + said).max(since).min(end - MILLISECOND);
         person.aliases.push((small(slot as f64), small(to as f64), at));

@@ -63,8 +63,7 @@ impl Plan {
         }
         let persons = size.persons as f64;
         let reached = persons * (1.0 - world.untracked);
-        let visits =
-            if reached > 0.0 { wandering / (reached * moment(&size, 1.0)) } else { 0.0 };
+        let visits = if reached > 0.0 { wandering / (reached * moment(&size, 1.0)) } else { 0.0 };
         let response = Response::new(&world, &size, visits, reached);
         let unscaled = response.caused(&vec![1.0; world.channels.len()]);
         let scale = if caused > 0.0 { caused / unscaled } else { 0.0 };
@@ -191,9 +190,8 @@ mod tests {
 
     #[test]
     fn sizes_that_exclude_each_other_are_refused() {
-        let refused = |size: Size| {
-            Plan::new(World::read(None).unwrap(), size).err().unwrap().to_string()
-        };
+        let refused =
+            |size: Size| Plan::new(World::read(None).unwrap(), size).err().unwrap().to_string();
         assert!(refused(Size { orders: 20_000, ..Size::default() }).contains("too many"));
         assert!(refused(Size { late: 1.5, ..Size::default() }).contains("--late"));
         assert!(refused(Size { days: 0, ..Size::default() }).contains("--days"));

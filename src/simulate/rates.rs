@@ -38,7 +38,7 @@ impl DollarRates {
 
     /// Cents of dollars for cents of euros on a day of the period, not rounded.
     pub(super) fn dollars(&self, euros: f64, day: usize) -> f64 {
-        let rate = self.by_day.get(day).or(self.by_day.last()).copied().unwrap_or(10_000);
+        let rate = self.by_day.get(day).or_else(|| self.by_day.last()).copied().unwrap_or(10_000);
         euros * rate as f64 / 10_f64.powi(4)
     }
 }

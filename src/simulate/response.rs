@@ -88,7 +88,8 @@ impl Response {
         let mut slopes = vec![0.0; factors.len()];
         let mut caused = 0.0;
         for point in &self.points {
-            let heat: f64 = point.interest.iter().zip(factors).map(|(one, factor)| one * factor).sum();
+            let heat: f64 =
+                point.interest.iter().zip(factors).map(|(one, factor)| one * factor).sum();
             let cold_share = libm::exp(-heat);
             // What one more of interest would add, over all channels.
             let mut warming = 0.0;
@@ -120,8 +121,7 @@ impl Point {
             let then = passed * part;
             let age = (passed - then) * time / world.half_life;
             let kept = libm::exp2(-age);
-            for ((sum, rate), channel) in
-                interest.iter_mut().zip(rates(then)).zip(&world.channels)
+            for ((sum, rate), channel) in interest.iter_mut().zip(rates(then)).zip(&world.channels)
             {
                 *sum -= weight * passed * rate * libm::expm1(-channel.interest * kept);
             }
@@ -199,7 +199,8 @@ impl Budget<'_> {
                     .map(|at| (slopes[at] * factors[at] * self.elasticity[at]).max(0.0))
                     .collect();
                 let next = self.split(&earned);
-                let moved: f64 = next.iter().zip(&split).map(|(next, now)| (next - now).abs()).sum();
+                let moved: f64 =
+                    next.iter().zip(&split).map(|(next, now)| (next - now).abs()).sum();
                 split = next;
                 if moved <= 1e-9 * self.spent.iter().sum::<f64>() {
                     break;

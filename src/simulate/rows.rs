@@ -47,7 +47,7 @@ impl User {
     pub(super) fn of(person: &Person, slot: u8) -> Self {
         let since = person.known_since[usize::from(slot)].unwrap_or_default();
         let account = person.customer && slot == 0;
-        Self { number: person.number * SLOTS + u64::from(slot), account, since }
+        Self { number: person.number * SLOTS as u64 + u64::from(slot), account, since }
     }
 
     /// The letter that its id begins with: a customer, or somebody anonymous.
@@ -131,9 +131,7 @@ impl Waiting for SessionRow {
         put(bytes, self.number);
         put(bytes, self.at.cast_unsigned());
         self.user.write(bytes);
-        put(bytes, u64::from_le_bytes([
-            self.channel, self.campaign, self.page, 0, 0, 0, 0, 0,
-        ]));
+        put(bytes, u64::from_le_bytes([self.channel, self.campaign, self.page, 0, 0, 0, 0, 0]));
         let counts = u64::from(self.pages) << 16 | u64::from(self.interactions);
         put(bytes, u64::from(self.seconds) << 32 | counts);
     }

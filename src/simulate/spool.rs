@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Seek, Write};
 use std::marker::PhantomData;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
@@ -28,6 +28,7 @@ pub(super) trait Waiting: Sized + Send {
 pub(super) struct Bytes<'a>(&'a [u8]);
 
 impl<'a> Bytes<'a> {
+    /// Of a whole row.
     pub(super) fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }
@@ -56,7 +57,7 @@ pub(super) struct Spool<R> {
     files: Vec<BufWriter<File>>,
     period: (i64, i64),
     bytes: Vec<u8>,
-    folder: std::path::PathBuf,
+    folder: PathBuf,
     rows: PhantomData<R>,
 }
 
@@ -100,7 +101,7 @@ impl<R: Waiting> Spool<R> {
             let mut bytes = Vec::new();
             reader.read_to_end(&mut bytes).map_err(failed())?;
             let mut rows: Vec<R> =
-                bytes.par_chunks_exact(R::BYTES).map(|row| R::read(&mut Bytes(row))).collect();
+                bytes.par_chunks_exact(R::BYTES).map(|row| R::read(&mut Bytes::new(row))).collect();
             drop(bytes);
             rows.par_sort_unstable_by_key(R::place);
             take(&rows)?;
@@ -136,7 +137,9 @@ mod tests {
         sorted.sort_unstable();
         for expected in [1, 3 * FILE_ROWS, 1_000 * FILE_ROWS] {
             let mut spool = Spool::new(folder.path(), expected, (0, 1_000)).unwrap();
-            rows.iter().for_each(|row| spool.push(row).unwrap());
+            for row in &rows {
+                spool.push(row).unwrap();
+            }
             let mut back = Vec::new();
             spool
                 .drain(|rows| {

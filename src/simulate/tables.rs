@@ -97,7 +97,9 @@ pub(super) fn sessions(plan: &Plan, rows: &[SessionRow]) -> Result<RecordBatch> 
             ("updated_at", times(rows.iter().map(|row| Some(ended(row))))),
             (
                 "landing_page",
-                strings(rows.iter().map(|row| pages.get(usize::from(row.page)).map(String::as_str))),
+                strings(
+                    rows.iter().map(|row| pages.get(usize::from(row.page)).map(String::as_str)),
+                ),
             ),
         ]);
     }
@@ -136,8 +138,7 @@ pub(super) fn orders(plan: &Plan, rows: &[OrderRow]) -> Result<RecordBatch> {
         ]);
     }
     columns.push(("subtotal_price", money(rows.iter().map(|row| Some(row.cents)))?));
-    // Without refunds the column is left out of a minimal export.
-    if !plan.size.minimal || plan.size.refunds > 0.0 {
+    if plan.size.refunds > 0.0 {
         columns.push(("refunded_price", money(rows.iter().map(refunded))?));
     }
     if !plan.size.minimal {
@@ -151,7 +152,7 @@ pub(super) fn orders(plan: &Plan, rows: &[OrderRow]) -> Result<RecordBatch> {
 /// The profiles of some persons' users: of customers, and of whoever was seen, stubs aside.
 pub(super) fn profiles(plan: &Plan, persons: &[Person]) -> Result<RecordBatch> {
     let users_of = |person: &Person| {
-        let slots = (0..SLOTS as usize).filter(|slot| !person.stub[*slot]);
+        let slots = (0..SLOTS).filter(|slot| !person.stub[*slot]);
         let known = slots.filter(|slot| person.known_since[*slot].is_some());
         known.filter_map(|slot| u8::try_from(slot).ok()).collect::<Vec<u8>>()
     };
@@ -162,9 +163,9 @@ pub(super) fn profiles(plan: &Plan, persons: &[Person]) -> Result<RecordBatch> {
             slots.map(move |slot| (person, slot, User::of(person, slot)))
         })
         .collect();
-    let seen = rows.iter().map(|(person, slot, user)| {
-        Some(person.seen[usize::from(*slot)].max(user.since))
-    });
+    let seen = rows
+        .iter()
+        .map(|(person, slot, user)| Some(person.seen[usize::from(*slot)].max(user.since)));
     let mut email = String::new();
     let mut emails = StringBuilder::new();
     for (_, _, user) in &rows {

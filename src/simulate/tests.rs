@@ -47,11 +47,17 @@ fn neither_threads_nor_how_many_persons_live_at_a_time_change_a_byte() {
     assert_eq!(one.len(), 9);
     for (persons, threads) in [(PERSONS, 2), (1, 2), (37, 1)] {
         let other = bytes(&plan(size.clone()), persons, threads);
-        let differing: Vec<&String> =
-            one.iter().filter(|(name, bytes)| other[*name] != **bytes).map(|(name, _)| name).collect();
+        let differing: Vec<&String> = one
+            .iter()
+            .filter(|(name, bytes)| other[*name] != **bytes)
+            .map(|(name, _)| name)
+            .collect();
         assert!(differing.is_empty(), "{persons} persons, {threads} threads: {differing:?}");
     }
-    assert_ne!(one["sessions.parquet"], bytes(&plan(Size { seed: 12, ..size }), 37, 2)["sessions.parquet"]);
+    assert_ne!(
+        one["sessions.parquet"],
+        bytes(&plan(Size { seed: 12, ..size }), 37, 2)["sessions.parquet"]
+    );
 }
 
 #[test]
@@ -123,8 +129,11 @@ fn options_of_the_export_change_nothing_else() {
     let minimal = made("minimal", Size { minimal: true, ..small() });
     let ids = |folder: &Path, name: &str| -> Vec<String> {
         let rows = rows(folder, name);
-        let mut ids: Vec<String> =
-            rows["external_id"].as_string::<i32>().iter().map(|id| id.unwrap().to_owned()).collect();
+        let mut ids: Vec<String> = rows["external_id"]
+            .as_string::<i32>()
+            .iter()
+            .map(|id| id.unwrap().to_owned())
+            .collect();
         ids.sort();
         ids
     };

@@ -135,6 +135,11 @@ impl Truth {
         (self.channels.iter().map(|sums| sums.orders).sum(), self.organic.orders)
     }
 
+    /// Sessions that there are, by channel.
+    pub fn channel_sessions(&self) -> Vec<u64> {
+        self.channels.iter().map(|sums| sums.sessions).collect()
+    }
+
     /// Visits of persons who had decided, by channel.
     pub fn harvested_sessions(&self) -> Vec<u64> {
         self.channels.iter().map(|sums| sums.harvested).collect()
@@ -157,11 +162,10 @@ impl Truth {
     /// The table: a row a channel, one of what none caused, and one of robots where there are any.
     pub(super) fn table(&self, world: &World) -> Result<RecordBatch> {
         let bots = (self.bots != Sums::default()).then_some(&self.bots);
-        let rows: Vec<&Sums> =
-            self.channels.iter().chain([&self.organic]).chain(bots).collect();
+        let rows: Vec<&Sums> = self.channels.iter().chain([&self.organic]).chain(bots).collect();
         let channels = world.channels.iter();
         let named = [(ORGANIC, ORGANIC), (BOTS, BOTS)];
-        let names: Vec<(&str, &str)> = channels
+        let places: Vec<(&str, &str)> = channels
             .map(|channel| (channel.source(), channel.medium()))
             .chain(named)
             .take(rows.len())
@@ -174,8 +178,8 @@ impl Truth {
             Arc::new(Float64Array::from_iter_values(values))
         };
         Ok(RecordBatch::try_from_iter([
-            ("utm_source", texts(names.iter().map(|name| name.0))),
-            ("utm_medium", texts(names.iter().map(|name| name.1))),
+            ("utm_source", texts(places.iter().map(|place| place.0))),
+            ("utm_medium", texts(places.iter().map(|place| place.1))),
             ("sessions", counts(|sums| sums.sessions)),
             ("harvested", counts(|sums| sums.harvested)),
             ("orders", counts(|sums| sums.orders)),

@@ -198,7 +198,7 @@ impl World {
             within(&place("elasticity"), channel.elasticity, 0.01, 1.0)?;
             if channel.campaigns.len() > usize::from(u8::MAX) {
                 let why = "a channel has at most 255 campaigns";
-                return Err(wrong(&place("campaigns"), channel.campaigns.len(), why));
+                return Err(wrong(&place("campaigns"), &channel.campaigns.len(), why));
             }
         }
         let mut names: Vec<(&str, &str)> =
@@ -206,30 +206,30 @@ impl World {
         names.sort_unstable();
         if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
             let name = format!("{}/{}", twice[0].0, twice[0].1);
-            return Err(wrong("channel", name, "it is there twice; a source and medium is one"));
+            return Err(wrong("channel", &name, "it is there twice; a source and medium is one"));
         }
         if !(1..=MOST_CHANNELS).contains(&self.channels.len()) {
             let why = format!("a world has from 1 to {MOST_CHANNELS} of them");
-            return Err(wrong("channel", self.channels.len(), &why));
+            return Err(wrong("channel", &self.channels.len(), &why));
         }
         let sums = |of: fn(&Channel) -> f64| self.channels.iter().map(of).sum::<f64>() > 0.0;
         if !sums(|channel| channel.visits * (1.0 - channel.tilt.abs())) {
             let why = "at least one channel needs visits at any time (a tilt between -1 and 1)";
-            return Err(wrong("visits", 0, why));
+            return Err(wrong("visits", &0, why));
         }
         if self.organic < 1.0 && !sums(|channel| channel.visits * (channel.cold + channel.warm)) {
             let why = "no channel causes an order: `organic = 1.0`, or give one a `cold` or `warm`";
-            return Err(wrong("organic", self.organic, why));
+            return Err(wrong("organic", &self.organic, why));
         }
         if self.organic < 1.0 && self.untracked >= 1.0 {
             let why = "nobody can be reached: less than 1, or `organic = 1.0`";
-            return Err(wrong("untracked", self.untracked, why));
+            return Err(wrong("untracked", &self.untracked, why));
         }
         Ok(())
     }
 }
 
-fn wrong(name: &str, value: impl ToString, why: &str) -> Error {
+fn wrong(name: &str, value: &dyn ToString, why: &str) -> Error {
     Error::setting(format!("{name} of the world"), value.to_string(), why)
 }
 
@@ -237,7 +237,7 @@ fn within(name: &str, value: f64, least: f64, most: f64) -> Result<()> {
     if (least..=most).contains(&value) {
         return Ok(());
     }
-    Err(wrong(name, value, &format!("write a number from {least} to {most}")))
+    Err(wrong(name, &value, &format!("write a number from {least} to {most}")))
 }
 
 #[cfg(test)]

@@ -1,0 +1,121 @@
+//! `apportion evaluate`: holds every model against worlds whose truth is known.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::progress::Bar;
+use super::simulate::WorldArgs;
+use super::{Status, in_pool, stderr_is_terminal};
+use crate::config::Settings;
+use crate::error::{Error, Result};
+use crate::evaluate::{Evaluation, Trial, evaluate};
+use crate::journeys::DirectPolicy;
+use crate::models::MODELS;
+use crate::output::{self, Format, Sink, Staged, by_extension};
+use crate::pipeline::{Progress, Silent};
+
+/// What `apportion evaluate` is to do.
+#[derive(Args)]
+pub(super) struct EvaluateArgs {
+    /// How many worlds are made, with the seeds from `--seed` on
+    #[arg(long, value_name = "N", default_value_t = 5, help_heading = "World")]
+    seeds: u64,
+    #[command(flatten)]
+    world: WorldArgs,
+    /// The models [default: every one]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = "Attribution")]
+    model: Vec<String>,
+    /// How long before an order a touch still counts, or `none` [default: 90d]
+    #[arg(long, value_name = "DURATION", help_heading = "Attribution")]
+    lookback: Option<String>,
+    /// A touch may serve several orders: the previous order does not end the window
+    #[arg(long, help_heading = "Attribution")]
+    overlap: bool,
+    /// Whether direct touches count beside others [default: include]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "include|skip",
+        hide_possible_values = true,
+        help_heading = "Attribution"
+    )]
+    direct: Option<DirectPolicy>,
+    /// The format of the scores, and of the output where its name says none [default: table]
+    #[arg(long, value_name = "FORMAT", help_heading = "Report")]
+    format: Option<String>,
+    /// Write the scores to a file
+    #[arg(short, long, value_name = "PATH", help_heading = "Report")]
+    output: Option<PathBuf>,
+    /// Write what each model credits to each channel of each world, beside what was caused
+    #[arg(long, value_name = "PATH", help_heading = "Report")]
+    shares: Option<PathBuf>,
+    /// Threads to work on [default: all cores]
+    #[arg(long, value_name = "N", help_heading = "Running")]
+    threads: Option<usize>,
+    /// Show no progress
+    #[arg(short, long, help_heading = "Running")]
+    quiet: bool,
+}
+
+pub(super) fn run(args: &EvaluateArgs) -> Result<Status> {
+    let every = || MODELS.iter().map(|entry| entry.name.to_owned()).collect();
+    let trial = Trial {
+        world: args.world.world()?,
+        size: args.world.size()?,
+        seeds: args.seeds,
+        settings: Settings {
+            model: if args.model.is_empty() { every() } else { args.model.clone() },
+            lookback: args.lookback.clone(),
+            overlap: args.overlap.then_some(true),
+            direct: args.direct,
+            ..Settings::default()
+        },
+    };
+    let format = match (&args.format, &args.output) {
+        (Some(name), _) => output::format(name)?,
+        (None, Some(path)) => by_extension(path)?,
+        (None, None) => output::format("table")?,
+    };
+    if args.output.is_some() && args.output == args.shares {
+        return Err(Error::Contradiction(
+            "`--output` and `--shares` name one file; a file has one table".to_owned(),
+        ));
+    }
+    // Every place is tried before the work.
+    let scores = args.output.as_deref().map(Staged::new).transpose()?;
+    let shares = match &args.shares {
+        Some(path) => Some((by_extension(path)?, Staged::new(path)?)),
+        None => None,
+    };
+    let show = !args.quiet && stderr_is_terminal();
+    let bar = show.then(Bar::new);
+    let progress: &dyn Progress = match &bar {
+        Some(bar) => bar,
+        None => &Silent,
+    };
+    let found = in_pool(args.threads, || evaluate(&trial, progress))??;
+    drop(bar);
+    let to_stdout = scores.is_none();
+    if let Some(staged) = &scores {
+        write(&found, format, staged.sink()?)?;
+    }
+    if let Some((format, staged)) = &shares {
+        output::write(format, staged.sink()?, &found.shares()?)?;
+    }
+    let shares = shares.map(|(_, staged)| staged);
+    scores.into_iter().chain(shares).try_for_each(Staged::commit)?;
+    if to_stdout {
+        write(&found, format, Box::new(io::stdout()))?;
+    }
+    Ok(Status::Done)
+}
+
+fn write(found: &Evaluation, format: &Format, mut sink: Sink) -> Result<()> {
+    if format.name != "table" {
+        return output::write(format, sink, &found.table()?);
+    }
+    let written = sink.write_all(found.text().as_bytes()).and_then(|()| sink.flush());
+    written.map_err(|error| Error::Output { format: "table", why: error.to_string() })
+}
