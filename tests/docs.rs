@@ -18,6 +18,7 @@ use apportion::output::FORMATS;
 use apportion::schema::Table;
 use apportion::validate::Rule;
 use common::{Playground, said};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use rayon::prelude::*;
 
 /// The pages of the manual, in the order of their names.
@@ -128,7 +129,8 @@ fn every_flag_is_explained() {
         .iter()
         .filter_map(|span| span.split([' ', '=', '[']).next().map(str::to_owned))
         .collect();
-    for command in ["run", "check", "identity", "ingest", "init", "models"] {
+    for command in ["run", "check", "identity", "ingest", "init", "models", "simulate", "evaluate"]
+    {
         let (help, _) = said(&playground.run([command, "--help"]));
         let flags: BTreeSet<&str> = help
             .lines()
@@ -223,6 +225,42 @@ fn every_column_of_the_identity_report_is_explained() {
         let missing = missing(names, &known);
         assert!(missing.is_empty(), "docs/ says nothing of {missing:?} of `{heading}`");
     }
+}
+
+#[test]
+fn every_column_of_simulated_truth_and_scores_is_explained_and_every_key_of_a_world() {
+    let playground = Playground::new();
+    let worked = |arguments: &str| {
+        let output = playground.run(arguments.split(' '));
+        let (_, complaints) = said(&output);
+        assert!(output.status.success(), "{arguments}: {complaints}");
+    };
+    worked("simulate --sessions 400 --bots 1 --refunds 0.5 -o world --quiet");
+    let truth = fs::File::open(playground.path("world/truth.parquet")).unwrap();
+    let truth = ParquetRecordBatchReaderBuilder::try_new(truth).unwrap();
+    let known = spans(&sections_on("truth"));
+    let unexplained = missing(truth.schema().fields().iter().map(|field| &**field.name()), &known);
+    assert!(unexplained.is_empty(), "docs/ says nothing of {unexplained:?} of the truth");
+
+    worked(
+        "evaluate --seeds 1 --sessions 400 --model linear -o scores.csv --shares shares.csv --quiet",
+    );
+    let known = spans(&sections_on("apportion evaluate"));
+    for name in ["scores.csv", "shares.csv"] {
+        let mut reader = csv::Reader::from_path(playground.path(name)).unwrap();
+        let unexplained = missing(reader.headers().unwrap().iter(), &known);
+        assert!(unexplained.is_empty(), "docs/ says nothing of {unexplained:?} of {name}");
+    }
+
+    let world = fs::read_to_string(playground.path("world/world.toml")).unwrap();
+    let world: toml::Table = toml::from_str(&world).unwrap();
+    let channels = world["channel"].as_array().unwrap();
+    let mut keys: BTreeSet<&str> = world.keys().map(String::as_str).collect();
+    keys.extend(channels.iter().flat_map(|one| one.as_table().unwrap().keys()).map(String::as_str));
+    keys.remove("channel");
+    let known = all_spans();
+    let unexplained = missing(keys, &known);
+    assert!(unexplained.is_empty(), "docs/ says nothing of {unexplained:?} of a world");
 }
 
 /// Whether a column of persons comes from profiles: those are explained with the table of users.

@@ -8,7 +8,7 @@ use clap::Args;
 use super::progress::Bar;
 use super::simulate::WorldArgs;
 use super::{Status, in_pool, stderr_is_terminal};
-use crate::config::Settings;
+use crate::config::{Settings, check_threads};
 use crate::error::{Error, Result};
 use crate::evaluate::{Evaluation, Trial, evaluate};
 use crate::journeys::DirectPolicy;
@@ -60,6 +60,7 @@ pub(super) struct EvaluateArgs {
 }
 
 pub(super) fn run(args: &EvaluateArgs) -> Result<Status> {
+    check_threads(args.threads)?;
     let every = || MODELS.iter().map(|entry| entry.name.to_owned()).collect();
     let trial = Trial {
         world: args.world.world()?,

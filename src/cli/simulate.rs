@@ -8,6 +8,7 @@ use clap::Args;
 use super::progress::Bar;
 use super::{Status, in_pool, say, stderr_is_terminal};
 use crate::calendar::parse_day;
+use crate::config::check_threads;
 use crate::error::{Error, Result};
 use crate::output::{counted, thousands};
 use crate::pipeline::{Progress, Silent};
@@ -112,6 +113,7 @@ pub(super) struct SimulateArgs {
 }
 
 pub(super) fn run(args: &SimulateArgs) -> Result<Status> {
+    check_threads(args.threads)?;
     let size = Size {
         stubs: args.stubs,
         id_length: args.id_length,

@@ -195,12 +195,7 @@ impl Config {
             }
             None => MaxRejects::Percent(1.0),
         };
-        if let Some(threads) = settings.threads
-            && !(1..=MOST_THREADS).contains(&threads)
-        {
-            let why = format!("write a number from 1 to {MOST_THREADS}");
-            return Err(Error::setting("--threads", threads.to_string(), why));
-        }
+        check_threads(settings.threads)?;
         if settings.spend_gaps.is_some() && !inputs.contains_key(&Table::Spend) {
             return Err(Error::Contradiction(
                 "`--spend-gaps` says nothing without `--spend`".to_owned(),
@@ -263,6 +258,17 @@ impl Config {
     pub fn mapping(&self, table: Table) -> &Mapping {
         const NONE: &Mapping = &Mapping { columns: BTreeMap::new(), constants: BTreeMap::new() };
         self.mappings.get(&table).unwrap_or(NONE)
+    }
+}
+
+/// An error if there cannot be so many threads.
+pub(crate) fn check_threads(threads: Option<usize>) -> Result<()> {
+    match threads {
+        Some(threads) if !(1..=MOST_THREADS).contains(&threads) => {
+            let why = format!("write a number from 1 to {MOST_THREADS}");
+            Err(Error::setting("--threads", threads.to_string(), why))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -254,11 +254,14 @@ impl Evaluation {
         let mut text = table::aligned(&header, rows.collect());
         let [counted, attributed, caused] = self.orders;
         let percent = |part: f64| if counted > 0.0 { 100.0 * part / counted } else { 0.0 };
-        text.push_str(&format!(
-            "\n{:.1} % of the orders were caused by a channel, and {:.1} % have a touch: models credit\nthose all. Shares are of what is credited, and of what was caused.\n",
+        let told = format!(
+            "{:.1} % of the orders are expected to be caused by a channel; {:.1} % have a touch, and models credit all of those. Shares are of what is credited, and of what was caused.",
             percent(caused),
             percent(attributed)
-        ));
+        );
+        for line in [String::new()].into_iter().chain(table::wrapped(&told, 78)) {
+            text.push_str(&format!("{line}\n"));
+        }
         text
     }
 }

@@ -7,8 +7,10 @@ use rand_distr::{Distribution, Exp1, StandardNormal};
 /// What random numbers are for. Each purpose has its own, so that an option changes nothing else.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Purpose {
-    /// Who a person is, what brought them and what they ordered.
+    /// Who a person is, and what brings them.
     Life,
+    /// What they order: whatever comes of it, what brings them stays the same.
+    Orders,
     /// What is told of visits and orders beside.
     Details,
     /// What an export lacks or has twice.
@@ -93,6 +95,10 @@ mod tests {
         let mut again = Chance::new(7, 3, Purpose::Life);
         let mut other = Chance::new(7, 3, Purpose::Details);
         let first = chance.unit();
+        assert_eq!(
+            (first, chance.wait(), chance.factor(1.0)),
+            (0.662_921_773_426_872_6, 1.254_601_526_501_029, 2.265_066_404_195_849_3)
+        );
         assert_eq!(first.to_bits(), again.unit().to_bits());
         assert_ne!(first.to_bits(), other.unit().to_bits());
         let mean = (0..20_000).map(|_| chance.factor(0.5)).sum::<f64>() / 20_000.0;

@@ -160,6 +160,7 @@ impl<'a> Living<'a> {
         let at = |passed: f64| by_the_clock(begin + passed * time, plan.period);
         let kept_of_price = 1.0 - size.refunds;
 
+        let mut orders = Chance::new(size.seed, person.number, Purpose::Orders);
         let mut decisions: Vec<Decision> = Vec::new();
         interest.clear();
         let mut passed = if tracked && visits > 0.0 { chance.wait() / visits } else { 1.0 };
@@ -169,10 +170,10 @@ impl<'a> Living<'a> {
             interest.visit(visit_at, channel, plan.scale, effect);
             let in_time = in_time(plan, end - visit_at);
             truth.visit(channel, effect, in_time, in_time * worth * kept_of_price);
-            if chance.happens(effect.chance) {
-                let at_once = chance.happens(world.at_once);
-                let ordered_at = visit_at + delay(&mut chance, at_once, world.delay);
-                let cents = worth * chance.factor(OF_ORDERS);
+            if orders.happens(effect.chance) {
+                let at_once = orders.happens(world.at_once);
+                let ordered_at = visit_at + delay(&mut orders, at_once, world.delay);
+                let cents = worth * orders.factor(OF_ORDERS);
                 if ordered_at < end {
                     truth.caused(channel);
                     let visit = at_once.then_some(person.visits.len());
@@ -187,14 +188,14 @@ impl<'a> Living<'a> {
         let mut passed = if organic > 0.0 { chance.wait() / organic } else { 1.0 };
         while passed < 1.0 {
             truth.uncaused();
-            let cents = worth * chance.factor(OF_ORDERS);
+            let cents = worth * orders.factor(OF_ORDERS);
             decisions.push(Decision { at: at(passed), visit: None, cents });
             passed += chance.wait() / organic;
         }
         if tracked {
-            harvest(plan, person, &decisions, &mut chance, truth);
+            harvest(plan, person, &decisions, &mut orders, truth);
         }
-        settle(plan, person, decisions, &mut chance);
+        settle(plan, person, decisions, &mut orders);
     }
 }
 

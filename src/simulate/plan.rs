@@ -58,14 +58,20 @@ impl Plan {
         let harvested: Vec<f64> =
             world.channels.iter().map(|channel| channel.harvest * undecided).collect();
         let wandering = size.sessions as f64 - harvested.iter().sum::<f64>();
-        if wandering < 0.0 || (size.sessions > 0 && wandering <= 0.0) {
+        if wandering <= 0.0 {
             return Err(too_many_orders(&size));
         }
         let persons = size.persons as f64;
         let reached = persons * (1.0 - world.untracked);
-        let visits = if reached > 0.0 { wandering / (reached * moment(&size, 1.0)) } else { 0.0 };
+        let visits = wandering / (reached * moment(&size, 1.0));
         let response = Response::new(&world, &size, visits, reached);
         let unscaled = response.caused(&vec![1.0; world.channels.len()]);
+        if caused > 0.0 && unscaled <= 0.0 {
+            return Err(Error::Contradiction(
+                "no visit of this world can set off an order: give a channel a `cold`, or one a `warm` and one `interest`"
+                    .to_owned(),
+            ));
+        }
         let scale = if caused > 0.0 { caused / unscaled } else { 0.0 };
         let greatest =
             world.channels.iter().map(|channel| channel.cold.max(channel.warm)).fold(0.0, f64::max);

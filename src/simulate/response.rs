@@ -185,7 +185,8 @@ impl Budget<'_> {
     /// again and again, from several beginnings, and the best is taken.
     pub(super) fn best(&self) -> Vec<f64> {
         let even = self.split(&vec![1.0; self.spent.len()]);
-        let alone = (0..self.spent.len()).map(|most| {
+        let paid = (0..self.spent.len()).filter(|at| self.spent[*at] > 0.0);
+        let alone = paid.map(|most| {
             let weights: Vec<f64> =
                 (0..self.spent.len()).map(|at| if at == most { 10.0 } else { 1.0 }).collect();
             self.split(&weights)
@@ -202,7 +203,7 @@ impl Budget<'_> {
                 let moved: f64 =
                     next.iter().zip(&split).map(|(next, now)| (next - now).abs()).sum();
                 split = next;
-                if moved <= 1e-9 * self.spent.iter().sum::<f64>() {
+                if moved <= 1e-7 * self.spent.iter().sum::<f64>() {
                     break;
                 }
             }

@@ -116,6 +116,24 @@ fn what_is_owed_to_channels_that_only_harvest_is_nothing() {
 }
 
 #[test]
+fn a_channel_that_is_switched_off_loses_what_the_truth_says() {
+    // The same persons with the same visits, and one channel without any effect.
+    let whole = plan(small());
+    let truth = Lived::new(&whole, 0, whole.size.persons).truth;
+    let all: f64 = truth.conversions().iter().sum();
+    for (channel, lost) in truth.lost().into_iter().enumerate() {
+        let mut without = plan(small());
+        without.scale = whole.scale;
+        let off = &mut without.world.channels[channel];
+        (off.cold, off.warm, off.interest) = (0.0, 0.0, 0.0);
+        let truth_without = Lived::new(&without, 0, without.size.persons).truth;
+        let left: f64 = truth_without.conversions().iter().sum();
+        assert!((all - left - lost).abs() < 1e-6, "{channel}: {all} {left} {lost}");
+        assert!(truth_without.lost()[channel].abs() < 1e-12);
+    }
+}
+
+#[test]
 fn options_of_the_export_change_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let made = |name: &str, size: Size| {

@@ -221,8 +221,8 @@ impl World {
             let why = "no channel causes an order: `organic = 1.0`, or give one a `cold` or `warm`";
             return Err(wrong("organic", &self.organic, why));
         }
-        if self.organic < 1.0 && self.untracked >= 1.0 {
-            let why = "nobody can be reached: less than 1, or `organic = 1.0`";
+        if self.untracked >= 1.0 {
+            let why = "nobody would ever come; write less than 1";
             return Err(wrong("untracked", &self.untracked, why));
         }
         Ok(())
