@@ -146,7 +146,7 @@ fn said(folder: &Path, truth: &Truth, rows: &[(&'static str, u64)]) -> String {
     let number = |count: u64| thousands(&count.to_string());
     let expected: f64 = truth.conversions().iter().sum();
     text.push_str(&format!(
-        "{:<15} {} orders by a channel, {} by none; expected were {expected:.1} and {:.1}\n",
+        "{:<15} {} orders by a channel, {} by none; of such visits {expected:.1} and {:.1} are expected\n",
         "caused",
         number(caused),
         number(organic),

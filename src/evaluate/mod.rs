@@ -84,6 +84,8 @@ pub fn evaluate(trial: &Trial, progress: &dyn Progress) -> Result<Evaluation> {
         let why = format!("write a number from 1 to {MOST_SEEDS}");
         return Err(Error::setting("--seeds", trial.seeds.to_string(), why));
     }
+    // What no run would take is said before the first world is made.
+    Config::new(trial.settings.clone(), 0)?;
     let mut cells = Vec::new();
     let mut orders = [0.0; 3];
     for seed in (0..trial.seeds).map(|more| trial.size.seed.wrapping_add(more)) {
