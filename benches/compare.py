@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Run apportion, DuckDB and Polars over the same generated exports, and print what each took.
+"""Run apportion, DuckDB and Polars over the same simulated exports, and print what each took.
 
     pip install -r benches/requirements.txt
     python3 benches/compare.py                        # every case, 10 million sessions
@@ -225,9 +225,8 @@ def generated(arguments, name, *options):
     if not (folder / "sessions.parquet").exists():
         sessions = arguments.sessions
         print(f"making {folder}", file=sys.stderr)
-        subprocess.run([sys.executable, ROOT / "datasets/generate.py", "--sessions", str(sessions),
-                        "--users", str(sessions // 8), "--minimal", "-o", folder, *map(str, options)],
-                       check=True, stderr=subprocess.DEVNULL)
+        subprocess.run([BINARY, "simulate", "--sessions", str(sessions), "--users", str(sessions // 8),
+                        "--minimal", "--quiet", "-o", folder, *map(str, options)], check=True)
     return folder
 
 
@@ -239,7 +238,7 @@ def arguments():
     parser.add_argument("--limit", type=int, default=300, metavar="SECONDS", help="what a process may take")
     parser.add_argument("--cases", nargs="*", choices=sorted(CASES), default=list(CASES), metavar="CASE",
                         help=f"some of: {', '.join(CASES)}")
-    parser.add_argument("--data", type=Path, default=ROOT / "target/compare", metavar="FOLDER")
+    parser.add_argument("--data", type=Path, default=ROOT / "target/worlds", metavar="FOLDER")
     parser.add_argument("--peer", choices=("duckdb", "polars"), help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
     parser.add_argument("--credits", help=argparse.SUPPRESS)
@@ -315,7 +314,7 @@ def floor(run, table):
 
 def bot(run, table):
     without = measure(apportion(aliased_export(run), run.threads), run.repeat, run.limit)
-    folder = generated(run, "bot", *ALIASED, "--orders", run.sessions // 25, "--bot")
+    folder = generated(run, "bot", *ALIASED, "--orders", run.sessions // 25, "--bots", 1)
     with_bot = measure(apportion(folder, run.threads), run.repeat, run.limit)
     table.measured("bot", "apportion without the bot", without)
     table.measured("bot", "apportion with it", with_bot)

@@ -70,6 +70,8 @@ pub(super) struct Visit {
     pub(super) seconds: u32,
     pub(super) pages: u16,
     pub(super) interactions: u16,
+    /// Milliseconds until it arrives.
+    pub(super) wait: u32,
     /// Seconds until it arrives a second time; none where it does not.
     pub(super) again: Option<u32>,
 }
@@ -372,6 +374,9 @@ fn export(plan: &Plan, person: &mut Person) {
     let mut chance = Chance::new(plan.size.seed, person.number, Purpose::Export);
     for visit in &mut person.visits {
         let (late, seconds) = (chance.happens(plan.size.late), chance.below(3 * 86_400));
+        // Exports are nearly in the order of time: some rows are held up for minutes.
+        let held_up = if chance.happens(0.01) { 300.0 } else { 1.0 };
+        visit.wait = whole(2_000.0 * held_up * chance.wait());
         visit.again = late.then_some(seconds);
     }
     for stub in &mut person.stub {
@@ -390,6 +395,7 @@ fn visit(at: i64, channel: usize, decided: bool) -> Visit {
         seconds: 0,
         pages: 0,
         interactions: 0,
+        wait: 0,
         again: None,
     }
 }

@@ -73,7 +73,7 @@ pub(super) fn session_rows(
     number: u64,
 ) -> impl Iterator<Item = SessionRow> {
     let whole = SessionRow {
-        arrives_at: visit.at,
+        arrives_at: visit.at + 1_000 * i64::from(visit.wait),
         number,
         at: visit.at,
         user: User::of(person, visit.slot),
@@ -86,7 +86,8 @@ pub(super) fn session_rows(
     };
     let begun = SessionRow { seconds: 0, pages: 1, interactions: 0, ..whole };
     let again = visit.again.map(|seconds| SessionRow {
-        arrives_at: visit.at + 1_000_000 * i64::from(seconds.max(visit.seconds)),
+        // Never with the first: rows that arrive together have no order.
+        arrives_at: whole.arrives_at + 1_000_000 * i64::from(seconds.max(visit.seconds).max(1)),
         // What is newer is longer, or the versions could not be told apart.
         seconds: whole.seconds.max(1),
         ..whole
@@ -122,7 +123,6 @@ impl Waiting for SessionRow {
     const BYTES: usize = 7 * 8;
 
     fn place(&self) -> (i64, u64) {
-        // A second version never arrives with the first: its visit lasts at least a second.
         (self.arrives_at, self.number)
     }
 
