@@ -217,6 +217,7 @@ pub fn session_counts(
             let counts = &mut counts[code as usize];
             counts.count(&session, bounce);
             if all {
+                counts.tell(&session);
                 met.push((code, session.person));
             }
         }
