@@ -402,7 +402,7 @@ proptest! {
         let change = |settings: &mut Settings| {
             resample(settings, seed);
             settings.measures = all.then_some(MeasureSet::All);
-            settings.where_persons = (seed % 3 == 0).then(|| "orders > 1".into());
+            settings.where_persons = (seed % 3 == 0).then(|| "orders_count > 1".into());
             if compared {
                 settings.from = Some("2024-01-06".into());
                 settings.to = Some("2024-01-10".into());

@@ -19,6 +19,15 @@ impl Chance {
         (self.0 >> 11) as f64 / 2.0_f64.powi(53)
     }
 
+    /// One of three, each as likely.
+    fn one_of<T>(&mut self, [first, second, third]: [T; 3]) -> T {
+        match self.next() {
+            chance if chance < 1.0 / 3.0 => first,
+            chance if chance < 2.0 / 3.0 => second,
+            _ => third,
+        }
+    }
+
     /// A number of a Poisson distribution, by multiplying until it falls below e^-mean (Knuth).
     fn poisson(&mut self, mean: f64) -> usize {
         let (limit, mut product) = ((-mean).exp(), self.next());
@@ -72,10 +81,14 @@ fn ran(
     })
 }
 
+/// The text of a row in a column that the first row names.
+fn text<'a>(rows: &[csv::StringRecord], row: &'a csv::StringRecord, name: &str) -> &'a str {
+    &row[rows[0].iter().position(|column| column == name).unwrap()]
+}
+
 /// The number of a row in a column that the first row names.
 fn number(rows: &[csv::StringRecord], row: &csv::StringRecord, name: &str) -> f64 {
-    let at = rows[0].iter().position(|column| column == name).unwrap();
-    row[at].parse().unwrap()
+    text(rows, row, name).parse().unwrap()
 }
 
 #[test]
@@ -87,11 +100,11 @@ fn intervals_of_ninety_percent_hold_the_truth_in_about_ninety_of_a_hundred_world
         // On average 80 persons come, make two sessions each, and three in ten order for 30.00.
         for person in 0..chance.poisson(80.0) {
             let user = format!("w{world}p{person}");
-            for session in 0..[1, 2, 3][(chance.next() * 3.0) as usize] {
+            for session in 0..chance.one_of([1, 2, 3]) {
                 sessions.push([format!("{user}s{session}"), user.clone(), format!("w{world:03}")]);
             }
             if chance.next() < 0.3 {
-                let price = ["10.00", "20.00", "60.00"][(chance.next() * 3.0) as usize];
+                let price = chance.one_of(["10.00", "20.00", "60.00"]);
                 orders.push([format!("{user}o"), user.clone(), price.to_owned()]);
             }
         }
@@ -157,6 +170,7 @@ fn a_source_of_the_same_persons_ranks_above_for_certain_however_wide_the_interva
     let [report, ranks] = ran(&sessions, &orders, |settings| settings.bootstrap = Some(300));
     let bound = |row: usize, name: &str| number(&report, &report[row], name);
     assert!(bound(1, "amount_low") < bound(2, "amount_high"), "the intervals overlap");
-    assert_eq!(number(&ranks, &ranks[1], "amount_above"), 1.0);
-    assert_eq!(bound(1, "amount_share_low"), bound(1, "amount_share_high"));
+    assert_eq!(text(&ranks, &ranks[1], "amount_above"), "1");
+    let share = |end: &str| text(&report, &report[1], &format!("amount_share_{end}"));
+    assert_eq!(share("low"), share("high"));
 }

@@ -21,9 +21,6 @@ const LIMBS: usize = 4;
 /// No place among the sums.
 const NONE: u32 = u32::MAX;
 
-/// The most memory that sums may take, in bytes.
-const MOST_MEMORY: u64 = 2_000_000_000;
-
 /// Persons beyond which a sum of limbs could leave 64 bits.
 const MOST_PERSONS: u64 = (1 << 31) / MOST_DRAWN;
 
@@ -81,7 +78,7 @@ struct Term {
 /// rows.push(0, -5);
 /// rows.push(3, 1 << 62);
 /// rows.end(7);
-/// let mut sums = Resampled::new(200, Draws::Poisson { seed: 1 });
+/// let mut sums = Resampled::new(200, Draws::Poisson { seed: 1 }, 1 << 20);
 /// sums.add(&rows, &|_| "ann", &|column| column)?;
 /// assert_eq!((sums.value(0, 0), sums.value(3, 0), sums.value(1, 0)), (-5, 1 << 62, 0));
 /// // In a resample that counts ann twice, all that is hers counts twice.
@@ -98,11 +95,13 @@ pub struct Resampled {
     /// The sums of so many resamples each, by place: those of a block are one thread's.
     blocks: Vec<Vec<[u64; LANES]>>,
     persons: u64,
+    /// The most memory that they may take, in bytes.
+    most: u64,
 }
 
 impl Resampled {
-    /// No sums yet, of the data as they are and of so many resamples.
-    pub fn new(resamples: usize, draws: Draws) -> Self {
+    /// No sums yet, of the data as they are and of so many resamples; they may take `most` bytes.
+    pub fn new(resamples: usize, draws: Draws, most: u64) -> Self {
         Self {
             resamples,
             draws,
@@ -110,6 +109,7 @@ impl Resampled {
             used: 0,
             blocks: vec![Vec::new(); (resamples + 1).div_ceil(LANES)],
             persons: 0,
+            most,
         }
     }
 
@@ -200,10 +200,10 @@ impl Resampled {
     fn check_memory(&self) -> Result<()> {
         let sums = u64::from(self.used);
         let need = sums * (self.blocks.len() * LANES * size_of::<u64>()) as u64;
-        if need <= MOST_MEMORY {
+        if need <= self.most {
             return Ok(());
         }
-        Err(Error::Resamples { resamples: self.resamples, sums, need, most: MOST_MEMORY })
+        Err(Error::Resamples { resamples: self.resamples, sums, need, most: self.most })
     }
 }
 
@@ -249,7 +249,7 @@ mod tests {
     #[test]
     fn sums_are_those_of_every_person_drawn_one_by_one() {
         let (draws, rows) = (Draws::Poisson { seed: 3 }, rows());
-        let mut sums = Resampled::new(150, draws);
+        let mut sums = Resampled::new(150, draws, 1 << 20);
         sums.add(&rows, &|person| NAMES[person as usize], &|column| column).unwrap();
         let mut times = [[0_u32; 152]; 3];
         for (name, times) in NAMES.iter().zip(&mut times) {
@@ -272,7 +272,7 @@ mod tests {
             rows.push(column, 1);
         }
         rows.end(0);
-        let mut sums = Resampled::new(1_000_000, Draws::Once);
+        let mut sums = Resampled::new(1_000_000, Draws::Once, 2_000_000_000);
         let refused = sums.add(&rows, &|_| "ann", &|column| column).unwrap_err();
         assert!(refused.to_string().contains("24.0 GB"), "{refused}");
     }

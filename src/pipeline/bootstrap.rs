@@ -8,7 +8,7 @@ use super::{
     Attributed, Counted, MergedTables, Named, Ordered, People, PeriodLines, comparison, join,
     make_reports, whole_sessions,
 };
-use crate::bootstrap::Resampled;
+use crate::bootstrap::{Bootstrap, Resampled};
 use crate::config::{Config, Output};
 use crate::error::{Error, Result};
 use crate::report::{
@@ -19,9 +19,14 @@ use crate::summary::{Resamples, Summary};
 /// Cells of resamples whose ratios are derived together.
 const CELLS: usize = 1 << 15;
 
+/// The most memory that sums of resamples may take, in bytes; less where a run is to keep within less.
+const MOST_MEMORY: u64 = 2_000_000_000;
+
 /// Sums of no resample yet, where there are to be any.
 pub(super) fn resampled(config: &Config) -> Option<Resampled> {
-    config.bootstrap.map(|bootstrap| Resampled::new(bootstrap.resamples, bootstrap.draws))
+    let most = config.memory_limit.map_or(MOST_MEMORY, |limit| limit.min(MOST_MEMORY));
+    let sums = |bootstrap: Bootstrap| Resampled::new(bootstrap.resamples, bootstrap.draws, most);
+    config.bootstrap.map(sums)
 }
 
 /// The sessions of a period in each resample.
