@@ -412,7 +412,7 @@ proptest! {
         };
         let first = ran(&world, 1, 1, 0, &plain, change).files;
         prop_assert!(!first["ranks"].is_empty());
-        for (threads, files, shuffle) in [(2, 1, seed), (8, 3, 0), (8, 2, seed)] {
+        for (threads, files, shuffle) in [(2, 3, 0), (8, 2, seed)] {
             let other = ran(&world, threads, files, shuffle, &plain, change).files;
             prop_assert_eq!(&first, &other, "{} threads, {} files, shuffled by {}", threads, files, shuffle);
         }

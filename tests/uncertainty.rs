@@ -174,3 +174,26 @@ fn a_source_of_the_same_persons_ranks_above_for_certain_however_wide_the_interva
     let share = |end: &str| text(&report, &report[1], &format!("amount_share_{end}"));
     assert_eq!(share("low"), share("high"));
 }
+
+#[test]
+fn a_robot_whose_orders_are_worked_on_apart_is_one_person_in_every_resample() {
+    // 1,500 touches for each of 1,500 orders: more than one partition of a person.
+    let of = |at: usize| format!("{at:04}");
+    let sessions: Vec<[String; 3]> =
+        (0..1_500).map(|at| [of(at), "robot".to_owned(), "bing".to_owned()]).collect();
+    let orders: Vec<[String; 3]> =
+        (0..1_500).map(|at| [of(at), "robot".to_owned(), "1.00".to_owned()]).collect();
+    let [report, _] = ran(&sessions, &orders, |settings| {
+        settings.bootstrap = Some(99);
+        settings.overlap = Some(true);
+        settings.model = vec!["last_click".into()];
+    });
+    for end in ["low", "high"] {
+        let figure = |name: &str| number(&report, &report[1], &format!("{name}_{end}"));
+        let times = figure("persons");
+        assert!(times <= 12.0, "{times}");
+        assert_eq!(figure("orders").to_bits(), (1_500.0 * times).to_bits());
+        assert_eq!(figure("amount").to_bits(), (1_500.0 * times).to_bits());
+        assert_eq!(figure("sessions").to_bits(), (1_500.0 * times).to_bits());
+    }
+}
