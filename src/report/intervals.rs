@@ -123,8 +123,8 @@ impl Intervals {
 /// // The second and the last but one of 19: a tenth of them lies beyond each.
 /// let beside = bounds.beside(&table(5), level)?;
 /// assert_eq!(beside.schema().field(1).name(), "orders_low");
-/// assert_eq!(*beside.column(1), *table(2).column(0));
-/// assert_eq!(*beside.column(2), *table(18).column(0));
+/// assert_eq!(beside.column(1), table(2).column(0));
+/// assert_eq!(beside.column(2), table(18).column(0));
 /// # Ok::<(), apportion::Error>(())
 /// ```
 pub struct Bounds(Vec<Figures>);
