@@ -246,7 +246,7 @@ pub fn session_counts(
 }
 
 /// The same counts person by person, as rows of whole numbers: of each combination its
-/// [`NUMBERS`] in turn. Hands over so many persons at a time.
+/// counts in turn. Hands over so many persons at a time.
 pub fn session_rows(
     sessions: Sessions<'_>,
     period: (i64, i64),
