@@ -144,6 +144,22 @@ pub enum Error {
         what: String,
     },
 
+    /// Sums of resamples that need more memory than they may take.
+    #[error(
+        "`--bootstrap {resamples}` needs at least {} for {sums} sums, more than the {} that it may take",
+        gigabytes(*need), gigabytes(*most)
+    )]
+    Resamples {
+        /// How many resamples were asked for.
+        resamples: usize,
+        /// How many sums each has, as far as is known.
+        sums: u64,
+        /// The memory that these need, in bytes.
+        need: u64,
+        /// The memory that they may take, in bytes.
+        most: u64,
+    },
+
     /// An order in a currency that has no exchange rate on or before its day.
     #[error("no exchange rate for {currency} on or before {day} (order `{order}`)")]
     MissingRate {
@@ -194,6 +210,10 @@ impl Error {
             Self::TooManyRejects { by_rule, .. } => Some(format!(
                 "{by_rule}; `apportion check` shows them, `--rejects rejects.csv --max-rejects 100%` keeps them and goes on"
             )),
+            Self::Resamples { .. } => Some(
+                "fewer resamples, fewer models, a coarser `--by` or `--measures usual` need less"
+                    .to_owned(),
+            ),
             Self::MissingRate { .. } => Some(
                 "`--missing-rate reject` leaves such orders out, `--missing-rate keep` reports them in their own currency"
                     .to_owned(),
@@ -280,6 +300,11 @@ impl std::error::Error for MissingColumn {}
 
 /// What a time column needs to be; named here because a hint depends on it.
 pub(crate) const TIME: &str = "a timestamp, a date or RFC 3339 text";
+
+/// Bytes in gigabytes, as people read them.
+fn gigabytes(bytes: u64) -> String {
+    format!("{:.1} GB", bytes as f64 / 1e9)
+}
 
 /// The known name that is most like `name`, if one is like it at all.
 fn nearest<'a>(name: &str, known: &'a [String]) -> Option<&'a String> {

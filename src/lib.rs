@@ -42,6 +42,7 @@ pub mod models;
 pub mod vouchers;
 pub mod channels;
 pub mod credits;
+pub mod bootstrap;
 pub mod engine;
 pub mod report;
 pub mod output;

@@ -3,6 +3,7 @@
 //! Not for how a stage works: each is a module of its own, named after it. `identity` does the same
 //! stages twice, to tell what it makes of a run that users are joined.
 
+mod bootstrap;
 mod comparison;
 mod gaps;
 mod identity;
@@ -19,8 +20,10 @@ use arrow::array::{AsArray, BooleanArray, RecordBatch, StringViewArray};
 use arrow::compute::filter_record_batch;
 use rayon::prelude::*;
 
+use self::bootstrap::ResampledSessions;
 use self::lean::everyone::Scans;
 use self::lean::{Gathered, Ordering, Rows, Spilled};
+use crate::bootstrap::Resampled;
 use crate::channels;
 use crate::config::{Cancelled, Config, DateBy, Output};
 use crate::engine::{self, Cells, Partial, Parts, Tally, UNATTRIBUTED_CELL, Work};
@@ -144,10 +147,15 @@ fn every_stage(config: &Config, progress: &dyn Progress) -> Result<Finished> {
     let then =
         comparison::then(config, &tables, &merged, &mut ordered, &labels, &people, &mut summary)?;
     progress.stage("reporting");
-    let lines = report_lines(config, &tables, &merged, &ordered, &labels, &sums, &mut summary)?;
+    let whose = (&merged, &people);
+    let lines = report_lines(config, &tables, whose, &ordered, &labels, &sums, &mut summary)?;
     let gaps = gaps::table(config, &tables, &merged, &ordered, &lines, &mut summary)?;
     let (lines_then, sums_then) = then.unzip();
-    let report = make_report(config, lines, lines_then)?;
+    let report = make_report(config, &lines, lines_then.as_ref())?;
+    let periods = [Some((&lines, &sums)), lines_then.as_ref().zip(sums_then.as_ref())];
+    let (report, ranks) =
+        bootstrap::intervals(config, &ordered, &labels, periods, report, &mut summary)?;
+    writers.table(ranks)?;
     account(config, &ordered, &sums, sums_then.as_ref(), &report, &mut summary)?;
     writers.table(orders::table(config, sums, sums_then, &mut summary)?)?;
     writers.table(gaps)?;
@@ -1077,6 +1085,8 @@ struct Attributed {
     tally: Tally,
     /// What is known of orders alone, where that is wanted.
     orders: OrderSums,
+    /// The numbers of the cells in each resample, where there are any.
+    resampled: Option<Resampled>,
 }
 
 /// The work on partitions, without credit or journey rows.
@@ -1097,6 +1107,7 @@ fn work<'a>(config: &'a Config, ordered: &'a Ordered, named: &'a Named) -> Work<
         credits: false,
         journeys: false,
         by_role: config.measures == MeasureSet::All,
+        by_person: config.bootstrap.is_some(),
     }
 }
 
@@ -1157,6 +1168,7 @@ fn attribute(
         cells: Cells::new(models.len(), work.by_role),
         tally: Tally::new(work.currencies),
         orders: OrderSums::default(),
+        resampled: bootstrap::resampled(config),
     };
     let wave = 4 * rayon::current_num_threads();
     let kinds = &ordered.amounts.kinds;
@@ -1168,8 +1180,12 @@ fn attribute(
         Ok((credits, steps.map(of_steps).transpose()?))
     };
     let mut take = |partial: Partial, (credits, journeys): (Option<_>, Option<_>)| {
-        sums.cells.merge(&partial.cells);
+        let places = sums.cells.merge(&partial.cells);
         sums.tally.merge(&partial.tally);
+        if let Some(resampled) = &mut sums.resampled {
+            let name = |person| identity.users.name(person);
+            resampled.add(&partial.by_person, &name, &sums.cells.number_of(&places))?;
+        }
         if let (Some(writer), Some(rows)) = (&mut writers.credits, credits) {
             writer.write(&rows)?;
         }
@@ -1207,13 +1223,17 @@ struct PeriodLines {
     measures: Measures,
     /// The sessions by the report's dimensions, where they can be counted by them.
     sessions: Option<Counted>,
+    /// The same in each resample, where there are any.
+    resampled: Option<ResampledSessions>,
+    /// Spend by the report's dimensions, where it is known by them.
+    spending: Option<Spending>,
 }
 
 /// Joins the credit of a period with its sessions and its spend.
 fn report_lines(
     config: &Config,
     tables: &Tables,
-    merged: &MergedTables,
+    (merged, people): (&MergedTables, &People),
     ordered: &Ordered,
     named: &Named,
     sums: &Attributed,
@@ -1225,6 +1245,10 @@ fn report_lines(
             count_sessions(config, &config.by, merged, wanted, ordered.period)
         })
         .transpose()?;
+    let resampled = counts_sessions(config)
+        .then(|| bootstrap::sessions(config, merged, people, ordered))
+        .transpose()?
+        .flatten();
     let spending = spend(config, &config.by, tables, ordered)?;
     if spending.is_none() && tables.contains_key(&Table::Spend) {
         summary.warn("spend is left out: it is known by utm_source, utm_medium, utm_campaign, their channel and time only");
@@ -1236,19 +1260,31 @@ fn report_lines(
         bounces: merged.rows.as_ref().map_or_else(whole, Rows::tell_bounces),
         cost: spending.is_some(),
     };
-    let lines = report::lines(Sums {
+    let beside = (sessions.as_ref(), spending.as_ref());
+    let lines = join(config, ordered, named, &sums.cells, beside);
+    Ok(PeriodLines { lines, measures, sessions, resampled, spending })
+}
+
+/// Joins the credit of cells with sessions and spend.
+fn join(
+    config: &Config,
+    ordered: &Ordered,
+    named: &Named,
+    cells: &Cells,
+    (sessions, spending): (Option<&Counted>, Option<&Spending>),
+) -> Vec<Line> {
+    report::lines(Sums {
         by: &config.by,
         dated_by_touch: config.date_by == DateBy::Touch,
         models: config.models.len(),
-        cells: &sums.cells,
+        cells,
         touches: &named.touches,
         orders: &named.orders,
         currencies: &ordered.amounts.currencies,
         default_currency: config.currency,
-        sessions: sessions.as_ref(),
-        spending: spending.as_ref(),
-    });
-    Ok(PeriodLines { lines, measures, sessions })
+        sessions,
+        spending,
+    })
 }
 
 /// Whether rows say how long sessions were or how much happened in them.
@@ -1265,9 +1301,23 @@ fn count_sessions(
     period: (i64, i64),
 ) -> Result<Counted> {
     let all = config.measures == MeasureSet::All;
-    if let Some(rows) = &merged.rows {
-        return Ok(rows.count(by, period, config.zone, config.bounce, all));
+    match &merged.rows {
+        Some(rows) => Ok(rows.count(by, period, config.zone, config.bounce, all)),
+        None => whole_sessions(config, by, merged, wanted, |sessions, values| {
+            report::session_counts(sessions, values, period, config.bounce, all)
+        }),
     }
+}
+
+/// Looks at sessions that were read whole, of the persons that are wanted, by these dimensions, of
+/// which it gives the combinations.
+fn whole_sessions<T>(
+    config: &Config,
+    by: &[Dimension],
+    merged: &MergedTables,
+    wanted: Option<&[bool]>,
+    look: impl FnOnce(Sessions<'_>, &[Vec<String>]) -> T,
+) -> Result<T> {
     let mut sessions = merged.touches.slice(0, merged.sessions);
     let mut persons = merged.touch_persons[..merged.sessions].to_vec();
     if let Some(wanted) = wanted {
@@ -1289,7 +1339,7 @@ fn count_sessions(
     let combined = combine(&labels, sessions.num_rows());
     let code = |row: usize| combined.codes[row];
     let sessions = Sessions { rows: sessions.num_rows(), session: &session, code: &code };
-    Ok(report::session_counts(sessions, &combined.values, period, config.bounce, all))
+    Ok(look(sessions, &combined.values))
 }
 
 /// Spend of the period by these dimensions; none where there is none, or it is not known by them.
@@ -1315,15 +1365,29 @@ fn spend(
 }
 
 /// The report, beside that of the period it is compared with.
-fn make_report(config: &Config, now: PeriodLines, then: Option<Vec<Line>>) -> Result<Report> {
-    let PeriodLines { mut lines, measures, .. } = now;
+fn make_report(config: &Config, now: &PeriodLines, then: Option<&PeriodLines>) -> Result<Report> {
+    let then = then.map(|then| vec![then.lines.clone()]);
+    let mut reports = make_reports(config, now.measures, vec![now.lines.clone()], then)?;
+    Ok(reports.remove(0))
+}
+
+/// Reports of one kind, each beside that of the period it is compared with.
+fn make_reports(
+    config: &Config,
+    measures: Measures,
+    mut now: Vec<Vec<Line>>,
+    then: Option<Vec<Vec<Line>>>,
+) -> Result<Vec<Report>> {
     let models: Vec<String> = config.models.iter().map(|asked| asked.name.clone()).collect();
-    let Some(mut before) = then else {
-        return Report::new(config.by.clone(), models, lines, measures);
+    let Some(mut then) = then else {
+        return Report::each(&config.by, &models, now, measures);
     };
-    report::meet(&mut lines, &mut before, models.len());
-    let report = Report::new(config.by.clone(), models.clone(), lines, measures)?;
-    Ok(report.compared_with(Report::new(config.by.clone(), models, before, measures)?))
+    for (now, then) in now.iter_mut().zip(&mut then) {
+        report::meet(now, then, models.len());
+    }
+    let now = Report::each(&config.by, &models, now, measures)?;
+    let then = Report::each(&config.by, &models, then, measures)?;
+    Ok(now.into_iter().zip(then).map(|(now, then)| now.compared_with(then)).collect())
 }
 
 /// Counts orders and proves the sums.

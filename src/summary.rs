@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::bootstrap::{Bootstrap, Draws, Level};
 use crate::credits::{WHOLE, share};
 use crate::engine::Tally;
 use crate::error::{Error, Result};
@@ -42,8 +43,32 @@ pub struct Summary {
     pub proof: Proof,
     /// The period that is compared with, where there is one.
     pub compared: Option<Compared>,
+    /// How figures were resampled, where they were.
+    pub resamples: Option<Resamples>,
     /// What a reader should know before trusting the numbers.
     pub warnings: Vec<String>,
+}
+
+/// How figures were resampled.
+#[derive(Debug, Clone, Serialize)]
+pub struct Resamples {
+    /// How many resamples there were.
+    pub resamples: usize,
+    /// What they were drawn by.
+    pub seed: Option<u64>,
+    /// The part of them that an interval holds.
+    pub level: Level,
+}
+
+impl Resamples {
+    /// The account of a bootstrap.
+    pub fn new(bootstrap: &Bootstrap) -> Self {
+        let seed = match bootstrap.draws {
+            Draws::Poisson { seed } => Some(seed),
+            Draws::Once => None,
+        };
+        Self { resamples: bootstrap.resamples, seed, level: bootstrap.level }
+    }
 }
 
 /// A table that was read.

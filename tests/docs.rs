@@ -203,6 +203,29 @@ fn every_column_of_every_output_is_explained() {
 }
 
 #[test]
+fn every_column_of_ranks_and_every_key_about_resamples_is_explained() {
+    let playground = shop();
+    let outputs = ["-o", "report.csv", "--ranks", "ranks.csv", "--summary", "summary.json"];
+    let mut arguments = vec!["run", "--config", "datasets/shop/apportion.toml", "--quiet"];
+    arguments.extend(["--bootstrap", "39"].iter().chain(&outputs));
+    let (_, complaints) = said(&playground.run(arguments));
+    assert_eq!(complaints, "");
+    let header = csv::Reader::from_path(playground.path("ranks.csv")).unwrap();
+    let header = { header }.headers().unwrap().clone();
+    let known = spans(&sections_on("--ranks"));
+    let dimensions = ["utm_source", "utm_medium", "below_utm_source", "below_utm_medium"];
+    let missing_columns = missing(header.iter().filter(|name| !dimensions.contains(name)), &known);
+    assert!(missing_columns.is_empty(), "docs/ says nothing of {missing_columns:?} of `--ranks`");
+    let summary = fs::read_to_string(playground.path("summary.json")).unwrap();
+    let summary: serde_json::Value = serde_json::from_str(&summary).unwrap();
+    let mut keys = BTreeSet::new();
+    collect_keys(&summary["resamples"], &mut keys);
+    assert_eq!(keys.len(), 3);
+    let missing_keys = missing(keys.iter().map(String::as_str), &spans(&sections_on("--summary")));
+    assert!(missing_keys.is_empty(), "docs/ says nothing of {missing_keys:?} of `resamples`");
+}
+
+#[test]
 fn every_column_of_the_identity_report_is_explained() {
     let playground = shop();
     let (_, complaints) = said(&playground.run([

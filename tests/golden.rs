@@ -143,8 +143,9 @@ fn sortable(header: &[String], row: &[String]) -> Vec<String> {
     exact.map(|(_, cell)| cell.clone()).chain(rounded).collect()
 }
 
-/// Whether a column holds floats, then or now, and the change of one; roles share two endings.
+/// Whether a column holds floats, then or now, the change of one or a bound; roles share two endings.
 fn is_float(name: &str) -> bool {
+    let name = name.strip_suffix("_low").or_else(|| name.strip_suffix("_high")).unwrap_or(name);
     let figure = name.strip_suffix("_then").or_else(|| name.strip_suffix("_change"));
     let figure = figure.unwrap_or(name);
     FLOATS

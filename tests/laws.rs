@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use apportion::bootstrap::{Bootstrap, Draws};
 use apportion::config::{Config, Settings};
 use apportion::journeys::ViewPolicy;
 use apportion::models::MODELS;
@@ -154,7 +155,8 @@ struct Ran {
     files: BTreeMap<&'static str, String>,
 }
 
-const OUTPUTS: [&str; 6] = ["report", "credits", "journeys", "orders", "persons", "identity"];
+const OUTPUTS: [&str; 7] =
+    ["report", "credits", "journeys", "orders", "persons", "identity", "ranks"];
 
 const ROLES: [&str; 4] = ["alone", "initiator", "assisting", "closer"];
 
@@ -311,6 +313,13 @@ fn items(world: &World, shuffle: u64) -> String {
     lines.concat().join("\n")
 }
 
+/// Asks for intervals, and for the ranks of lines beside the credits.
+fn resample(settings: &mut Settings, seed: u64) {
+    settings.bootstrap = Some(70);
+    settings.seed = Some(seed);
+    settings.ranks = settings.credits.as_ref().map(|credits| credits.with_file_name("ranks.csv"));
+}
+
 /// Dimensions that are of a look, of time, of the row itself, or of a number.
 const BY: [&str; 6] = [
     "utm_source,channel,day",
@@ -389,6 +398,76 @@ proptest! {
     }
 
     #[test]
+    fn threads_row_order_and_files_change_no_interval(world in worlds(), seed in 1_u64..u64::MAX, all in any::<bool>(), compared in any::<bool>()) {
+        let change = |settings: &mut Settings| {
+            resample(settings, seed);
+            settings.measures = all.then_some(MeasureSet::All);
+            settings.where_persons = (seed % 3 == 0).then(|| "orders_count > 1".into());
+            if compared {
+                settings.from = Some("2024-01-06".into());
+                settings.to = Some("2024-01-10".into());
+                settings.compare = Some("previous_period".into());
+                settings.by = vec!["utm_source".into(), "day".into()];
+            }
+        };
+        let first = ran(&world, 1, 1, 0, &plain, change).files;
+        prop_assert!(!first["ranks"].is_empty());
+        for (threads, files, shuffle) in [(2, 3, 0), (8, 2, seed)] {
+            let other = ran(&world, threads, files, shuffle, &plain, change).files;
+            prop_assert_eq!(&first, &other, "{} threads, {} files, shuffled by {}", threads, files, shuffle);
+        }
+    }
+
+    #[test]
+    fn intervals_are_beside_the_figures_and_change_none(world in worlds(), seed in any::<u64>(), all in any::<bool>()) {
+        let change = |settings: &mut Settings| settings.measures = all.then_some(MeasureSet::All);
+        let plainly = records(&ran(&world, 2, 1, 0, &plain, change).files["report"]);
+        let uncertain = ran(&world, 2, 1, 0, &plain, |settings| {
+            change(settings);
+            resample(settings, seed);
+        });
+        let rows = records(&uncertain.files["report"]);
+        prop_assert_eq!(rows.len(), plainly.len());
+        for (row, plainly) in rows.iter().zip(&plainly) {
+            for (name, figure) in plainly {
+                prop_assert_eq!(&row[name], figure, "{}", name);
+            }
+            for (name, low) in row.iter().filter(|(name, low)| name.ends_with("_low") && !low.is_empty()) {
+                let high = &row[&name.replace("_low", "_high")];
+                prop_assert!(low.parse::<f64>().unwrap() <= high.parse::<f64>().unwrap(), "{}", name);
+            }
+        }
+        for pair in records(&uncertain.files["ranks"]) {
+            for measure in ["conversions", "amount"] {
+                let part = |name: &str| pair[&format!("{measure}_{name}")].parse::<f64>().unwrap();
+                prop_assert!((0.0..=1.0).contains(&(part("above") + part("equal"))));
+            }
+        }
+    }
+
+    #[test]
+    fn a_resample_that_counts_everybody_once_is_the_report(world in worlds(), wide in any::<bool>(), day in any::<bool>()) {
+        let playground = Playground::new();
+        let mut settings = laid_out(&world, &playground, 1, 0, &plain);
+        resample(&mut settings, 1);
+        settings.measures = Some(MeasureSet::All);
+        settings.wide = Some(wide);
+        settings.by = vec![if day { "day" } else { "utm_source" }.into()];
+        settings.from = Some("2024-01-04".into());
+        settings.to = Some("2024-01-10".into());
+        settings.compare = Some("previous_period".into());
+        let mut config = Config::new(settings, apportion::calendar::parse_instant("2030-01-01").unwrap()).unwrap();
+        config.bootstrap = config.bootstrap.map(|bootstrap| Bootstrap { draws: Draws::Once, ..bootstrap });
+        run(&config, &Silent).unwrap().publish().unwrap();
+        for row in records(&fs::read_to_string(playground.path("report.csv")).unwrap()) {
+            for (name, low) in row.iter().filter(|(name, _)| name.ends_with("_low")) {
+                prop_assert_eq!(low, &row[&name.replace("_low", "_high")]);
+                prop_assert_eq!(low, &row[name.strip_suffix("_low").unwrap()], "{}", name);
+            }
+        }
+    }
+
+    #[test]
     fn touches_read_in_the_least_space_are_those_read_whole(world in worlds(), unique in any::<bool>(), files in 1_usize..4, views in any::<bool>(), by in 0_usize..BY.len()) {
         let mut world = world;
         // Only where no id occurs twice are touches read in the least space.
@@ -396,6 +475,9 @@ proptest! {
         let change = |settings: &mut Settings| {
             settings.measures = Some(MeasureSet::All);
             settings.by = BY[by].split(',').map(str::to_owned).collect();
+            if files == 3 {
+                resample(settings, 5);
+            }
             settings.as_of = Some(time(250));
             settings.max_rejects = Some("100%".into());
             if views {

@@ -54,6 +54,7 @@ fn prepare(config: &mut Config) -> Result<()> {
     config.date_by = DateBy::Order;
     config.max_rejects = MaxRejects::Percent(100.0);
     config.compare = None;
+    config.bootstrap = None;
     config.measures = MeasureSet::default();
     config.outputs = config.outputs.without_files();
     Ok(())

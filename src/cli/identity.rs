@@ -80,6 +80,7 @@ fn configure(args: &IdentityArgs) -> Result<Config> {
         ("--journeys", &flags.journeys),
         ("--orders-report", &flags.orders_report),
         ("--spend-gaps", &flags.spend_gaps),
+        ("--ranks", &flags.ranks),
         ("--persons", &flags.persons),
         ("--identity", &flags.identity),
         ("--rejects", &flags.rejects),
@@ -92,6 +93,9 @@ fn configure(args: &IdentityArgs) -> Result<Config> {
     }
     let of_reports = [
         ("--compare", flags.compare.is_some()),
+        ("--bootstrap", flags.bootstrap.is_some()),
+        ("--seed", flags.seed.is_some()),
+        ("--level", flags.level.is_some()),
         ("--measures", flags.measures.is_some()),
         ("--wide", flags.wide.is_some()),
     ];
@@ -108,12 +112,16 @@ fn configure(args: &IdentityArgs) -> Result<Config> {
         journeys: None,
         orders_report: None,
         spend_gaps: None,
+        ranks: None,
         persons: None,
         identity: None,
         rejects: None,
         summary: None,
         measures: None,
         compare: None,
+        bootstrap: None,
+        seed: None,
+        level: None,
         ..settled(flags.clone(), args.run.config.as_deref())?
     };
     Config::new(settings, now())

@@ -3,7 +3,7 @@
 use crate::output::table::{aligned, printable};
 use crate::output::{Align, thousands};
 use crate::report::{GapKind, OrderMeasures};
-use crate::summary::{Compared, Proof, SpendGap, Summary};
+use crate::summary::{Compared, Proof, Resamples, SpendGap, Summary};
 
 /// The summary as text: what was read, who is who, what counted, and the proof sheet.
 pub(super) fn text(summary: &Summary) -> String {
@@ -87,6 +87,13 @@ pub(super) fn text(summary: &Summary) -> String {
         lines.push(format!("{:<15} not counted: {}", "", left_out.join(", ")));
     }
     lines.extend(measures(summary));
+    if let Some(Resamples { resamples, seed: Some(seed), level }) = &summary.resamples {
+        let resamples = number(*resamples as u64);
+        lines.push(format!(
+            "{:<15} {resamples} resamples of persons, seed {seed}: intervals hold {level} of them",
+            "bootstrap"
+        ));
+    }
     for warning in &summary.warnings {
         lines.push(format!("{:<15} {warning}", "warning"));
     }

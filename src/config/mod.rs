@@ -16,6 +16,7 @@ use chrono_tz::Tz;
 pub use comparison::Comparison;
 pub use settings::{Cancelled, Normalize, Settings};
 
+use crate::bootstrap::{Bootstrap, Draws, Level};
 use crate::calendar::{DAY, parse_day, parse_duration, parse_instant, parse_zone, start_of_day};
 use crate::channels::Channels;
 use crate::error::{Error, Result};
@@ -36,6 +37,12 @@ pub const TEMPLATE: &str = include_str!("apportion.toml");
 
 /// More threads than any machine makes use of.
 const MOST_THREADS: usize = 1024;
+
+/// More resamples than say anything new of an interval.
+const MOST_RESAMPLES: usize = 100_000;
+
+/// What resamples are drawn by, unless another seed is named.
+const DEFAULT_SEED: u64 = 1;
 
 /// What credits are dated by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, clap::ValueEnum)]
@@ -72,6 +79,8 @@ pub struct Outputs {
     pub orders_report: Option<Output>,
     /// Where spend and sessions do not meet.
     pub spend_gaps: Option<Output>,
+    /// How likely lines rank above each other.
+    pub ranks: Option<Output>,
     /// Persons.
     pub persons: Option<Output>,
     /// The audit of identity.
@@ -149,6 +158,8 @@ pub struct Config {
     pub zone: Tz,
     /// When a session counts as bounced.
     pub bounce: Bounce,
+    /// How figures are resampled, where their uncertainty is asked for.
+    pub bootstrap: Option<Bootstrap>,
     /// Whether the models stand side by side.
     pub wide: bool,
     /// What is written.
@@ -204,11 +215,15 @@ impl Config {
         let (by, outputs) = (dimensions(&settings)?, outputs(&settings)?);
         let wide = settings.wide.unwrap_or(false);
         let compare = comparison(&settings, &by, zone)?;
-        if compare.is_some() && wide && outputs.format.name == "table" {
-            return Err(Error::Contradiction(
-                "`--compare` has no room beside `--wide` on a terminal; write another format, such as `--format csv`"
-                    .to_owned(),
-            ));
+        let bootstrap = bootstrap(&settings)?;
+        let crowds = [("--compare", compare.is_some()), ("--bootstrap", bootstrap.is_some())];
+        if let Some((flag, _)) = crowds.iter().find(|(_, given)| *given)
+            && wide
+            && outputs.format.name == "table"
+        {
+            return Err(Error::Contradiction(format!(
+                "`{flag}` has no room beside `--wide` on a terminal; write another format, such as `--format csv`"
+            )));
         }
         Ok(Self {
             mappings: mappings(&settings)?,
@@ -241,6 +256,7 @@ impl Config {
             date_by: settings.date_by.unwrap_or_default(),
             zone,
             bounce: bounce(&settings)?,
+            bootstrap,
             wide,
             outputs,
             threads: settings.threads,
@@ -442,6 +458,35 @@ fn comparison(settings: &Settings, by: &[Dimension], zone: Tz) -> Result<Option<
     Ok(Some(comparison))
 }
 
+fn bootstrap(settings: &Settings) -> Result<Option<Bootstrap>> {
+    let Some(resamples) = settings.bootstrap else {
+        let without = [
+            ("--seed", settings.seed.is_some()),
+            ("--level", settings.level.is_some()),
+            ("--ranks", settings.ranks.is_some()),
+        ];
+        return match without.iter().find(|(_, given)| *given) {
+            None => Ok(None),
+            Some((flag, _)) => {
+                Err(Error::Contradiction(format!("`{flag}` says nothing without `--bootstrap`")))
+            }
+        };
+    };
+    let level = match &settings.level {
+        Some(text) => text.parse().map_err(|why: String| Error::setting("--level", text, why))?,
+        None => Level::default(),
+    };
+    if !(level.least()..=MOST_RESAMPLES).contains(&resamples) {
+        let why = format!(
+            "an interval that holds {level} of them needs from {} to {MOST_RESAMPLES} resamples",
+            level.least()
+        );
+        return Err(Error::setting("--bootstrap", resamples.to_string(), why));
+    }
+    let draws = Draws::Poisson { seed: settings.seed.unwrap_or(DEFAULT_SEED) };
+    Ok(Some(Bootstrap { resamples, draws, level }))
+}
+
 fn bounce(settings: &Settings) -> Result<Bounce> {
     let text = settings.bounce_duration.as_deref().unwrap_or("15s");
     let duration = parse_duration(text).ok_or_else(|| {
@@ -470,6 +515,7 @@ fn outputs(settings: &Settings) -> Result<Outputs> {
         journeys: by_name(&settings.journeys)?,
         orders_report: by_name(&settings.orders_report)?,
         spend_gaps: by_name(&settings.spend_gaps)?,
+        ranks: by_name(&settings.ranks)?,
         persons: by_name(&settings.persons)?,
         identity: by_name(&settings.identity)?,
         rejects: by_name(&settings.rejects)?,
@@ -498,6 +544,7 @@ impl Outputs {
             journeys: None,
             orders_report: None,
             spend_gaps: None,
+            ranks: None,
             persons: None,
             identity: None,
             rejects: None,
@@ -513,6 +560,7 @@ impl Outputs {
             &self.journeys,
             &self.orders_report,
             &self.spend_gaps,
+            &self.ranks,
             &self.persons,
             &self.identity,
             &self.rejects,
@@ -576,6 +624,11 @@ mod tests {
             (
                 "compare = 'previous_year'\nfrom = '2024-01-01'",
                 "`--compare` needs `--from` and `--to`, the days that are compared",
+            ),
+            ("seed = 5", "`--seed` says nothing without `--bootstrap`"),
+            (
+                "bootstrap = 100\nwide = true",
+                "`--bootstrap` has no room beside `--wide` on a terminal; write another format, such as `--format csv`",
             ),
             ("spend_gaps = 'gaps.csv'", "`--spend-gaps` says nothing without `--spend`"),
             ("credits = 'a.csv'\njourneys = 'a.csv'", "two outputs would be written to `a.csv`"),

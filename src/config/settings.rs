@@ -251,6 +251,16 @@ pub struct Settings {
     /// A session bounced unless it had more interactions than this [default: 1]
     #[arg(long, value_name = "COUNT", help_heading = "Report")]
     pub bounce_interactions: Option<f64>,
+    /// Say how uncertain each figure is: an interval, from so many resamples of persons
+    #[arg(long, value_name = "N", help_heading = "Report")]
+    pub bootstrap: Option<usize>,
+    /// What resamples are drawn by: the same seed gives the same bytes [default: 1]
+    #[arg(long, value_name = "S", help_heading = "Report")]
+    pub seed: Option<u64>,
+    /// The part of the resamples that an interval holds [default: 0.95]
+    #[arg(long, value_name = "PART", help_heading = "Report")]
+    #[serde(deserialize_with = "number_or_text")]
+    pub level: Option<String>,
     /// Put the models side by side
     #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Report")]
     pub wide: Option<bool>,
@@ -298,6 +308,13 @@ pub struct Settings {
         help_heading = "Outputs (other formats by the file's name: .parquet .csv .ndjson .json .arrow .md)"
     )]
     pub spend_gaps: Option<PathBuf>,
+    /// Write how likely each line ranks above each other one; needs --bootstrap
+    #[arg(
+        long,
+        value_name = "PATH",
+        help_heading = "Outputs (other formats by the file's name: .parquet .csv .ndjson .json .arrow .md)"
+    )]
+    pub ranks: Option<PathBuf>,
     /// Write every person
     #[arg(
         long,
@@ -434,6 +451,9 @@ impl Settings {
             timezone: self.timezone.or(file.timezone),
             bounce_duration: self.bounce_duration.or(file.bounce_duration),
             bounce_interactions: self.bounce_interactions.or(file.bounce_interactions),
+            bootstrap: self.bootstrap.or(file.bootstrap),
+            seed: self.seed.or(file.seed),
+            level: self.level.or(file.level),
             wide: self.wide.or(file.wide),
             format: self.format.or(file.format),
             output: self.output.or(file.output),
@@ -441,6 +461,7 @@ impl Settings {
             journeys: self.journeys.or(file.journeys),
             orders_report: self.orders_report.or(file.orders_report),
             spend_gaps: self.spend_gaps.or(file.spend_gaps),
+            ranks: self.ranks.or(file.ranks),
             persons: self.persons.or(file.persons),
             identity: self.identity.or(file.identity),
             rejects: self.rejects.or(file.rejects),
@@ -471,13 +492,14 @@ impl Settings {
         ]
     }
 
-    fn outputs_mut(&mut self) -> [Option<&mut PathBuf>; 9] {
+    fn outputs_mut(&mut self) -> [Option<&mut PathBuf>; 10] {
         [
             self.output.as_mut(),
             self.credits.as_mut(),
             self.journeys.as_mut(),
             self.orders_report.as_mut(),
             self.spend_gaps.as_mut(),
+            self.ranks.as_mut(),
             self.persons.as_mut(),
             self.identity.as_mut(),
             self.rejects.as_mut(),

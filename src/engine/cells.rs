@@ -74,13 +74,13 @@ pub struct Cell {
 /// All cells of a part of a run.
 #[derive(Default)]
 pub struct Cells {
-    models: usize,
+    pub(super) models: usize,
     hasher: DefaultHashBuilder,
     index: HashTable<u32>,
-    sums: Vec<Cell>,
-    credited: Vec<Credited>,
+    pub(super) sums: Vec<Cell>,
+    pub(super) credited: Vec<Credited>,
     /// Credit by role, one entry a cell, where it is asked for.
-    by_role: Option<Vec<ByRole>>,
+    pub(super) by_role: Option<Vec<ByRole>>,
 }
 
 impl Cells {
@@ -179,10 +179,12 @@ impl Cells {
         }
     }
 
-    /// Adds the cells of other persons.
-    pub fn merge(&mut self, other: &Self) {
+    /// Adds the cells of other persons; returns where each of theirs is among these.
+    pub fn merge(&mut self, other: &Self) -> Vec<usize> {
+        let mut places = Vec::with_capacity(other.sums.len());
         for (at, cell) in other.sums.iter().enumerate() {
             let mine = self.find(cell.touch, cell.order);
+            places.push(mine);
             let sum = &mut self.sums[mine];
             sum.orders += cell.orders;
             sum.persons += cell.persons;
@@ -196,6 +198,17 @@ impl Cells {
             if let (Some(mine_by_role), Some(theirs)) = (&mut self.by_role, &other.by_role) {
                 mine_by_role[mine].add(&theirs[at]);
             }
+        }
+        places
+    }
+
+    /// Forgets every cell, and keeps the space.
+    pub(super) fn clear(&mut self) {
+        self.index.clear();
+        self.sums.clear();
+        self.credited.clear();
+        if let Some(by_role) = &mut self.by_role {
+            by_role.clear();
         }
     }
 

@@ -2,13 +2,15 @@
 //!
 //! A [`Partition`] is some whole persons; [`attribute`] does all models over its orders in one
 //! pass. Partial results are integers and add up in any order, so the number of threads or
-//! partitions changes nothing. `changes` compares the journeys that the same orders have when
+//! partitions changes nothing. `persons` keeps each person's part of the sums, where they are
+//! resampled. `changes` compares the journeys that the same orders have when
 //! touches belong to others. Not for what comes before (ordered columns) or after (reports).
 
 mod cells;
 mod changes;
 mod destinations;
 mod partition;
+mod persons;
 mod roles;
 
 use std::collections::BTreeSet;
@@ -87,6 +89,7 @@ pub fn run<T: Send>(
         }
         if partition.orders != Partition::whole(&[]).orders {
             partial.cells.count_once(&mut counted);
+            partial.cells.recount(&mut partial.by_person);
         }
         take(partial, made)
     })

@@ -1,5 +1,8 @@
 //! One partition: all models over the orders of some whole persons, in one pass.
 
+use std::mem::swap;
+
+use crate::bootstrap::PersonRows;
 use crate::config::DateBy;
 use crate::credits::{Divider, WHOLE};
 #[cfg(doc)]
@@ -13,6 +16,7 @@ use crate::vouchers::Replacement;
 
 /// What is the same for every partition of a run.
 #[derive(Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing that a run may want or not")]
 pub struct Work<'a> {
     /// The touches of all persons.
     pub touches: &'a Touches,
@@ -45,6 +49,8 @@ pub struct Work<'a> {
     pub journeys: bool,
     /// Whether credit is wanted by role.
     pub by_role: bool,
+    /// Whether each person's part of the sums is wanted.
+    pub by_person: bool,
 }
 
 /// The parts of all orders: by its items, an order's credit goes to several cells.
@@ -198,6 +204,8 @@ pub struct Partial {
     pub credits: CreditRows,
     /// Journeys, if they are wanted.
     pub journeys: JourneyRows,
+    /// Each person's part of the numbers of the cells, if it is wanted.
+    pub by_person: PersonRows,
 }
 
 /// Space that is used again for every order.
@@ -225,10 +233,22 @@ pub fn attribute(work: &Work<'_>, partition: Partition<'_>) -> Result<Partial> {
         tally: Tally::new(work.currencies),
         credits: CreditRows::default(),
         journeys: JourneyRows::default(),
+        by_person: PersonRows::default(),
     };
     let mut scratch = Scratch::default();
+    // The cells of one person alone, where its part of the sums is wanted.
+    let mut own = Cells::new(work.models.len(), work.by_role);
     for person in partition.persons {
+        if !work.by_person {
+            attribute_person(work, partition, *person, &mut partial, &mut scratch)?;
+            continue;
+        }
+        swap(&mut partial.cells, &mut own);
         attribute_person(work, partition, *person, &mut partial, &mut scratch)?;
+        swap(&mut partial.cells, &mut own);
+        let places = partial.cells.merge(&own);
+        own.push_person(&places, *person, &mut partial.by_person);
+        own.clear();
     }
     if work.journeys {
         partial.journeys = partial.journeys.ended();

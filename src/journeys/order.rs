@@ -65,7 +65,7 @@ pub struct Touch {
 /// let touch = |at, number| Touch { at, person: 7, look: 0, number, user: 7 };
 /// let mut part = Part { persons: 6..8, touches: vec![touch(20, 0), touch(10, 1)], views_from: 2 };
 /// part.sort();
-/// assert_eq!(part.ties(true), []);
+/// assert!(part.ties(true).is_empty());
 /// let mut touches = Touches { starts: vec![0], ..Touches::default() };
 /// part.append_to(&mut touches, &[false]);
 /// assert_eq!((touches.at, touches.starts), (vec![10, 20], vec![0, 0, 2]));

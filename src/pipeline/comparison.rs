@@ -1,8 +1,8 @@
 //! The period that a run is compared with: the same rows in the same order, attributed once more.
 
 use super::{
-    Attributed, MergedTables, Named, Ordered, People, Tables, Writers, attribute, orders,
-    report_lines,
+    Attributed, MergedTables, Named, Ordered, People, PeriodLines, Tables, Writers, attribute,
+    orders, report_lines,
 };
 use crate::calendar::Span;
 use crate::config::Config;
@@ -24,13 +24,24 @@ pub(super) fn then(
     named: &Named,
     people: &People,
     summary: &mut Summary,
-) -> Result<Option<(Vec<Line>, Attributed)>> {
+) -> Result<Option<(PeriodLines, Attributed)>> {
     let Some(comparison) = &config.compare else { return Ok(None) };
     ordered.report(comparison.period());
     let mut sums = attribute(config, merged, ordered, named, people, &mut Writers::none())?;
-    let before = report_lines(config, tables, merged, ordered, named, &sums, summary)?;
-    let mut lines = before.lines;
+    let whose = (merged, people);
+    let mut before = report_lines(config, tables, whose, ordered, named, &sums, summary)?;
     ordered.report(config.period);
+    rename(config, &mut before.lines)?;
+    for (at, span) in spans(&orders::dimensions(config)) {
+        sums.orders.rename(at, &comparison.beside(span)?);
+    }
+    Ok(Some((before, sums)))
+}
+
+/// Calls the days, weeks and months of lines like those of the reported period that they stand
+/// beside.
+pub(super) fn rename(config: &Config, lines: &mut [Line]) -> Result<()> {
+    let Some(comparison) = &config.compare else { return Ok(()) };
     for (at, span) in spans(&config.by) {
         let beside = comparison.beside(span)?;
         for value in lines.iter_mut().map(|line| &mut line.values[at]) {
@@ -39,10 +50,7 @@ pub(super) fn then(
             }
         }
     }
-    for (at, span) in spans(&orders::dimensions(config)) {
-        sums.orders.rename(at, &comparison.beside(span)?);
-    }
-    Ok(Some((lines, sums)))
+    Ok(())
 }
 
 /// The dimensions that are time, with their positions.

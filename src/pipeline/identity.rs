@@ -253,6 +253,7 @@ fn compare(
         cells: Cells::new(models.len(), with.by_role),
         tally: Tally::new(currencies),
         orders: OrderSums::default(),
+        resampled: None,
     };
     let (mut sums, mut sums_without) = (empty(), empty());
     let mut changes = Changes::new(currencies);

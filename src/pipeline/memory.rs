@@ -87,7 +87,9 @@ pub(super) fn spills(config: &Config, inputs: &Inputs) -> Result<bool> {
 pub(super) fn check_whole(config: &Config, inputs: &Inputs, lean: bool) -> Result<()> {
     let Some(limit) = config.memory_limit else { return Ok(()) };
     let (touches, others) = rows(config, inputs)?;
-    let (each, why) = if lean {
+    let (each, why) = if lean && config.bootstrap.is_some() {
+        (LEAN, "`--bootstrap` needs to know whose each session is")
+    } else if lean {
         (LEAN, "rows that say something of their users are held until all are read")
     } else {
         (

@@ -11,7 +11,7 @@ use crate::engine::{ByRole, Part, ROLES};
 use crate::error::Result;
 use crate::frames::{Values, query};
 use crate::journeys::Role;
-use crate::report::{Columns, Line, Report, SessionCounts, Spent, decimals};
+use crate::report::{Columns, Line, Report, SessionCounts, Spent, decimals, share_out};
 
 const ROLES_QUERY: &str = include_str!("../../queries/roles.sql");
 
@@ -108,6 +108,11 @@ impl Orders {
     }
 }
 
+/// A name without whichever of these endings it has.
+pub(super) fn without<'a>(name: &'a str, endings: &[&str]) -> &'a str {
+    endings.iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(name)
+}
+
 /// Whether a column of the report has this name, so that no dimension can.
 ///
 /// # Example
@@ -115,11 +120,12 @@ impl Orders {
 /// ```
 /// use apportion::report::is_own_column;
 /// assert!(is_own_column("amount") && is_own_column("acquisition_closer_ratio"));
-/// assert!(is_own_column("amount_then") && !is_own_column("app_plan"));
+/// assert!(is_own_column("amount_then") && is_own_column("orders_change_low"));
+/// assert!(!is_own_column("app_plan"));
 /// ```
 pub fn is_own_column(name: &str) -> bool {
-    let suffixes = ["_then", "_change", "_change_ratio"];
-    let figure = suffixes.iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name);
+    let figure = without(name, &["_low", "_high"]);
+    let figure = without(figure, &["_then", "_change", "_change_ratio"]);
     let of_role = Orders::EACH.into_iter().any(|orders| {
         let rest = figure.strip_prefix(orders.prefix()).unwrap_or(figure);
         Role::ALL.iter().any(|role| {
@@ -130,34 +136,35 @@ pub fn is_own_column(name: &str) -> bool {
     of_role || OWN_COLUMNS.contains(&figure)
 }
 
-impl Report {
-    /// Derives which part of the touches has each role.
-    pub(super) fn derive_roles(&mut self) -> Result<()> {
-        let models = self.models.len();
-        let counts = |orders: Orders, role: Role| {
-            let counts = self.lines.iter().map(|line| orders.touches(line)[role as usize]);
-            let counts = counts.flat_map(|count| std::iter::repeat_n(count.cast_signed(), models));
-            (orders.column(role, ""), Values::Integers(counts.collect()))
-        };
-        let numbers = (0..self.lines.len() * models).map(|cell| (cell as u64).cast_signed());
-        let mut cells = vec![("cell".to_owned(), Values::Integers(numbers.collect()))];
-        for orders in [Orders::All, Orders::Acquisition] {
-            cells.extend(Role::ALL.map(|role| counts(orders, role)));
-        }
-        let cells = cells.iter_mut().map(|(name, values)| {
-            (name.as_str(), std::mem::replace(values, Values::Integers(Vec::new())))
-        });
-        let answer = query("roles", ROLES_QUERY, vec![("cells", cells.collect())])?;
-        for orders in Orders::EACH {
-            for role in Role::ALL {
-                let name = orders.column(role, "_ratio");
-                let ratios = answer.floats(&name)?;
-                self.ratios.insert(name, ratios);
-            }
-        }
-        Ok(())
+/// Derives which part of the touches has each role, in reports of one kind.
+pub(super) fn derive_roles(reports: &mut [Report]) -> Result<()> {
+    let models = reports.first().map_or(0, |report| report.models.len());
+    let lines = || reports.iter().flat_map(|report| &report.lines);
+    let counts = |orders: Orders, role: Role| {
+        let counts = lines().map(|line| orders.touches(line)[role as usize]);
+        let counts = counts.flat_map(|count| std::iter::repeat_n(count.cast_signed(), models));
+        (orders.column(role, ""), Values::Integers(counts.collect()))
+    };
+    let count = lines().count() * models;
+    let mut cells =
+        vec![("cell".to_owned(), Values::Integers((0..i64::MAX).take(count).collect()))];
+    for orders in [Orders::All, Orders::Acquisition] {
+        cells.extend(Role::ALL.map(|role| counts(orders, role)));
     }
+    let cells = cells.iter_mut().map(|(name, values)| {
+        (name.as_str(), std::mem::replace(values, Values::Integers(Vec::new())))
+    });
+    let answer = query("roles", ROLES_QUERY, vec![("cells", cells.collect())])?;
+    for orders in Orders::EACH {
+        for role in Role::ALL {
+            let name = orders.column(role, "_ratio");
+            share_out(reports, &name, answer.floats(&name)?);
+        }
+    }
+    Ok(())
+}
 
+impl Report {
     /// Adds the columns of `--measures all` for these cells.
     pub(super) fn push_all(
         &self,

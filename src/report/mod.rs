@@ -11,10 +11,12 @@ mod coverage;
 mod coverage_text;
 mod gaps;
 mod identity;
+mod intervals;
 mod lines;
 mod measures;
 mod orders;
 mod persons;
+mod ranks;
 mod rows;
 mod side;
 mod terminal;
@@ -34,12 +36,16 @@ pub use identity::{
     AliasCounts, Cluster, Conflict, Cycle, Effect, EffectLine, EffectSums, Findings,
     IdentityReport, KeyCounts, Under, Why, changed_journeys,
 };
+pub use intervals::{Bounds, Intervals};
 pub use lines::{Line, Sums, lines, meet};
 pub use measures::{MeasureSet, is_own_column};
 pub use orders::{OrderMeasures, OrderSums, OrderTable, Places, order_rows};
 pub use persons::with_orders;
+pub use ranks::Ranks;
 pub use rows::{CREDIT_COLUMNS, CreditTable, Steps, credit_rows, journey_rows};
-pub use side::{Session, SessionCounts, Sessions, Spending, Spent, Told, session_counts, spending};
+pub use side::{
+    Session, SessionCounts, Sessions, Spending, Spent, Told, session_counts, session_rows, spending,
+};
 pub use terminal::{render, render_wide};
 
 use crate::credits::share;
@@ -99,6 +105,8 @@ pub struct Report {
     pub measures: Measures,
     /// The same lines in the period that it is compared with, where it is.
     then: Option<Box<Self>>,
+    /// How uncertain its figures are, where that is asked for.
+    intervals: Option<Intervals>,
     /// Its cells, in the order of the report: the position of a line, and of a model.
     cells: Vec<(usize, usize)>,
     /// What follows from the sums, by name: one a line and model, the models of a line together.
@@ -119,33 +127,34 @@ pub struct Measures {
 }
 
 impl Report {
-    /// Derives ratios and order from exact lines.
+    /// Reports of one kind from exact lines, with their ratios and their order: one from each.
     ///
     /// # Errors
     ///
     /// A sum of amounts that leaves 64 bits.
-    pub fn new(
-        by: Vec<Dimension>,
-        models: Vec<String>,
-        lines: Vec<Line>,
+    pub fn each(
+        by: &[Dimension],
+        models: &[String],
+        lines: Vec<Vec<Line>>,
         measures: Measures,
-    ) -> Result<Self> {
-        let totals = totals(models.len(), &lines);
-        let mut report = Self {
-            by,
-            models,
+    ) -> Result<Vec<Self>> {
+        let report = |lines: Vec<Line>| Self {
+            by: by.to_vec(),
+            models: models.to_vec(),
+            totals: totals(models.len(), &lines),
             lines,
-            totals,
             measures,
             then: None,
+            intervals: None,
             cells: Vec::new(),
             ratios: BTreeMap::new(),
         };
-        report.derive()?;
+        let mut reports: Vec<Self> = lines.into_iter().map(report).collect();
+        derive(&mut reports)?;
         if measures.set == MeasureSet::All {
-            report.derive_roles()?;
+            measures::derive_roles(&mut reports)?;
         }
-        Ok(report)
+        Ok(reports)
     }
 
     /// Compares the report with the same lines of another period; see [`meet`].
@@ -155,122 +164,48 @@ impl Report {
         self
     }
 
+    /// Says how uncertain the figures are.
+    #[must_use]
+    pub fn with_intervals(mut self, intervals: Intervals) -> Self {
+        self.intervals = Some(intervals);
+        self
+    }
+
     /// The same lines in the period that it is compared with, where it is.
     pub fn then(&self) -> Option<&Self> {
         self.then.as_deref()
-    }
-
-    fn derive(&mut self) -> Result<()> {
-        let models = self.models.len();
-        let each = |value: &dyn Fn(&Line, &Credited) -> Result<i64>| -> Result<Values> {
-            let values = self
-                .lines
-                .iter()
-                .flat_map(|line| line.credited.iter().map(move |credited| value(line, credited)));
-            values.collect::<Result<_>>().map(Values::Integers)
-        };
-        let float = |value: &dyn Fn(&Credited) -> f64| {
-            Values::Floats(
-                self.lines.iter().flat_map(|line| line.credited.iter().map(value)).collect(),
-            )
-        };
-        let some = |value: &dyn Fn(&Line) -> Option<f64>| {
-            let values =
-                self.lines.iter().flat_map(|line| std::iter::repeat_n(value(line), models));
-            Values::SomeFloats(values.collect())
-        };
-        let counted = |value: &dyn Fn(&SessionCounts) -> u64| {
-            some(&|line| line.sessions.as_ref().map(|counts| value(counts) as f64))
-        };
-        let text = |value: &dyn Fn(&Line) -> String| {
-            let values =
-                self.lines.iter().flat_map(|line| std::iter::repeat_n(value(line), models));
-            Values::Texts(values.collect())
-        };
-        let of_total = |value: &dyn Fn(&Total) -> f64| {
-            let total = |line: &Line, model: usize| {
-                let found = self
-                    .totals
-                    .iter()
-                    .find(|total| total.model == model && total.currency == line.currency);
-                found.map_or(0.0, value)
-            };
-            Values::Floats(
-                self.lines
-                    .iter()
-                    .flat_map(|line| (0..models).map(move |model| total(line, model)))
-                    .collect(),
-            )
-        };
-        let count = i64::try_from(self.lines.len() * models).unwrap_or(i64::MAX);
-        let positions = (0..models as u64).map(u64::cast_signed);
-        let cells = vec![
-            ("cell", Values::Integers((0..count).collect())),
-            (
-                "model",
-                Values::Integers(self.lines.iter().flat_map(|_| positions.clone()).collect()),
-            ),
-            ("currency", text(&|line| line.currency.to_string())),
-            ("period", text(&|line| line.period(&self.by))),
-            ("label", text(&|line| line.values.join("\u{1f}"))),
-            (
-                "unattributed",
-                Values::Flags(
-                    self.lines
-                        .iter()
-                        .flat_map(|line| std::iter::repeat_n(line.unattributed, models))
-                        .collect(),
-                ),
-            ),
-            ("conversions", float(&|credited| share(credited.conversions))),
-            ("timed_conversions", float(&|credited| share(credited.timed))),
-            ("conversion_seconds", float(&|credited| share(credited.seconds))),
-            ("amount", each(&|line, credited| narrow(credited.amount, line))?),
-            ("total_conversions", of_total(&|total| share(total.conversions))),
-            ("total_amount", of_total(&|total| total.amount as f64)),
-            ("minor_units", each(&|line, _| Ok(10_i64.pow(line.currency.exponent())))?),
-            ("sessions", counted(&|counts| counts.sessions)),
-            (
-                "bounced",
-                some(&|line| {
-                    let counts = line.sessions.filter(|_| self.measures.bounces)?;
-                    Some(counts.bounced as f64)
-                }),
-            ),
-            ("timed_sessions", counted(&|counts| counts.duration.rows)),
-            ("duration", some(&|line| line.sessions?.duration.sum())),
-            ("counted_sessions", counted(&|counts| counts.pageviews.rows)),
-            ("pageviews", some(&|line| line.sessions?.pageviews.sum())),
-            ("cost", some(&|line| Some(line.spent?.cost as f64))),
-            ("clicks", some(&|line| line.spent?.clicks.sum())),
-            ("impressions", some(&|line| line.spent?.impressions.sum())),
-        ];
-        let answer = query("attribution", ATTRIBUTION, vec![("cells", cells)])?;
-        let order: Vec<usize> = answer
-            .integers("cell")?
-            .into_iter()
-            .flatten()
-            .map(|cell| usize::try_from(cell).unwrap_or_default())
-            .collect();
-        for name in RATIOS {
-            let mut by_cell = vec![None; order.len()];
-            for (cell, value) in order.iter().zip(answer.floats(name)?) {
-                by_cell[*cell] = value;
-            }
-            self.ratios.insert(name.to_owned(), by_cell);
-        }
-        self.cells = order.into_iter().map(|cell| (cell / models, cell % models)).collect();
-        Ok(())
     }
 
     /// The report in long form: one row a model and combination of dimension values.
     ///
     /// Compared with another period, every figure `NAME` has three more columns after it: `NAME_then`,
     /// `NAME_change` and `NAME_change_ratio`.
+    ///
+    /// Where intervals are asked for, every figure `NAME` of persons has `NAME_low` and `NAME_high`
+    /// after it.
     pub fn long(&self) -> Result<RecordBatch> {
-        let now = self.long_of(&self.cells)?;
+        self.with_bounds(false)
+    }
+
+    fn with_bounds(&self, wide: bool) -> Result<RecordBatch> {
+        let table = self.plain(self, wide)?;
+        match &self.intervals {
+            Some(intervals) => intervals.beside(table, wide),
+            None => Ok(table),
+        }
+    }
+
+    /// The report in long or wide form, without bounds, its rows in the order of another report of
+    /// the same lines.
+    fn plain(&self, ordered: &Self, wide: bool) -> Result<RecordBatch> {
+        let lines: Vec<usize> =
+            ordered.cells.iter().filter(|(_, model)| *model == 0).map(|(line, _)| *line).collect();
+        let table = |report: &Self| {
+            if wide { report.wide_of(&lines) } else { report.long_of(&ordered.cells) }
+        };
+        let now = table(self)?;
         match &self.then {
-            Some(then) => compare::side_by_side(&now, &then.long_of(&self.cells)?),
+            Some(then) => compare::side_by_side(&now, &table(then)?),
             None => Ok(now),
         }
     }
@@ -346,13 +281,7 @@ impl Report {
     /// The report in wide form: one row a combination of dimension values, the models side by side
     /// as `MODEL_conversions` and `MODEL_amount`.
     pub fn wide(&self) -> Result<RecordBatch> {
-        let order: Vec<usize> =
-            self.cells.iter().filter(|(_, model)| *model == 0).map(|(line, _)| *line).collect();
-        let now = self.wide_of(&order)?;
-        match &self.then {
-            Some(then) => compare::side_by_side(&now, &then.wide_of(&order)?),
-            None => Ok(now),
-        }
+        self.with_bounds(true)
     }
 
     fn wide_of(&self, order: &[usize]) -> Result<RecordBatch> {
@@ -407,6 +336,125 @@ impl Report {
     /// The decimals that hold every currency of the report.
     fn scale(&self) -> u32 {
         self.lines.iter().map(|line| line.currency.exponent()).max().unwrap_or(2)
+    }
+}
+
+/// Derives the ratios of reports of one kind, and the order of each: one query for all of them.
+fn derive(reports: &mut [Report]) -> Result<()> {
+    let Some(first) = reports.first() else { return Ok(()) };
+    let models = first.models.len();
+    let lines =
+        || reports.iter().flat_map(|report| report.lines.iter().map(move |of| (report, of)));
+    let each = |value: &dyn Fn(&Line, &Credited) -> Result<i64>| -> Result<Values> {
+        let values = lines()
+            .flat_map(|(_, line)| line.credited.iter().map(move |credited| value(line, credited)));
+        values.collect::<Result<_>>().map(Values::Integers)
+    };
+    let float = |value: &dyn Fn(&Credited) -> f64| {
+        Values::Floats(lines().flat_map(|(_, line)| line.credited.iter().map(value)).collect())
+    };
+    let some = |value: &dyn Fn(&Line) -> Option<f64>| {
+        let values = lines().flat_map(|(_, line)| std::iter::repeat_n(value(line), models));
+        Values::SomeFloats(values.collect())
+    };
+    let counted = |value: &dyn Fn(&SessionCounts) -> u64| {
+        some(&|line| line.sessions.as_ref().map(|counts| value(counts) as f64))
+    };
+    let text = |value: &dyn Fn(&Report, &Line) -> String| {
+        let values =
+            lines().flat_map(|(report, line)| std::iter::repeat_n(value(report, line), models));
+        Values::Texts(values.collect())
+    };
+    let of_total = |value: &dyn Fn(&Total) -> f64| {
+        let total = |report: &Report, line: &Line, model: usize| {
+            let found = report
+                .totals
+                .iter()
+                .find(|total| total.model == model && total.currency == line.currency);
+            found.map_or(0.0, value)
+        };
+        let values = lines()
+            .flat_map(|(report, line)| (0..models).map(move |model| total(report, line, model)));
+        Values::Floats(values.collect())
+    };
+    let count = lines().count() * models;
+    let positions = (0..models as u64).map(u64::cast_signed);
+    let bounces = first.measures.bounces;
+    let cells = vec![
+        ("cell", Values::Integers((0..i64::MAX).take(count).collect())),
+        ("model", Values::Integers(lines().flat_map(|_| positions.clone()).collect())),
+        ("currency", text(&|_, line| line.currency.to_string())),
+        ("period", text(&|report, line| line.period(&report.by))),
+        ("label", text(&|_, line| line.values.join("\u{1f}"))),
+        (
+            "unattributed",
+            Values::Flags(
+                lines()
+                    .flat_map(|(_, line)| std::iter::repeat_n(line.unattributed, models))
+                    .collect(),
+            ),
+        ),
+        ("conversions", float(&|credited| share(credited.conversions))),
+        ("timed_conversions", float(&|credited| share(credited.timed))),
+        ("conversion_seconds", float(&|credited| share(credited.seconds))),
+        ("amount", each(&|line, credited| narrow(credited.amount, line))?),
+        ("total_conversions", of_total(&|total| share(total.conversions))),
+        ("total_amount", of_total(&|total| total.amount as f64)),
+        ("minor_units", each(&|line, _| Ok(10_i64.pow(line.currency.exponent())))?),
+        ("sessions", counted(&|counts| counts.sessions)),
+        (
+            "bounced",
+            some(&|line| {
+                let counts = line.sessions.filter(|_| bounces)?;
+                Some(counts.bounced as f64)
+            }),
+        ),
+        ("timed_sessions", counted(&|counts| counts.duration.rows)),
+        ("duration", some(&|line| line.sessions?.duration.sum())),
+        ("counted_sessions", counted(&|counts| counts.pageviews.rows)),
+        ("pageviews", some(&|line| line.sessions?.pageviews.sum())),
+        ("cost", some(&|line| Some(line.spent?.cost as f64))),
+        ("clicks", some(&|line| line.spent?.clicks.sum())),
+        ("impressions", some(&|line| line.spent?.impressions.sum())),
+    ];
+    let answer = query("attribution", ATTRIBUTION, vec![("cells", cells)])?;
+    let order: Vec<usize> = answer
+        .integers("cell")?
+        .into_iter()
+        .flatten()
+        .map(|cell| usize::try_from(cell).unwrap_or_default())
+        .collect();
+    for name in RATIOS {
+        let mut by_cell = vec![None; order.len()];
+        for (cell, value) in order.iter().zip(answer.floats(name)?) {
+            by_cell[*cell] = value;
+        }
+        share_out(reports, name, by_cell);
+    }
+    // The cells of a report are in its order among those of all.
+    let ends: Vec<usize> = ends(reports).collect();
+    for cell in order {
+        let at = ends.partition_point(|end| *end <= cell);
+        let within = cell - if at == 0 { 0 } else { ends[at - 1] };
+        reports[at].cells.push((within / models, within % models));
+    }
+    Ok(())
+}
+
+/// Where the cells of each report end, where those of all follow one another.
+fn ends(reports: &[Report]) -> impl Iterator<Item = usize> {
+    reports.iter().scan(0, |end, report| {
+        *end += report.lines.len() * report.models.len();
+        Some(*end)
+    })
+}
+
+/// Gives each report its part of what was derived of the cells of all.
+fn share_out(reports: &mut [Report], name: &str, by_cell: Vec<Option<f64>>) {
+    let mut by_cell = by_cell.into_iter();
+    for report in reports {
+        let cells = report.lines.len() * report.models.len();
+        report.ratios.insert(name.to_owned(), by_cell.by_ref().take(cells).collect());
     }
 }
 

@@ -8,6 +8,7 @@ use arrow::datatypes::{Date32Type, Float64Type, Int64Type};
 use chrono_tz::Tz;
 use rayon::prelude::*;
 
+use crate::bootstrap::PersonRows;
 use crate::calendar::start_of_day;
 use crate::channels;
 use crate::config::Bounce;
@@ -30,6 +31,9 @@ pub struct SessionCounts {
     pub pageviews: Told,
 }
 
+/// Numbers that counts of sessions are.
+const NUMBERS: usize = 7;
+
 impl SessionCounts {
     /// Counts a session: it bounced unless it lasted long enough or had enough interactions.
     pub fn count(&mut self, session: &Session, bounce: Bounce) {
@@ -39,12 +43,45 @@ impl SessionCounts {
         self.bounced += u64::from(!stayed);
     }
 
+    /// Counts how long a session lasted and the pages that it saw.
+    fn tell(&mut self, session: &Session) {
+        self.duration.tell(session.duration);
+        self.pageviews.tell(session.pageviews);
+    }
+
     /// Adds what was counted of other sessions, but for their persons, who may be the same.
     pub fn add(&mut self, other: &Self) {
         self.sessions += other.sessions;
         self.bounced += other.bounced;
         self.duration.add(other.duration);
         self.pageviews.add(other.pageviews);
+    }
+
+    /// The counts as whole numbers; see [`session_rows`].
+    fn numbers(&self) -> [i128; NUMBERS] {
+        [
+            self.sessions.into(),
+            self.bounced.into(),
+            self.persons.into(),
+            self.duration.rows.into(),
+            self.duration.millionths,
+            self.pageviews.rows.into(),
+            self.pageviews.millionths,
+        ]
+    }
+
+    /// The counts that are these numbers of the combination of this code; see [`session_rows`].
+    pub fn of_numbers(code: usize, number: &dyn Fn(usize) -> i128) -> Self {
+        let number = |at: usize| number(code * NUMBERS + at);
+        // Counts are sums of counts, and fit where those do.
+        let count = |at: usize| u64::try_from(number(at)).unwrap_or(u64::MAX);
+        Self {
+            sessions: count(0),
+            bounced: count(1),
+            persons: count(2),
+            duration: Told { rows: count(3), millionths: number(4) },
+            pageviews: Told { rows: count(5), millionths: number(6) },
+        }
     }
 }
 
@@ -180,8 +217,7 @@ pub fn session_counts(
             let counts = &mut counts[code as usize];
             counts.count(&session, bounce);
             if all {
-                counts.duration.tell(session.duration);
-                counts.pageviews.tell(session.pageviews);
+                counts.tell(&session);
                 met.push((code, session.person));
             }
         }
@@ -208,6 +244,54 @@ pub fn session_counts(
     let seen = values.iter().cloned().zip(counts);
     seen.filter(|(_, counts)| counts.sessions > 0).collect()
 }
+
+/// The same counts person by person, as rows of whole numbers: of each combination its
+/// counts in turn. Hands over so many persons at a time.
+pub fn session_rows(
+    sessions: Sessions<'_>,
+    period: (i64, i64),
+    bounce: Bounce,
+    all: bool,
+    mut take: impl FnMut(&PersonRows) -> Result<()>,
+) -> Result<()> {
+    let rows = u32::try_from(sessions.rows).unwrap_or(u32::MAX);
+    let of_period = |row: u32| {
+        let session = (sessions.session)(row as usize);
+        (period.0..period.1).contains(&session.at).then(|| {
+            let code = (sessions.code)(row as usize);
+            (session.person, code, row)
+        })
+    };
+    let mut places: Vec<(u32, u32, u32)> =
+        (0..rows).into_par_iter().with_min_len(BLOCK).filter_map(of_period).collect();
+    places.par_sort_unstable();
+    let mut of_persons = PersonRows::default();
+    for of_person in places.chunk_by(|left, right| left.0 == right.0) {
+        for of_code in of_person.chunk_by(|left, right| left.1 == right.1) {
+            let mut counts = SessionCounts { persons: u64::from(all), ..SessionCounts::default() };
+            for (_, _, row) in of_code {
+                let session = (sessions.session)(*row as usize);
+                counts.count(&session, bounce);
+                if all {
+                    counts.tell(&session);
+                }
+            }
+            let first = of_code[0].1 as usize * NUMBERS;
+            for (at, number) in (first..).zip(counts.numbers()) {
+                of_persons.push(at, number);
+            }
+        }
+        of_persons.end(of_person[0].0);
+        if of_persons.persons.len() == PERSONS_AT_A_TIME {
+            take(&of_persons)?;
+            of_persons = PersonRows::default();
+        }
+    }
+    take(&of_persons)
+}
+
+/// Persons whose rows are in memory at a time.
+const PERSONS_AT_A_TIME: usize = 1 << 16;
 
 /// Sessions that one thread counts at a time; large, because each has a sum for every combination.
 const BLOCK: usize = 1 << 20;

@@ -9,6 +9,7 @@ use crate::money::Currency;
 use crate::output::table::{aligned, printable};
 use crate::output::{Align, thousands};
 use crate::report::compare::relative_change;
+use crate::report::intervals::Interval;
 use crate::report::{Line, Report};
 
 /// Columns of characters that a table keeps to where it can.
@@ -20,17 +21,58 @@ pub(super) const ROWS: usize = 40;
 /// Characters of a label beside figures.
 const ROOM: usize = 28;
 
-/// The report as text. Every table adds up: what is not shown is summed up in a row of its own.
-pub fn render(report: &Report) -> String {
+/// What a row of a table stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Shown {
+    /// One line of the report.
+    Line(usize),
+    /// The lines that are not shown.
+    Rest,
+    /// All lines.
+    Total,
+}
+
+/// The lines of one table, in their order.
+pub(super) struct Block {
+    pub(super) model: usize,
+    pub(super) currency: Currency,
+    lines: Vec<usize>,
+}
+
+impl Block {
+    /// What the rows of the table stand for, each with its lines.
+    pub(super) fn rows(&self) -> impl Iterator<Item = (Shown, &[usize])> {
+        let shown = shown(self.lines.len());
+        let (each, rest) = self.lines.split_at(shown);
+        let each = each.iter().map(|line| (Shown::Line(*line), std::slice::from_ref(line)));
+        let rest = (!rest.is_empty()).then_some((Shown::Rest, rest));
+        each.chain(rest).chain([(Shown::Total, &self.lines[..])])
+    }
+}
+
+/// The tables of a report: one a model and currency.
+pub(super) fn blocks(report: &Report) -> Vec<Block> {
     let mut blocks: BTreeMap<(usize, Currency), Vec<usize>> = BTreeMap::new();
     for (line, model) in &report.cells {
         blocks.entry((*model, report.lines[*line].currency)).or_default().push(*line);
     }
+    let blocks = blocks.into_iter();
+    blocks.map(|((model, currency), lines)| Block { model, currency, lines }).collect()
+}
+
+/// The report as text. Every table adds up: what is not shown is summed up in a row of its own.
+pub fn render(report: &Report) -> String {
     let mut text = String::new();
-    for ((model, currency), lines) in blocks {
-        let name = &report.models[model];
-        text.push_str(&format!("{name} \u{b7} {currency}\n\n"));
-        text.push_str(&block(report, model, currency, &lines));
+    for of in blocks(report) {
+        let (name, currency) = (&report.models[of.model], of.currency);
+        text.push_str(&format!("{name} \u{b7} {currency}"));
+        if let Some(intervals) = &report.intervals {
+            let resamples = thousands(&intervals.resamples.to_string());
+            let level = intervals.level;
+            text.push_str(&format!(" \u{b7} low to high: {level} of {resamples} resamples"));
+        }
+        text.push_str("\n\n");
+        text.push_str(&block(report, &of));
         text.push('\n');
     }
     text.pop();
@@ -130,69 +172,106 @@ struct Row {
     /// What is credited in the period that is compared with, where there is one.
     then: Option<Credited>,
     cost: Option<i64>,
+    /// The bounds of its conversions, its amount and the change of that.
+    bounds: [Option<Interval>; 3],
 }
 
-fn block(report: &Report, model: usize, currency: Currency, lines: &[usize]) -> String {
+fn block(report: &Report, block: &Block) -> String {
+    let Block { model, currency, .. } = *block;
     let names = names(report);
-    let shown = shown(lines.len());
-    let mut rows: Vec<Row> = lines[..shown]
-        .iter()
-        .map(|at| {
-            let line = &report.lines[*at];
-            Row {
-                names: labels(&line.values, line.unattributed, names.len()),
-                sessions: line.sessions.map(|counts| counts.sessions),
-                orders: Some(line.orders),
-                credited: line.credited[model],
-                then: report.then.as_ref().map(|then| then.lines[*at].credited[model]),
-                cost: line.spent.map(|spent| spent.cost),
+    let rows: Vec<Row> = block
+        .rows()
+        .map(|(shown, lines)| Row {
+            bounds: report
+                .intervals
+                .as_ref()
+                .map_or([None; 3], |intervals| intervals.of_row(model, currency, shown)),
+            ..match shown {
+                Shown::Line(at) => of_line(report, at, model, names.len()),
+                Shown::Rest => summed(report, more(lines.len(), names.len()), lines, model),
+                Shown::Total => summed(report, label("total", names.len()), lines, model),
             }
         })
         .collect();
-    if shown < lines.len() {
-        let label = more(lines.len() - shown, names.len());
-        rows.push(summed(report, label, &lines[shown..], model));
-    }
-    let total = summed(report, label("total", names.len()), lines, model);
-    let whole = total.credited;
-    rows.push(total);
-    let mut columns: Vec<&str> = Vec::new();
-    if report.then.is_some() {
-        columns.extend(["conversions", "amount", "then", "change", "relative"]);
-    } else {
-        if report.measures.sessions {
-            columns.push("sessions");
-        }
-        columns.extend(["orders", "conversions", "share", "amount"]);
-        if report.measures.cost {
-            columns.extend(["cost", "ROAS"]);
-        }
-    }
+    let whole = rows.last().map(|total| total.credited).unwrap_or_default();
+    let (mut columns, spare) = columns(report, whole);
+    let mut spare = spare.iter();
     // What is wider than a terminal loses what can best be done without.
-    let mut spare = ["orders", "sessions"].iter();
-    if report.then.is_some() {
-        spare = ["conversions"].iter();
-    }
     loop {
         let text = laid_out(&names, &columns, &rows, whole, currency);
         let width = text.lines().map(|line| line.chars().count()).max().unwrap_or(0);
         match spare.next() {
-            Some(column) if width > WIDTH => columns.retain(|name| name != column),
+            Some(spared) if width > WIDTH => columns.retain(|column| !spared.contains(column)),
             _ => return text,
         }
     }
 }
 
+/// The columns of a report's tables, and those that it can do without, those first that are missed
+/// least.
+fn columns(
+    report: &Report,
+    whole: Credited,
+) -> (Vec<&'static str>, &'static [&'static [&'static str]]) {
+    let cost = report.measures.cost;
+    if report.then.is_some() {
+        let mut columns = vec!["conversions", "amount", "then", "change"];
+        columns.extend(match report.intervals {
+            Some(_) => ["change low", "change high"].as_slice(),
+            None => &["relative"],
+        });
+        return (columns, &[&["conversions"]]);
+    }
+    if report.intervals.is_some() {
+        let conversions = ["conversions", "conversions low", "conversions high"];
+        let amount = ["amount", "amount low", "amount high"];
+        // Leads are worth nothing in money.
+        if whole.amount == 0 {
+            return ([&["orders"][..], &conversions].concat(), &[&["orders"]]);
+        }
+        let roas: &[&str] = if cost { &["ROAS", "ROAS low", "ROAS high"] } else { &[] };
+        return (
+            [&conversions[..], &amount, roas].concat(),
+            &[&["conversions low", "conversions high"], &["conversions"], &["ROAS"]],
+        );
+    }
+    let mut columns: Vec<&str> = Vec::new();
+    if report.measures.sessions {
+        columns.push("sessions");
+    }
+    columns.extend(["orders", "conversions", "share", "amount"]);
+    if cost {
+        columns.extend(["cost", "ROAS"]);
+    }
+    (columns, &[&["orders"], &["sessions"]])
+}
+
+/// A line as a row of its own.
+fn of_line(report: &Report, at: usize, model: usize, columns: usize) -> Row {
+    let line = &report.lines[at];
+    Row {
+        names: labels(&line.values, line.unattributed, columns),
+        sessions: line.sessions.map(|counts| counts.sessions),
+        orders: Some(line.orders),
+        credited: line.credited[model],
+        then: report.then.as_ref().map(|then| then.lines[at].credited[model]),
+        cost: line.spent.map(|spent| spent.cost),
+        bounds: [None; 3],
+    }
+}
+
 fn laid_out(
     names: &[String],
-    columns: &[&str],
+    columns: &[&'static str],
     rows: &[Row],
     whole: Credited,
     currency: Currency,
 ) -> String {
     let mut header: Vec<(&str, Align)> =
         names.iter().map(|name| (name.as_str(), Align::Left)).collect();
-    header.extend(columns.iter().map(|name| (*name, Align::Right)));
+    // Bounds stand after the figure that they are of.
+    let title = |column: &'static str| column.rsplit(' ').next().unwrap_or(column);
+    header.extend(columns.iter().map(|column| (title(column), Align::Right)));
     let cells = rows.iter().map(|row| {
         let figures = columns.iter().map(|column| row.figure(column, whole, currency));
         row.names.iter().cloned().chain(figures).collect()
@@ -220,12 +299,29 @@ impl Row {
             "then" => self.then.map(|then| currency.format(then.amount)),
             "change" | "relative" => return self.change(column, currency),
             "cost" => self.cost.map(|cost| currency.format(i128::from(cost))),
-            _ => {
-                let roas = |cost: i64| self.credited.amount as f64 / cost as f64;
-                self.cost.filter(|cost| *cost > 0).map(|cost| format!("{:.2}", roas(cost)))
-            }
+            "ROAS" => self.roas(Some(self.credited.amount)),
+            _ => self.bound(column, currency),
         };
         text.map_or_else(String::new, |text| thousands(&text))
+    }
+
+    /// An amount by the cost, if there is any.
+    fn roas(&self, amount: Option<i128>) -> Option<String> {
+        let cost = self.cost.filter(|cost| *cost > 0)?;
+        Some(format!("{:.2}", amount? as f64 / cost as f64))
+    }
+
+    /// A bound of a figure. Cost is not of persons, so that ROAS is as certain as the amount.
+    fn bound(&self, column: &str, currency: Currency) -> Option<String> {
+        let [conversions, amount, change] = self.bounds;
+        let (figure, end) = column.rsplit_once(' ')?;
+        let bound = |of: Option<Interval>| of.map(|of| if end == "low" { of.0 } else { of.1 });
+        match figure {
+            "conversions" => bound(conversions).map(|bound| format!("{:.2}", share(bound))),
+            "ROAS" => self.roas(bound(amount)),
+            "change" => bound(change).map(|bound| currency.format(bound)),
+            _ => bound(amount).map(|bound| currency.format(bound)),
+        }
     }
 
     /// How much more is credited than then, with its sign also where it grows.

@@ -22,8 +22,8 @@ use crate::ids::{Distinct, UNKNOWN};
 use crate::input::{self, Keeper, Kept, Loaded, Needs};
 use crate::journeys::Touch;
 use crate::pipeline::{
-    Inputs, Met, Prepared, Progress, Tables, count_rows, memory, merge_orders, needs,
-    read_numbered, release, resolve_met, tell_bounces, wants_journeys,
+    Inputs, Met, Prepared, Progress, Tables, count_rows, counts_sessions, memory, merge_orders,
+    needs, read_numbered, release, resolve_met, tell_bounces, wants_journeys,
 };
 use crate::report::MeasureSet;
 use crate::schema::Table;
@@ -36,8 +36,10 @@ const TOUCHES: [Table; 2] = [Table::Sessions, Table::Postviews];
 /// Whether a run can do with the touches of those who ordered.
 fn will_do(config: &Config, inputs: &Inputs) -> Result<bool> {
     let outputs = &config.outputs;
-    if outputs.persons.is_some() || outputs.identity.is_some() || config.measures == MeasureSet::All
-    {
+    // Resamples need to know whose each session is.
+    let resampled = config.bootstrap.is_some() && counts_sessions(config);
+    let all = config.measures == MeasureSet::All;
+    if outputs.persons.is_some() || outputs.identity.is_some() || all || resampled {
         return Ok(false);
     }
     for table in TOUCHES {

@@ -230,10 +230,39 @@ impl Rows {
         bounce: Bounce,
         all: bool,
     ) -> BTreeMap<Vec<String>, SessionCounts> {
-        let KeptSessions { person, at, look, numbers } = match &self.sessions {
-            Sessions::Counted(counted) => return counted.by(&self.looks, by, period),
-            Sessions::Kept(kept) => kept,
-        };
+        match &self.sessions {
+            Sessions::Counted(counted) => counted.by(&self.looks, by, period),
+            Sessions::Kept(kept) => kept.look_at(&self.looks, by, zone, |sessions, values| {
+                session_counts(sessions, values, period, bounce, all)
+            }),
+        }
+    }
+
+    /// Looks at the sessions by these dimensions, of which it gives the combinations; only where
+    /// they are kept row by row.
+    pub(super) fn sessions<T>(
+        &self,
+        by: &[Dimension],
+        zone: Tz,
+        look: impl FnOnce(report::Sessions<'_>, &[Vec<String>]) -> T,
+    ) -> Option<T> {
+        match &self.sessions {
+            Sessions::Counted(_) => None,
+            Sessions::Kept(kept) => Some(kept.look_at(&self.looks, by, zone, look)),
+        }
+    }
+}
+
+impl KeptSessions {
+    /// Looks at the sessions by these dimensions of theirs or of their looks.
+    fn look_at<T>(
+        &self,
+        looks: &RecordBatch,
+        by: &[Dimension],
+        zone: Tz,
+        take: impl FnOnce(report::Sessions<'_>, &[Vec<String>]) -> T,
+    ) -> T {
+        let Self { person, at, look, numbers } = self;
         let of_looks = |labels: Labels| Labels {
             codes: look.par_iter().map(|look| labels.codes[*look as usize]).collect(),
             values: labels.values,
@@ -241,17 +270,17 @@ impl Rows {
         let by_time = by.iter().any(|dimension| matches!(dimension, Dimension::Span(_)));
         let labels = by.iter().map(|dimension| match dimension {
             Dimension::Touch(column) | Dimension::Order(column) | Dimension::Item(column) => {
-                let labels = Labels::of_column(&self.looks, column);
+                let labels = Labels::of_column(looks, column);
                 if by_time { of_looks(labels) } else { labels }
             }
             Dimension::Span(span) => Labels::of_span(at.iter().copied(), *span, zone),
         });
-        let rows = if by_time { at.len() } else { self.looks.num_rows() };
+        let rows = if by_time { at.len() } else { looks.num_rows() };
         let combined = combine(&labels.collect::<Vec<_>>(), rows);
         let code = |row: usize| combined.codes[if by_time { row } else { look[row] as usize }];
         let session = Session::reader(numbers, at, person);
         let sessions = report::Sessions { rows: at.len(), session: &session, code: &code };
-        session_counts(sessions, &combined.values, period, bounce, all)
+        take(sessions, &combined.values)
     }
 }
 

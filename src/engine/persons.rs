@@ -1,0 +1,148 @@
+//! What is counted and credited in cells as rows of whole numbers, one row a person, and back.
+//!
+//! Resamples count persons, so they need each person's part of every sum. Not for how the parts are
+//! added up; that is `bootstrap`.
+
+use crate::bootstrap::PersonRows;
+use crate::engine::{ByRole, Cell, Cells, Credited, Part, ROLES};
+
+/// Numbers of a cell that are the same for every model.
+const COUNTS: usize = 2 + ROLES;
+
+/// The place of the count of persons among them.
+const PERSONS: usize = 1;
+
+/// Numbers of what a model credits to a cell.
+const CREDITS: usize = 6;
+
+/// Numbers of what a model credits to a cell by role.
+const CREDITS_BY_ROLE: usize = 2 * 2 * ROLES;
+
+impl Cells {
+    /// How many numbers a cell is.
+    fn width(&self) -> usize {
+        let plain = COUNTS + self.models * CREDITS;
+        let by_role = ROLES + self.models * CREDITS_BY_ROLE;
+        plain + if self.by_role.is_some() { by_role } else { 0 }
+    }
+
+    /// Ends the row of the person whose cells these are; `places` says where they are among others.
+    pub(super) fn push_person(&self, places: &[usize], person: u32, rows: &mut PersonRows) {
+        let width = self.width();
+        for ((cell, credited, by_role), place) in self.iter().zip(places) {
+            let numbers = numbers(cell, credited, by_role);
+            for (column, number) in (place * width..).zip(numbers) {
+                rows.push(column, number);
+            }
+        }
+        rows.end(person);
+    }
+
+    /// Takes over where these cells, of one person, count that person.
+    ///
+    /// A person whose orders are several partitions is counted in the first that has it in a cell.
+    pub(super) fn recount(&self, rows: &mut PersonRows) {
+        let width = self.width();
+        for (column, value) in rows.columns.iter().zip(&mut rows.values) {
+            if column % width == PERSONS {
+                *value = self.sums[column / width].persons.into();
+            }
+        }
+    }
+
+    /// Which sum among these cells is meant by a number of other cells that were merged into them:
+    /// `places` says where each of theirs is.
+    pub fn number_of(&self, places: &[usize]) -> impl Fn(usize) -> usize {
+        let width = self.width();
+        move |column| places[column / width] * width + column % width
+    }
+
+    /// The same cells with other numbers.
+    #[must_use]
+    pub fn with_numbers(&self, number: &dyn Fn(usize) -> i128) -> Self {
+        let mut cells = Self::new(self.models, self.by_role.is_some());
+        let width = self.width();
+        let mut numbers = Vec::with_capacity(width);
+        for (at, cell) in self.sums.iter().enumerate() {
+            let place = cells.find(cell.touch, cell.order);
+            numbers.clear();
+            numbers.extend((at * width..(at + 1) * width).map(number));
+            cells.set(place, &numbers);
+        }
+        cells
+    }
+
+    /// Gives a cell the numbers that it is; see [`numbers`].
+    fn set(&mut self, cell: usize, numbers: &[i128]) {
+        let mut numbers = numbers.iter().copied();
+        let mut next = || numbers.next().unwrap_or_default();
+        // Counts are sums of counts, and fit where those do.
+        let count = |number: i128| u64::try_from(number).unwrap_or(u64::MAX);
+        let sums = &mut self.sums[cell];
+        sums.orders = count(next());
+        sums.persons = count(next());
+        sums.roles = std::array::from_fn(|_| count(next()));
+        for credited in &mut self.credited[cell * self.models..(cell + 1) * self.models] {
+            *credited = Credited {
+                conversions: next(),
+                amount: next(),
+                first_conversions: next(),
+                first_amount: next(),
+                timed: next(),
+                seconds: next(),
+            };
+        }
+        let Some(by_role) = &mut self.by_role else { return };
+        by_role[cell].acquisition = std::array::from_fn(|_| count(next()));
+        for part in by_role[cell].credited.iter_mut().flatten().flatten() {
+            *part = Part { conversions: next(), amount: next() };
+        }
+    }
+}
+
+/// A cell as whole numbers: its counts, what each model credits, and the same by role.
+fn numbers(cell: &Cell, credited: &[Credited], by_role: Option<&ByRole>) -> Vec<i128> {
+    let mut numbers = vec![cell.orders.into(), cell.persons.into()];
+    numbers.extend(cell.roles.map(i128::from));
+    for credited in credited {
+        let Credited { conversions, amount, first_conversions, first_amount, timed, seconds } =
+            *credited;
+        numbers.extend([conversions, amount, first_conversions, first_amount, timed, seconds]);
+    }
+    if let Some(by_role) = by_role {
+        numbers.extend(by_role.acquisition.map(i128::from));
+        for part in by_role.credited.iter().flatten().flatten() {
+            numbers.extend([part.conversions, part.amount]);
+        }
+    }
+    numbers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Contribution;
+    use crate::journeys::Role;
+
+    #[test]
+    fn cells_are_what_their_numbers_say() {
+        for by_role in [false, true] {
+            let mut cells = Cells::new(2, by_role);
+            for (order, role) in (0..3).zip(Role::ALL) {
+                let touch = Some((role, 60));
+                let contribution = Contribution { order, person: order, first: order == 0, touch };
+                let cell = cells.find(order % 2, 0);
+                cells.meet(cell, contribution);
+                cells.credit(cell, 1, (1 << 61, -5), contribution);
+            }
+            let width = cells.width();
+            let all: Vec<Vec<i128>> =
+                cells.iter().map(|(cell, credited, role)| numbers(cell, credited, role)).collect();
+            assert!(all.iter().all(|numbers| numbers.len() == width));
+            let again = cells.with_numbers(&|at| all[at / width][at % width]);
+            let again: Vec<Vec<i128>> =
+                again.iter().map(|(cell, credited, role)| numbers(cell, credited, role)).collect();
+            assert_eq!(all, again);
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! How uncertain the figures of a run are: the report of every resample, made of its sums as the
+//! report itself is, and nothing read or attributed again.
+
+use arrow::array::RecordBatch;
+use rayon::prelude::*;
+
+use super::{
+    Attributed, Counted, MergedTables, Named, Ordered, People, PeriodLines, comparison, join,
+    make_reports, whole_sessions,
+};
+use crate::bootstrap::{Bootstrap, Resampled};
+use crate::config::{Config, Output};
+use crate::error::{Error, Result};
+use crate::report::{
+    Intervals, Line, MeasureSet, Ranks, Report, SessionCounts, Sessions, session_rows,
+};
+use crate::summary::{Resamples, Summary};
+
+/// Cells of resamples whose ratios are derived together.
+const CELLS: usize = 1 << 15;
+
+/// The most memory that sums of resamples may take, in bytes; less where a run is to keep within less.
+const MOST_MEMORY: u64 = 2_000_000_000;
+
+/// Sums of no resample yet, where there are to be any.
+pub(super) fn resampled(config: &Config) -> Option<Resampled> {
+    let most = config.memory_limit.map_or(MOST_MEMORY, |limit| limit.min(MOST_MEMORY));
+    let sums = |bootstrap: Bootstrap| Resampled::new(bootstrap.resamples, bootstrap.draws, most);
+    config.bootstrap.map(sums)
+}
+
+/// The sessions of a period in each resample.
+pub(super) struct ResampledSessions {
+    sums: Resampled,
+    /// The combinations of dimension values, by their numbers.
+    values: Vec<Vec<String>>,
+}
+
+impl ResampledSessions {
+    /// The counts of a resample, of every combination that has sessions.
+    fn counted(&self, known: &Counted, resample: usize) -> Counted {
+        let number = |at: usize| self.sums.value(at, resample);
+        let values =
+            self.values.iter().enumerate().filter(|(_, values)| known.contains_key(*values));
+        let counts =
+            values.map(|(code, values)| (values.clone(), SessionCounts::of_numbers(code, &number)));
+        counts.collect()
+    }
+}
+
+/// Counts the sessions of each resample by the report's dimensions, where there are any.
+pub(super) fn sessions(
+    config: &Config,
+    merged: &MergedTables,
+    people: &People,
+    ordered: &Ordered,
+) -> Result<Option<ResampledSessions>> {
+    let Some(mut sums) = resampled(config) else { return Ok(None) };
+    let all = config.measures == MeasureSet::All;
+    let wanted = ordered.wanted_persons.as_deref();
+    let look = |sessions: Sessions<'_>, values: &[Vec<String>]| {
+        session_rows(sessions, ordered.period, config.bounce, all, |rows| {
+            sums.add(rows, &|person| people.identity.users.name(person), &|number| number)
+        })?;
+        Ok(Some(ResampledSessions { sums, values: values.to_vec() }))
+    };
+    match &merged.rows {
+        None => whole_sessions(config, &config.by, merged, wanted, look)?,
+        Some(rows) => rows.sessions(&config.by, config.zone, look).unwrap_or_else(|| {
+            Err(Error::Broken("nobody knows whose the sessions are that are resampled".to_owned()))
+        }),
+    }
+}
+
+/// The report with the intervals of its figures, and how likely its lines rank above each other
+/// where that is to be written; `periods` are the reported one and that which it is compared with.
+///
+/// # Errors
+///
+/// Sums of the data as they are that are not those of the report.
+pub(super) fn intervals<'c>(
+    config: &'c Config,
+    ordered: &Ordered,
+    named: &Named,
+    [now, then]: [Option<(&PeriodLines, &Attributed)>; 2],
+    report: Report,
+    summary: &mut Summary,
+) -> Result<(Report, Option<(&'c Output, RecordBatch)>)> {
+    let (Some(bootstrap), Some(now)) = (&config.bootstrap, now) else { return Ok((report, None)) };
+    let lines = |of: (&PeriodLines, &Attributed), resample: usize| {
+        lines(config, ordered, named, of, resample)
+    };
+    let mut intervals = Intervals::new(&report, bootstrap, config.wide)?;
+    let output = config.outputs.ranks.as_ref();
+    let mut ranks = output.map(|_| Ranks::new(&report)).transpose()?;
+    if lines(now, 0) != now.0.lines {
+        return Err(Error::Broken(
+            "a resample that counts everybody once is not the report".to_owned(),
+        ));
+    }
+    let all: Vec<usize> = (1..=bootstrap.resamples).collect();
+    let together = CELLS / (report.lines.len() * report.models.len()).max(1);
+    for some in all.chunks(together.max(1)) {
+        let of_now = some.par_iter().map(|resample| lines(now, *resample)).collect();
+        let of_then = then.map(|then| {
+            let renamed = |resample: &usize| {
+                let mut lines = lines(then, *resample);
+                comparison::rename(config, &mut lines)?;
+                Ok(lines)
+            };
+            some.par_iter().map(renamed).collect::<Result<_>>()
+        });
+        for resample in make_reports(config, now.0.measures, of_now, of_then.transpose()?)? {
+            intervals.take(&report, &resample)?;
+            if let Some(ranks) = &mut ranks {
+                ranks.take(&resample);
+            }
+        }
+    }
+    summary.resamples = Some(Resamples::new(bootstrap));
+    let ranks = ranks.map(|ranks| ranks.table(&report)).transpose()?;
+    Ok((report.with_intervals(intervals), output.zip(ranks)))
+}
+
+/// The lines of a period in a resample.
+fn lines(
+    config: &Config,
+    ordered: &Ordered,
+    named: &Named,
+    (period, sums): (&PeriodLines, &Attributed),
+    resample: usize,
+) -> Vec<Line> {
+    let number =
+        |at: usize| sums.resampled.as_ref().map_or(0, |resampled| resampled.value(at, resample));
+    let cells = sums.cells.with_numbers(&number);
+    let sessions = period.resampled.as_ref().zip(period.sessions.as_ref());
+    let sessions = sessions.map(|(resampled, known)| resampled.counted(known, resample));
+    join(config, ordered, named, &cells, (sessions.as_ref(), period.spending.as_ref()))
+}
