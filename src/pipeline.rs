@@ -23,7 +23,9 @@ use self::lean::everyone::Scans;
 use self::lean::{Gathered, Ordering, Rows, Spilled};
 use crate::channels;
 use crate::config::{Cancelled, Config, DateBy, Output};
-use crate::engine::{self, Cells, Partial, Parts, Tally, UNATTRIBUTED_CELL, Work};
+use crate::engine::{
+    self, Cells, Learnt, Partial, Partition, Parts, Tally, TouchChannels, UNATTRIBUTED_CELL, Work,
+};
 use crate::error::{Error, MissingColumn, Result};
 use crate::filter::Filter;
 use crate::identity::{
@@ -444,11 +446,16 @@ fn check_dimensions(config: &Config, inputs: &Inputs) -> Result<()> {
         };
         if !known {
             let mut known: Vec<String> = ["none", "day", "week", "month"].map(str::to_owned).into();
-            known.extend(of_touches);
-            known.extend(of_orders.into_iter().map(|column| format!("order.{column}")));
-            known.extend(of_items.into_iter().map(|column| format!("item.{column}")));
+            known.extend(of_touches.clone());
+            known.extend(of_orders.iter().map(|column| format!("order.{column}")));
+            known.extend(of_items.iter().map(|column| format!("item.{column}")));
             return Err(Error::Unknown { kind: "dimension", name: dimension.to_string(), known });
         }
+    }
+    let of_models = config.models.iter().filter_map(|asked| asked.model.channels());
+    if let Some(column) = of_models.into_iter().find(|column| !of_touches.contains(*column)) {
+        let (name, known) = (column.to_owned(), of_touches.into_iter().collect());
+        return Err(Error::Unknown { kind: "column of touches", name, known });
     }
     Ok(())
 }
@@ -484,13 +491,13 @@ fn needs(config: &Config, table: Table) -> Needs {
         }
         Table::Sessions | Table::Postviews => {
             names.extend(["utm_source", "utm_medium"]);
-            names.extend(touch_columns(config));
+            names.extend(looked_at(config));
             names.extend(config.where_touches.iter().flat_map(Filter::words));
-            let mut looked_at: Vec<&str> = touch_columns(config).collect();
+            let mut columns: Vec<&str> = looked_at(config).collect();
             if wants_channels(config) {
-                looked_at.extend(config.channels.columns());
+                columns.extend(config.channels.columns());
             }
-            let by_device = looked_at.iter().any(|name| touchpoints::DEVICE_COLUMNS.contains(name));
+            let by_device = columns.iter().any(|name| touchpoints::DEVICE_COLUMNS.contains(name));
             if !config.vouchers.is_empty() {
                 names.extend(UTM);
             }
@@ -506,7 +513,7 @@ fn needs(config: &Config, table: Table) -> Needs {
             if wants_channels(config) {
                 names.extend(config.channels.columns());
             }
-            if touch_columns(config).any(|name| name == touchpoints::DOMAIN_TYPE) {
+            if looked_at(config).any(|name| name == touchpoints::DOMAIN_TYPE) {
                 names.insert("domain_id");
             }
             if counts_sessions(config) {
@@ -526,10 +533,11 @@ pub(crate) const DEFAULT_AMOUNT: &str = "subtotal_price";
 /// What an order is that does not say what kind of conversion it is.
 const DEFAULT_CONVERSION_TYPE: &str = "order";
 
-/// Channels are worked out where the report is by them, or credits are written.
+/// Channels are worked out where the report is by them, a model looks at them, or credits are
+/// written.
 fn wants_channels(config: &Config) -> bool {
     config.outputs.credits.is_some()
-        || touch_columns(config).any(|name| channels::COLUMNS.contains(&name))
+        || looked_at(config).any(|name| channels::COLUMNS.contains(&name))
 }
 
 /// What is known of orders alone is worked out where it is written, or all measures are wanted.
@@ -547,6 +555,11 @@ fn touch_columns(config: &Config) -> impl Iterator<Item = &str> {
         Dimension::Touch(column) => Some(column.as_str()),
         Dimension::Order(_) | Dimension::Item(_) | Dimension::Span(_) => None,
     })
+}
+
+/// The columns of touches that the report is by, and those that models look at.
+fn looked_at(config: &Config) -> impl Iterator<Item = &str> {
+    touch_columns(config).chain(config.models.iter().filter_map(|asked| asked.model.channels()))
 }
 
 /// Sessions can be counted by everything that a session itself has.
@@ -713,7 +726,7 @@ fn merge(
         touch_users.extend(views.user);
     }
     let touches = derived(config, &touches, tables)?;
-    let columns: Vec<&str> = touch_columns(config).collect();
+    let columns: Vec<&str> = looked_at(config).collect();
     let touches = touchpoints::with_local_time(&touches, &columns, config.zone)?;
     let merged = MergedTables {
         touches,
@@ -946,6 +959,8 @@ struct Named {
     /// The parts that orders are divided into, where the report is by their items.
     parts: Option<Parts>,
     has_touch_dimensions: bool,
+    /// The channels of touches, for the models that look at them.
+    channels: TouchChannels,
     /// What journeys are made of, where they are wanted.
     steps: Option<Steps>,
     /// Where orders stand in the table of what is known of them, where that is wanted.
@@ -1010,6 +1025,9 @@ fn label(
         of_order[0].values.push(config.currency.to_string());
     }
     let steps = wants_journeys(config).then(|| steps(config, merged, touches));
+    let channels = TouchChannels::new(&config.models, |column| {
+        in_order(Labels::of_column(&merged.touches, column), touch_rows)
+    });
     let has_touch_dimensions = !of_touch.is_empty();
     let mut touches = combine(&of_touch, touch_rows.len());
     let (mut orders, parts) = match items(config, tables, merged, ordered)? {
@@ -1032,6 +1050,7 @@ fn label(
         touches,
         orders,
         has_touch_dimensions,
+        channels,
         steps,
         places: wants_orders(config).then(|| orders::places(config, merged, ordered)),
     })
@@ -1088,6 +1107,9 @@ fn work<'a>(config: &'a Config, ordered: &'a Ordered, named: &'a Named) -> Work<
         replacements: &ordered.replacements,
         window: config.window,
         models: &config.models,
+        fitted: &[],
+        channels: &named.channels,
+        wanted: ordered.wanted_persons.as_deref(),
         date_by: config.date_by,
         period: ordered.period,
         currencies: ordered.amounts.currencies.len(),
@@ -1095,6 +1117,19 @@ fn work<'a>(config: &'a Config, ordered: &'a Ordered, named: &'a Named) -> Work<
         journeys: false,
         by_role: config.measures == MeasureSet::All,
     }
+}
+
+/// Lets the models of a run learn from the journeys of every person, if any of them does.
+fn learn(work: &Work<'_>, people: &People) -> Result<Learnt> {
+    if !engine::learns(work.models) {
+        return Ok(Learnt::default());
+    }
+    // Numbers of persons follow from the order of rows, but what is counted does not.
+    let persons: Vec<u32> = (0..).take(people.identity.person.len()).collect();
+    let touched = persons.into_iter().filter(|person| !work.touches.of(*person).is_empty());
+    let persons: Vec<u32> = touched.collect();
+    let partitions: Vec<Partition<'_>> = engine::partitions(work, &persons);
+    engine::learn(work, &partitions)
 }
 
 /// The persons with orders.
@@ -1119,7 +1154,9 @@ fn attribute(
     writers: &mut Writers,
 ) -> Result<Attributed> {
     let identity = &people.identity;
+    let learnt = learn(&work(config, ordered, named), people)?;
     let work = Work {
+        fitted: &learnt.fitted,
         credits: writers.credits.is_some(),
         journeys: writers.journeys.is_some() || named.places.is_some(),
         ..work(config, ordered, named)
@@ -1187,7 +1224,8 @@ fn attribute(
         let (of_part, touches) = spilled.part(part)?;
         let cells: Vec<u32> =
             touches.row.iter().map(|look| named.touch_cells[*look as usize]).collect();
-        let work = Work { touches: &touches, touch_cells: &cells, ..work };
+        let channels = named.channels.of_rows(&touches.row);
+        let work = Work { touches: &touches, touch_cells: &cells, channels: &channels, ..work };
         let place = |person: u32| persons.partition_point(|known| *known < person);
         let persons = &persons[place(of_part.start)..place(of_part.end)];
         engine::run(&work, &engine::partitions(&work, persons), wave, rows, &mut take)?;

@@ -5,10 +5,10 @@ use crate::credits::{Divider, WHOLE};
 #[cfg(doc)]
 use crate::engine::UNATTRIBUTED_CELL;
 use crate::engine::destinations::Destinations;
-use crate::engine::{Cells, Contribution};
+use crate::engine::{Cells, Contribution, TouchChannels};
 use crate::error::{Error, Result};
 use crate::journeys::{Orders, Role, Selected, Touches, Window, previous_orders};
-use crate::models::Asked;
+use crate::models::{Asked, Fitted, Journey, Model};
 use crate::vouchers::Replacement;
 
 /// What is the same for every partition of a run.
@@ -33,6 +33,12 @@ pub struct Work<'a> {
     pub window: Window,
     /// The models.
     pub models: &'a [Asked],
+    /// What models learnt; empty before, and where none learns.
+    pub fitted: &'a [Option<Fitted>],
+    /// The channels of touches, for the models that look at them.
+    pub channels: &'a TouchChannels,
+    /// Which persons are asked for, by their number, where not all are.
+    pub wanted: Option<&'a [bool]>,
     /// What credits are dated by.
     pub date_by: DateBy,
     /// The instants that are reported: from the first, before the second.
@@ -83,6 +89,34 @@ impl Parts {
 }
 
 impl Work<'_> {
+    /// The model that weighs: what it learnt, where it learns.
+    pub fn rule(&self, model: usize) -> &dyn Model {
+        let fitted = self.fitted.get(model).and_then(Option::as_ref);
+        fitted.map_or(&*self.models[model].model, |fitted| &*fitted.rule)
+    }
+
+    /// The channels of a journey's touches, a list for each column that a model names.
+    pub(super) fn codes(&self, selected: &Selected, codes: &mut Vec<Vec<u32>>) {
+        codes.resize_with(self.channels.columns.len(), Vec::new);
+        for (codes, labels) in codes.iter_mut().zip(&self.channels.columns) {
+            codes.clear();
+            codes.extend(selected.touches.iter().map(|touch| labels.codes[*touch as usize]));
+        }
+    }
+
+    /// A journey as a model sees it, with the channels of the column that it names.
+    pub(super) fn journey<'j>(
+        &self,
+        model: usize,
+        selected: &'j Selected,
+        order_at: i64,
+        codes: &'j [Vec<u32>],
+    ) -> Journey<'j> {
+        let column = self.channels.of_model.get(model).copied().flatten();
+        let channels = column.map_or(&[][..], |column| &codes[column]);
+        Journey { channels, ..selected.journey(order_at) }
+    }
+
     /// The touch of an order that another stands in the place of, and that other.
     pub(super) fn replaced(&self, order: usize) -> Option<(u32, u32)> {
         let order = u32::try_from(order).ok()?;
@@ -200,11 +234,18 @@ pub struct Partial {
     pub journeys: JourneyRows,
 }
 
+/// Space for the journeys of one person after the other.
+#[derive(Default)]
+pub(super) struct Walk {
+    previous: Vec<Option<i64>>,
+    pub(super) selected: Selected,
+}
+
 /// Space that is used again for every order.
 #[derive(Default)]
 struct Scratch {
-    previous: Vec<Option<i64>>,
-    selected: Selected,
+    /// The channels of the journey's touches, a list for each column that a model names.
+    codes: Vec<Vec<u32>>,
     weights: Vec<f64>,
     divider: Divider,
     shares: Vec<i64>,
@@ -226,9 +267,12 @@ pub fn attribute(work: &Work<'_>, partition: Partition<'_>) -> Result<Partial> {
         credits: CreditRows::default(),
         journeys: JourneyRows::default(),
     };
-    let mut scratch = Scratch::default();
+    let (mut walk, mut scratch) = (Walk::default(), Scratch::default());
     for person in partition.persons {
-        attribute_person(work, partition, *person, &mut partial, &mut scratch)?;
+        each_journey(work, partition, *person, &mut walk, |order, first, selected| {
+            let of = (*person, order, first);
+            attribute_order(work, of, selected, &mut partial, &mut scratch)
+        })?;
     }
     if work.journeys {
         partial.journeys = partial.journeys.ended();
@@ -250,16 +294,18 @@ pub fn attribute_all(work: &Work<'_>, partitions: &[Partition<'_>]) -> Result<Pa
     Ok(all)
 }
 
-fn attribute_person(
+/// Visits the journeys of the orders of a person that are asked for, with each order and whether it
+/// is the person's first.
+pub(super) fn each_journey(
     work: &Work<'_>,
     partition: Partition<'_>,
     person: u32,
-    partial: &mut Partial,
-    scratch: &mut Scratch,
+    walk: &mut Walk,
+    mut visit: impl FnMut(usize, bool, &Selected) -> Result<()>,
 ) -> Result<()> {
     let orders = work.orders.of(person);
     let touches = work.touches.of(person);
-    previous_orders(work.orders, orders.clone(), &mut scratch.previous);
+    previous_orders(work.orders, orders.clone(), &mut walk.previous);
     let mut first = true;
     for (at, order) in orders.enumerate() {
         if !work.orders.counted[order] {
@@ -270,48 +316,50 @@ fn attribute_person(
         if !reported || !work.orders.wanted[order] || !partition.holds(at) {
             continue;
         }
-        let (order_at, previous) = (work.orders.at[order], scratch.previous[at]);
+        let (order_at, previous) = (work.orders.at[order], walk.previous[at]);
         let replaced = work.replaced(order);
-        scratch.selected.select(
-            &work.window,
-            work.touches,
-            touches.clone(),
-            order_at,
-            previous,
-            replaced,
-        );
-        attribute_order(work, person, order, is_first, partial, scratch)?;
+        let selected = &mut walk.selected;
+        let of_person = touches.clone();
+        selected.select(&work.window, work.touches, of_person, order_at, previous, replaced);
+        visit(order, is_first, selected)?;
     }
     Ok(())
 }
 
+impl Work<'_> {
+    /// Whether a touch earns: by order, every touch of a reported order does; by touch, those of
+    /// the period do.
+    fn earns(&self, touched_at: i64) -> bool {
+        self.date_by == DateBy::Order || (self.period.0..self.period.1).contains(&touched_at)
+    }
+}
+
+/// Whether anything of an order is shown: dated by touch, one of which nothing is shown does not
+/// count.
+pub(super) fn shown(work: &Work<'_>, order: usize, selected: &Selected) -> bool {
+    let journey = selected.journey(work.orders.at[order]);
+    if journey.touches() == 0 {
+        work.orders.reported[order]
+    } else {
+        journey.touched_at.iter().any(|at| work.earns(*at))
+    }
+}
+
 fn attribute_order(
     work: &Work<'_>,
-    person: u32,
-    order: usize,
-    first: bool,
+    (person, order, first): (u32, usize, bool),
+    selected: &Selected,
     partial: &mut Partial,
     scratch: &mut Scratch,
 ) -> Result<()> {
-    let Scratch { selected, weights, divider, shares, amounts, earning, destinations, .. } =
-        scratch;
+    let Scratch { codes, weights, divider, shares, amounts, earning, destinations } = scratch;
     destinations.begin(work, order);
     let (order_at, amount) = (work.orders.at[order], work.orders.amount[order]);
     #[expect(clippy::cast_possible_truncation, reason = "orders are numbered in 32 bits")]
     let order_number = order as u32;
     let journey = selected.journey(order_at);
     let count = journey.touches();
-    let (from, until) = work.period;
-    // By order, every touch of a reported order earns; by touch, those of the period do.
-    let earns =
-        |touched_at: i64| work.date_by == DateBy::Order || (from..until).contains(&touched_at);
-    // Dated by touch, an order of which nothing is shown is not counted either.
-    let shown = if count == 0 {
-        work.orders.reported[order]
-    } else {
-        journey.touched_at.iter().any(|at| earns(*at))
-    };
-    if !shown {
+    if !shown(work, order, selected) {
         return Ok(());
     }
     tally_order(work, order, &mut partial.tally);
@@ -337,7 +385,7 @@ fn attribute_order(
     earning.clear();
     let first_credit = partial.credits.order.len();
     for (position, touch) in selected.touches.iter().enumerate() {
-        if !earns(journey.touched_at[position]) {
+        if !work.earns(journey.touched_at[position]) {
             earning.push(None);
             continue;
         }
@@ -357,10 +405,11 @@ fn attribute_order(
         partial.credits.shares.resize(rows * models, 0);
         partial.credits.amounts.resize(rows * models, 0);
     }
+    work.codes(selected, codes);
     for (number, asked) in work.models.iter().enumerate() {
         weights.clear();
         weights.resize(count, 0.0);
-        asked.model.weigh(journey, weights);
+        work.rule(number).weigh(work.journey(number, selected, order_at, codes), weights);
         if weights.iter().any(|weight| !weight.is_finite() || *weight < 0.0) {
             return Err(Error::Broken(format!(
                 "`{}` weighs a touch below zero or without end",

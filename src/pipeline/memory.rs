@@ -8,6 +8,7 @@ use bytesize::ByteSize;
 
 use super::{Inputs, wants_journeys};
 use crate::config::{Config, DateBy};
+use crate::engine;
 use crate::error::{Error, Result};
 use crate::input;
 use crate::journeys::Dimension;
@@ -87,7 +88,9 @@ pub(super) fn spills(config: &Config, inputs: &Inputs) -> Result<bool> {
 pub(super) fn check_whole(config: &Config, inputs: &Inputs, lean: bool) -> Result<()> {
     let Some(limit) = config.memory_limit else { return Ok(()) };
     let (touches, others) = rows(config, inputs)?;
-    let (each, why) = if lean {
+    let (each, why) = if lean && engine::learns(&config.models) {
+        (LEAN, "models that learn look at the touches of everybody")
+    } else if lean {
         (LEAN, "rows that say something of their users are held until all are read")
     } else {
         (
