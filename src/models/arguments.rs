@@ -9,6 +9,7 @@ use rust_decimal::prelude::ToPrimitive;
 use crate::calendar::parse_duration;
 use crate::error::{Error, Result};
 use crate::journeys::Dimension;
+use crate::models::markov::ORDERS;
 use crate::models::{BY, Entry};
 
 /// Decimals as whole numbers in proportion, as far as a float holds them.
@@ -91,6 +92,13 @@ impl Arguments {
         number.ok_or_else(|| {
             self.wrong(name, &format!("write a whole number from {least} to {most}"))
         })
+    }
+
+    /// The order of a chain; `or` says what else can be written.
+    pub(super) fn order(&self, name: &str, or: &str) -> Result<usize> {
+        let number = self.text(name).parse().ok().filter(|number| ORDERS.contains(number));
+        let why = || self.wrong(name, &format!("write a whole number from 1 to 4{or}"));
+        number.and_then(|number| usize::try_from(number).ok()).ok_or_else(why)
     }
 
     /// The column of touches that [`BY`] names.

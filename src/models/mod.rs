@@ -6,6 +6,8 @@
 //! line in [`MODELS`].
 
 mod arguments;
+mod by_channel;
+mod chain;
 mod counts;
 mod custom;
 mod equal_channels;
@@ -13,12 +15,15 @@ mod first_click;
 mod last_click;
 mod last_non_direct;
 mod linear;
+mod markov;
 mod position_based;
+mod shapley;
 mod time_decay;
 
 use std::collections::BTreeMap;
 
 pub use arguments::Arguments;
+use by_channel::ByChannel;
 pub use counts::Counts;
 
 use crate::error::{Error, Result};
@@ -191,6 +196,8 @@ pub const MODELS: &[Entry] = &[
     position_based::INVERSE_J,
     custom::ENTRY,
     equal_channels::ENTRY,
+    markov::ENTRY,
+    shapley::ENTRY,
 ];
 
 /// The models of a run that asks for none.
