@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{RecordBatch, StringViewArray};
 use arrow::compute::concat_batches;
-use arrow::datatypes::Schema;
+use arrow::datatypes::{DataType, Field, Schema};
 use rayon::prelude::*;
 
 use super::parts::Parts;
@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::error::Result;
 use crate::identity::Merged;
 use crate::ids::Directory;
-use crate::input::{Keeper, Kept, Scanned};
+use crate::input::{Keeper, Kept, Loaded, Scanned};
 use crate::journeys::Touch;
 use crate::pipeline::{Inputs, MergedTables, People, Progress, Tables};
 use crate::schema::Table;
@@ -100,6 +100,17 @@ fn together(batches: &[RecordBatch]) -> Result<RecordBatch> {
     Ok(concat_batches(&schema, batches)?)
 }
 
+/// No rows of the numbers that the files of a table have.
+fn no_numbers(loaded: &Loaded) -> RecordBatch {
+    let named = |name: &str| {
+        let mut columns = loaded.files.iter().flat_map(|file| &file.columns);
+        columns.any(|column| column.name == name)
+    };
+    let fields = NUMBERS.into_iter().filter(|name| named(name));
+    let fields = fields.map(|name| Field::new(name, DataType::Float64, true));
+    RecordBatch::new_empty(Arc::new(Schema::new(fields.collect::<Vec<_>>())))
+}
+
 /// Scans sessions and views where that will do; returns the account of what was read in their
 /// place among the tables, with what rows say of their users.
 pub(in crate::pipeline) fn scan(
@@ -131,6 +142,10 @@ pub(in crate::pipeline) fn scan(
             facts.extend(group.facts);
         }
         loaded.rows = together(&facts)?;
+        if numbers.is_empty() {
+            // Files without rows say all the same which numbers they tell.
+            numbers.push(no_numbers(&loaded));
+        }
         tables.insert(table, loaded);
         let numbers = together(&numbers)?;
         scans.tables.insert(table, Scan { scanned, user, at, look, numbers });
