@@ -24,7 +24,8 @@ use self::lean::{Gathered, Ordering, Rows, Spilled};
 use crate::channels;
 use crate::config::{Cancelled, Config, DateBy, Output};
 use crate::engine::{
-    self, Cells, Learnt, Partial, Partition, Parts, Tally, TouchChannels, UNATTRIBUTED_CELL, Work,
+    self, ByChannel, Cells, Learnt, Partial, Partition, Parts, Tally, TouchChannels,
+    UNATTRIBUTED_CELL, Work,
 };
 use crate::error::{Error, MissingColumn, Result};
 use crate::filter::Filter;
@@ -40,11 +41,12 @@ use crate::journeys::{
 use crate::merge::{external_ids, merge_rows};
 use crate::output::{self, Staged, TableWriter};
 use crate::report::{
-    self, CreditTable, Line, MeasureSet, Measures, OrderSums, Places, Report, Session,
-    SessionCounts, Sessions, Spending, Steps, Sums, credit_rows, is_own_column, journey_rows,
+    self, CreditTable, EffectsReport, Line, MeasureSet, Measures, OrderSums, Places, Report,
+    Session, SessionCounts, Sessions, Spending, Steps, Sums, credit_rows, is_own_column,
+    journey_rows,
 };
 use crate::schema::{ITEMS_AT, Kind, Table, UTM, is_bookkeeping};
-use crate::summary::{Compared, Summary, prove};
+use crate::summary::{ChainProof, Compared, Summary, prove};
 use crate::touchpoints;
 use crate::validate::{Reject, Rule, rejects_table};
 use crate::vouchers::{self, Replacement};
@@ -72,6 +74,8 @@ impl Progress for Silent {
 pub struct Finished {
     /// The report.
     pub report: Report,
+    /// What models that learn say of channels.
+    pub effects: EffectsReport,
     /// What was done.
     pub summary: Summary,
     staged: Vec<Staged>,
@@ -81,6 +85,8 @@ pub struct Finished {
 pub struct Published {
     /// The report.
     pub report: Report,
+    /// What models that learn say of channels.
+    pub effects: EffectsReport,
     /// What was done.
     pub summary: Summary,
 }
@@ -88,9 +94,9 @@ pub struct Published {
 impl Finished {
     /// Makes every file of the run appear.
     pub fn publish(self) -> Result<Published> {
-        let Self { report, summary, staged } = self;
+        let Self { report, effects, summary, staged } = self;
         staged.into_iter().try_for_each(Staged::commit)?;
-        Ok(Published { report, summary })
+        Ok(Published { report, effects, summary })
     }
 }
 
@@ -142,7 +148,7 @@ fn every_stage(config: &Config, progress: &dyn Progress) -> Result<Finished> {
     check_rejects(config, &inputs, &tables, &ordered.rejects, &mut summary)?;
     let labels = label(config, &tables, &merged, &ordered)?;
     progress.stage("attributing orders");
-    let sums = attribute(config, &merged, &ordered, &labels, &people, &mut writers)?;
+    let mut sums = attribute(config, &merged, &ordered, &labels, &people, &mut writers)?;
     let then =
         comparison::then(config, &tables, &merged, &mut ordered, &labels, &people, &mut summary)?;
     progress.stage("reporting");
@@ -151,10 +157,12 @@ fn every_stage(config: &Config, progress: &dyn Progress) -> Result<Finished> {
     let (lines_then, sums_then) = then.unzip();
     let report = make_report(config, lines, lines_then)?;
     account(config, &ordered, &sums, sums_then.as_ref(), &report, &mut summary)?;
+    let effects = std::mem::take(&mut sums.effects);
     writers.table(orders::table(config, sums, sums_then, &mut summary)?)?;
     writers.table(gaps)?;
+    writers.table(effects_table(config, &effects)?)?;
     let staged = writers.finish(config, &tables, &people, &ordered, &report, &summary)?;
-    Ok(Finished { report, summary, staged })
+    Ok(Finished { report, effects, summary, staged })
 }
 
 /// Tables that are read, with one row per session, view and order, and who is who.
@@ -1093,6 +1101,8 @@ struct Attributed {
     tally: Tally,
     /// What is known of orders alone, where that is wanted.
     orders: OrderSums,
+    /// What models learnt of channels, where any learns.
+    effects: EffectsReport,
 }
 
 /// The work on partitions, without credit or journey rows.
@@ -1191,7 +1201,9 @@ fn attribute(
         cells: Cells::new(models.len(), work.by_role),
         tally: Tally::new(work.currencies),
         orders: OrderSums::default(),
+        effects: EffectsReport::default(),
     };
+    let mut by_channel = ByChannel::new(&work);
     let wave = 4 * rayon::current_num_threads();
     let kinds = &ordered.amounts.kinds;
     let (credits, journeys) = (writers.credits.is_some(), writers.journeys.is_some());
@@ -1204,6 +1216,7 @@ fn attribute(
     let mut take = |partial: Partial, (credits, journeys): (Option<_>, Option<_>)| {
         sums.cells.merge(&partial.cells);
         sums.tally.merge(&partial.tally);
+        by_channel.merge(&partial.by_channel);
         if let (Some(writer), Some(rows)) = (&mut writers.credits, credits) {
             writer.write(&rows)?;
         }
@@ -1218,6 +1231,9 @@ fn attribute(
     let Some(spilled) = &ordered.spilled else {
         let partitions = engine::partitions(&work, &persons);
         engine::run(&work, &partitions, wave, rows, &mut take)?;
+        let currencies = &ordered.amounts.currencies;
+        sums.effects =
+            EffectsReport::new(&models, &learnt, work.channels, &by_channel, currencies)?;
         return Ok(sums);
     };
     for part in 0..Spilled::PARTS {
@@ -1409,6 +1425,7 @@ fn account(
     let names: Vec<String> = config.models.iter().map(|asked| asked.name.clone()).collect();
     let currencies = &ordered.amounts.currencies;
     summary.proof = prove(&sums.tally, &report.totals, &names, currencies, complete)?;
+    summary.proof.chains = sums.effects.models.iter().map(ChainProof::new).collect();
     if let (Some(comparison), Some(then), Some(before)) = (&config.compare, then, report.then()) {
         summary.compared = Some(Compared {
             from: comparison.now.0.to_string(),
@@ -1420,6 +1437,15 @@ fn account(
         });
     }
     Ok(())
+}
+
+/// What models learnt of channels, as rows where they are to be written.
+fn effects_table<'c>(
+    config: &'c Config,
+    effects: &EffectsReport,
+) -> Result<Option<(&'c Output, RecordBatch)>> {
+    let output = config.outputs.effects.as_ref();
+    output.map(|output| Ok((output, effects.table()?))).transpose()
 }
 
 /// An error if one of the places to write to is a file that is read.

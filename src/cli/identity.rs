@@ -13,11 +13,12 @@ use crate::output::counted;
 use crate::pipeline::{self, Progress, Silent};
 
 /// The settings that only a run has: what it writes, and further columns of its report.
-const OF_RUNS: [&str; 11] = [
+const OF_RUNS: [&str; 12] = [
     "credits",
     "journeys",
     "orders_report",
     "spend_gaps",
+    "effects",
     "persons",
     "identity",
     "rejects",
@@ -80,6 +81,7 @@ fn configure(args: &IdentityArgs) -> Result<Config> {
         ("--journeys", &flags.journeys),
         ("--orders-report", &flags.orders_report),
         ("--spend-gaps", &flags.spend_gaps),
+        ("--effects", &flags.effects),
         ("--persons", &flags.persons),
         ("--identity", &flags.identity),
         ("--rejects", &flags.rejects),
@@ -108,6 +110,7 @@ fn configure(args: &IdentityArgs) -> Result<Config> {
         journeys: None,
         orders_report: None,
         spend_gaps: None,
+        effects: None,
         persons: None,
         identity: None,
         rejects: None,

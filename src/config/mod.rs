@@ -72,6 +72,8 @@ pub struct Outputs {
     pub orders_report: Option<Output>,
     /// Where spend and sessions do not meet.
     pub spend_gaps: Option<Output>,
+    /// What models that learn say of channels.
+    pub effects: Option<Output>,
     /// Persons.
     pub persons: Option<Output>,
     /// The audit of identity.
@@ -206,7 +208,14 @@ impl Config {
                 "`--spend-gaps` says nothing without `--spend`".to_owned(),
             ));
         }
-        let (by, outputs) = (dimensions(&settings)?, outputs(&settings)?);
+        let (by, outputs, models) =
+            (dimensions(&settings)?, outputs(&settings)?, asked(&settings)?);
+        if outputs.effects.is_some() && !models.iter().any(|asked| asked.model.learns()) {
+            return Err(Error::Contradiction(
+                "`--effects` says nothing without a model that learns, such as `--model markov`"
+                    .to_owned(),
+            ));
+        }
         let wide = settings.wide.unwrap_or(false);
         let compare = comparison(&settings, &by, zone)?;
         if compare.is_some() && wide && outputs.format.name == "table" {
@@ -222,7 +231,7 @@ impl Config {
             lower: settings.normalize == Some(Normalize::Lower),
             max_rejects,
             as_of,
-            models: asked(&settings)?,
+            models,
             window: window(&settings)?,
             cancelled: settings.cancelled.unwrap_or_default(),
             currency,
@@ -464,6 +473,7 @@ fn outputs(settings: &Settings) -> Result<Outputs> {
         journeys: by_name(&settings.journeys)?,
         orders_report: by_name(&settings.orders_report)?,
         spend_gaps: by_name(&settings.spend_gaps)?,
+        effects: by_name(&settings.effects)?,
         persons: by_name(&settings.persons)?,
         identity: by_name(&settings.identity)?,
         rejects: by_name(&settings.rejects)?,
@@ -492,6 +502,7 @@ impl Outputs {
             journeys: None,
             orders_report: None,
             spend_gaps: None,
+            effects: None,
             persons: None,
             identity: None,
             rejects: None,
@@ -507,6 +518,7 @@ impl Outputs {
             &self.journeys,
             &self.orders_report,
             &self.spend_gaps,
+            &self.effects,
             &self.persons,
             &self.identity,
             &self.rejects,
@@ -570,6 +582,10 @@ mod tests {
             (
                 "compare = 'previous_year'\nfrom = '2024-01-01'",
                 "`--compare` needs `--from` and `--to`, the days that are compared",
+            ),
+            (
+                "effects = 'effects.csv'",
+                "`--effects` says nothing without a model that learns, such as `--model markov`",
             ),
             ("spend_gaps = 'gaps.csv'", "`--spend-gaps` says nothing without `--spend`"),
             ("credits = 'a.csv'\njourneys = 'a.csv'", "two outputs would be written to `a.csv`"),

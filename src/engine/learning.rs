@@ -40,6 +40,7 @@ impl TouchChannels {
     }
 
     /// The channels of other touches, by the row of each among those that are labelled here.
+    #[must_use]
     pub fn of_rows(&self, rows: &[u32]) -> Self {
         let of_rows = |labels: &Labels| Labels {
             codes: rows.iter().map(|row| labels.codes[*row as usize]).collect(),

@@ -21,7 +21,8 @@ pub use cells::{Cell, Cells, Contribution, Credited, UNATTRIBUTED_CELL};
 pub use changes::{Change, Changed, Changes, Side};
 pub use learning::{Evidence, Learnt, Observed, TouchChannels, learn, learns, observe_all};
 pub use partition::{
-    CreditRows, JourneyRows, Partial, Partition, Parts, Tally, Work, attribute, attribute_all,
+    ByChannel, CreditRows, JourneyRows, Partial, Partition, Parts, Tally, Work, attribute,
+    attribute_all,
 };
 pub use roles::{ByRole, Part, ROLES};
 

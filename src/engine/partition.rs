@@ -5,7 +5,7 @@ use crate::credits::{Divider, WHOLE};
 #[cfg(doc)]
 use crate::engine::UNATTRIBUTED_CELL;
 use crate::engine::destinations::Destinations;
-use crate::engine::{Cells, Contribution, TouchChannels};
+use crate::engine::{Cells, Contribution, Part, TouchChannels};
 use crate::error::{Error, Result};
 use crate::journeys::{Orders, Role, Selected, Touches, Window, previous_orders};
 use crate::models::{Asked, Fitted, Journey, Model};
@@ -232,6 +232,37 @@ pub struct Partial {
     pub credits: CreditRows,
     /// Journeys, if they are wanted.
     pub journeys: JourneyRows,
+    /// What models that learnt credit to each channel, by currency.
+    pub by_channel: ByChannel,
+}
+
+/// What models that learnt credit to each channel: of each model, currencies within channels.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct ByChannel(Vec<Vec<Part>>);
+
+impl ByChannel {
+    /// Nothing yet; models that learnt nothing have no channels.
+    pub fn new(work: &Work<'_>) -> Self {
+        let channels = |model: usize| {
+            let fitted = work.fitted.get(model).is_some_and(Option::is_some);
+            let column = work.channels.of_model.get(model).copied().flatten();
+            column.filter(|_| fitted).map_or(0, |at| work.channels.columns[at].values.len())
+        };
+        let models = 0..work.models.len();
+        Self(models.map(|model| vec![Part::default(); channels(model) * work.currencies]).collect())
+    }
+
+    /// What a model credits to each channel in each currency.
+    pub fn of(&self, model: usize) -> &[Part] {
+        &self.0[model]
+    }
+
+    /// Adds what is credited for other persons.
+    pub fn merge(&mut self, other: &Self) {
+        for (mine, theirs) in self.0.iter_mut().flatten().zip(other.0.iter().flatten()) {
+            mine.add(*theirs);
+        }
+    }
 }
 
 /// Space for the journeys of one person after the other.
@@ -266,6 +297,7 @@ pub fn attribute(work: &Work<'_>, partition: Partition<'_>) -> Result<Partial> {
         tally: Tally::new(work.currencies),
         credits: CreditRows::default(),
         journeys: JourneyRows::default(),
+        by_channel: ByChannel::new(work),
     };
     let (mut walk, mut scratch) = (Walk::default(), Scratch::default());
     for person in partition.persons {
@@ -288,6 +320,7 @@ pub fn attribute_all(work: &Work<'_>, partitions: &[Partition<'_>]) -> Result<Pa
         let one = attribute(work, *partition)?;
         all.cells.merge(&one.cells);
         all.tally.merge(&one.tally);
+        all.by_channel.merge(&one.by_channel);
         all.journeys.append(&one.journeys);
     }
     all.journeys = all.journeys.ended();
@@ -409,7 +442,8 @@ fn attribute_order(
     for (number, asked) in work.models.iter().enumerate() {
         weights.clear();
         weights.resize(count, 0.0);
-        work.rule(number).weigh(work.journey(number, selected, order_at, codes), weights);
+        let journey = work.journey(number, selected, order_at, codes);
+        work.rule(number).weigh(journey, weights);
         if weights.iter().any(|weight| !weight.is_finite() || *weight < 0.0) {
             return Err(Error::Broken(format!(
                 "`{}` weighs a touch below zero or without end",
@@ -423,6 +457,14 @@ fn attribute_order(
         divider.divide(amount, amounts);
         if sum(shares) != i128::from(WHOLE) || sum(amounts) != i128::from(amount) {
             partial.tally.broken += 1;
+        }
+        let by_channel = &mut partial.by_channel.0[number];
+        let channels = if by_channel.is_empty() { &[] } else { journey.channels };
+        let currency = work.orders.currency[order] as usize;
+        for (position, channel) in channels.iter().enumerate() {
+            let part = &mut by_channel[*channel as usize * work.currencies + currency];
+            part.conversions += i128::from(shares[position]);
+            part.amount += i128::from(amounts[position]);
         }
         let mut row = first_credit;
         for (position, earns) in earning.iter().enumerate() {

@@ -101,6 +101,7 @@ impl Model for Markov {
             channels: effects.collect(),
             curve,
             samples: None,
+            sets: chain.sets,
         };
         Ok(Some(Fitted { rule: Box::new(rule), effects }))
     }

@@ -18,6 +18,7 @@ mod linear;
 mod markov;
 mod position_based;
 mod shapley;
+mod split;
 mod time_decay;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ use std::collections::BTreeMap;
 pub use arguments::Arguments;
 use by_channel::ByChannel;
 pub use counts::Counts;
+pub use split::{Blocked, blocked};
 
 use crate::error::{Error, Result};
 
@@ -119,6 +121,8 @@ pub struct Effects {
     pub curve: Vec<Tried>,
     /// How many samples values are estimated from; none where they are exact.
     pub samples: Option<u64>,
+    /// The sets of channels of journeys that converted, and how many did.
+    pub sets: Vec<(Vec<u32>, u64)>,
 }
 
 /// What a model says of one channel.

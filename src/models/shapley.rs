@@ -98,6 +98,7 @@ impl Model for Shapley {
             channels,
             curve: Vec::new(),
             samples: values.errors.is_some().then_some(self.game.samples),
+            sets: chain.sets,
         };
         Ok(Some(Fitted { rule: Box::new(rule), effects }))
     }

@@ -21,8 +21,8 @@ use crate::input::Loaded;
 use crate::journeys::Dimension;
 use crate::output::Staged;
 use crate::report::{
-    self, CreditTable, Effect, EffectSums, Findings, IDENTITY_COLUMNS, IdentityReport, OrderSums,
-    Steps, Sums, Under, changed_journeys,
+    self, CreditTable, Effect, EffectSums, EffectsReport, Findings, IDENTITY_COLUMNS,
+    IdentityReport, OrderSums, Steps, Sums, Under, changed_journeys,
 };
 use crate::schema::Table;
 use crate::summary::{Summary, prove};
@@ -262,6 +262,7 @@ fn compare(
         cells: Cells::new(models.len(), with.by_role),
         tally: Tally::new(currencies),
         orders: OrderSums::default(),
+        effects: EffectsReport::default(),
     };
     let (mut sums, mut sums_without) = (empty(), empty());
     let mut changes = Changes::new(currencies);

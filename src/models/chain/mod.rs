@@ -27,14 +27,14 @@ pub(super) const MOST_ORDER: usize = 4;
 const CONVERSION: u32 = u32::MAX;
 /// What follows the last touch of a journey without one.
 const NULL: u32 = u32::MAX - 1;
-/// What a key begins with that counts a journey of one channel alone, not a step.
-const ALONE: u32 = u32::MAX - 2;
+/// What a key begins with that counts the channels of a journey that converted, not a step.
+const TOGETHER: u32 = u32::MAX - 2;
 
 /// How much the solved probability of conversion may be off the observed rate.
 const TOLERANCE: f64 = 1e-9;
 
 /// Counts every step of a journey under a chain of this order: the window before it, and what
-/// follows; and whether one channel was alone in it.
+/// follows; and which channels it had, where it converted.
 pub(super) fn observe(
     order: usize,
     journey: Journey<'_>,
@@ -55,8 +55,15 @@ pub(super) fn observe(
     key[..window.len()].copy_from_slice(window);
     key[window.len()] = end;
     counts.add(&key[..=window.len()], times);
-    if let Some(first) = channels.first().filter(|first| channels.iter().all(|one| one == *first)) {
-        counts.add(&[ALONE, *first, end], times);
+    if outcome == Outcome::Converted && !channels.is_empty() {
+        let mut together = channels.to_vec();
+        together.push(TOGETHER);
+        // The mark is greater than any channel; it comes first in the key.
+        together.sort_unstable_by(|left, right| {
+            (*right == TOGETHER).cmp(&(*left == TOGETHER)).then(left.cmp(right))
+        });
+        together.dedup();
+        counts.add(&together, times);
     }
 }
 
@@ -94,8 +101,8 @@ pub(super) struct Chain {
     pub(super) channels: Vec<u32>,
     /// The states in the order of their windows; START is the first.
     states: Vec<State>,
-    /// Journeys of one channel alone that converted, by channel.
-    alone: Vec<u64>,
+    /// The sets of channels of journeys that converted, as journeys number them, and how many did.
+    pub(super) sets: Vec<(Vec<u32>, u64)>,
 }
 
 impl Chain {
@@ -104,7 +111,7 @@ impl Chain {
         let sorted = counts.sorted();
         let mut channels: Vec<u32> =
             sorted.iter().filter(|(key, _)| key.len() == 1).map(|(key, _)| key[0]).collect();
-        let follows = |key: &[u32]| key.last().copied().filter(|next| *next < ALONE);
+        let follows = |key: &[u32]| key.last().copied().filter(|next| *next < TOGETHER);
         channels.extend(sorted.iter().filter_map(|(key, _)| follows(key)));
         channels.sort_unstable();
         channels.dedup();
@@ -113,13 +120,11 @@ impl Chain {
             // Every channel is among those that follow something.
             _ => number(channels.binary_search(&channel).unwrap_or_default()),
         };
-        let mut alone = vec![0; channels.len()];
+        let mut sets = Vec::new();
         let mut steps: Vec<(Vec<u32>, u32, u64)> = Vec::new();
         for (key, times) in sorted.into_iter().filter(|(_, times)| *times > 0) {
-            if key[0] == ALONE {
-                if key[2] == CONVERSION {
-                    alone[place(key[1]) as usize] += times;
-                }
+            if key[0] == TOGETHER {
+                sets.push((key[1..].to_vec(), times));
                 continue;
             }
             let (next, window) = key.split_last().expect("a step has something that follows");
@@ -156,7 +161,7 @@ impl Chain {
                 }
             }
         }
-        Self { order, channels, states, alone }
+        Self { order, channels, states, sets }
     }
 
     /// How many journeys there are.

@@ -46,7 +46,11 @@ pub(in crate::models) fn removal_effects(
         Removal::Cut => each(channels, |channel| restricted(chain, channel, Lost::Shared))?,
         // The refitted chain converts with the rate of its journeys, as every chain does.
         Removal::Refit => {
-            let left = chain.alone.iter().map(|alone| chain.converted() - alone);
+            let alone = |channel: &u32| {
+                let found = chain.sets.binary_search_by(|(set, _)| set[..].cmp(&[*channel]));
+                found.map_or(0, |at| chain.sets[at].1)
+            };
+            let left = chain.channels.iter().map(|channel| chain.converted() - alone(channel));
             left.map(|left| left as f64 / chain.journeys() as f64).collect()
         }
     };
