@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use apportion::credits::{Divider, WHOLE};
 use apportion::journeys::{DirectPolicy, Selected, Touches, ViewPolicy, Window};
-use apportion::models::{Journey, MODELS, ask};
+use apportion::models::{Counts, Journey, MODELS, Outcome, ask};
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 
@@ -24,10 +24,20 @@ fn times(touches: usize) -> Vec<i64> {
 
 #[divan::bench(args = MODELS.iter().map(|entry| entry.name), consts = LENGTHS)]
 fn weigh_and_divide<const TOUCHES: usize>(bencher: Bencher<'_, '_>, model: &str) {
-    let model = ask(model, &BTreeMap::new()).unwrap().model;
+    let mut model = ask(model, &BTreeMap::new()).unwrap().model;
     let (touched_at, direct) = (times(TOUCHES), vec![false; TOUCHES]);
-    let journey =
-        Journey { order_at: touched_at[TOUCHES - 1], touched_at: &touched_at, direct: &direct };
+    let channels: Vec<u32> = (0..12).cycle().take(TOUCHES).collect();
+    let journey = Journey {
+        order_at: touched_at[TOUCHES - 1],
+        touched_at: &touched_at,
+        direct: &direct,
+        channels: &channels,
+    };
+    let mut counts = Counts::default();
+    model.observe(journey, Outcome::Converted, 1, &mut counts);
+    if let Some(fitted) = model.fit(&counts).unwrap() {
+        model = fitted.rule;
+    }
     let mut divider = Divider::default();
     let (mut weights, mut parts) = (vec![0.0; TOUCHES], vec![0; TOUCHES]);
     bencher.counter(ItemsCount::new(TOUCHES)).bench_local(|| {

@@ -26,7 +26,10 @@ use self::lean::{Gathered, Ordering, Rows, Spilled};
 use crate::bootstrap::Resampled;
 use crate::channels;
 use crate::config::{Cancelled, Config, DateBy, Output};
-use crate::engine::{self, Cells, Partial, Parts, Tally, UNATTRIBUTED_CELL, Work};
+use crate::engine::{
+    self, ByChannel, Cells, Learnt, Partial, Partition, Parts, Tally, TouchChannels,
+    UNATTRIBUTED_CELL, Work,
+};
 use crate::error::{Error, MissingColumn, Result};
 use crate::filter::Filter;
 use crate::identity::{
@@ -41,11 +44,12 @@ use crate::journeys::{
 use crate::merge::{external_ids, merge_rows};
 use crate::output::{self, Staged, TableWriter};
 use crate::report::{
-    self, CreditTable, Line, MeasureSet, Measures, OrderSums, Places, Report, Session,
-    SessionCounts, Sessions, Spending, Steps, Sums, credit_rows, is_own_column, journey_rows,
+    self, CreditTable, EffectsReport, Line, MeasureSet, Measures, OrderSums, Places, Report,
+    Session, SessionCounts, Sessions, Spending, Steps, Sums, credit_rows, is_own_column,
+    journey_rows,
 };
 use crate::schema::{ITEMS_AT, Kind, Table, UTM, is_bookkeeping};
-use crate::summary::{Compared, Summary, prove};
+use crate::summary::{ChainProof, Compared, Summary, prove};
 use crate::touchpoints;
 use crate::validate::{Reject, Rule, rejects_table};
 use crate::vouchers::{self, Replacement};
@@ -73,6 +77,8 @@ impl Progress for Silent {
 pub struct Finished {
     /// The report.
     pub report: Report,
+    /// What models that learn say of channels.
+    pub effects: EffectsReport,
     /// What was done.
     pub summary: Summary,
     staged: Vec<Staged>,
@@ -82,6 +88,8 @@ pub struct Finished {
 pub struct Published {
     /// The report.
     pub report: Report,
+    /// What models that learn say of channels.
+    pub effects: EffectsReport,
     /// What was done.
     pub summary: Summary,
 }
@@ -89,9 +97,9 @@ pub struct Published {
 impl Finished {
     /// Makes every file of the run appear.
     pub fn publish(self) -> Result<Published> {
-        let Self { report, summary, staged } = self;
+        let Self { report, effects, summary, staged } = self;
         staged.into_iter().try_for_each(Staged::commit)?;
-        Ok(Published { report, summary })
+        Ok(Published { report, effects, summary })
     }
 }
 
@@ -143,7 +151,7 @@ fn every_stage(config: &Config, progress: &dyn Progress) -> Result<Finished> {
     check_rejects(config, &inputs, &tables, &ordered.rejects, &mut summary)?;
     let labels = label(config, &tables, &merged, &ordered)?;
     progress.stage("attributing orders");
-    let sums = attribute(config, &merged, &ordered, &labels, &people, &mut writers)?;
+    let mut sums = attribute(config, &merged, &ordered, &labels, &people, &mut writers)?;
     let then =
         comparison::then(config, &tables, &merged, &mut ordered, &labels, &people, &mut summary)?;
     progress.stage("reporting");
@@ -157,10 +165,12 @@ fn every_stage(config: &Config, progress: &dyn Progress) -> Result<Finished> {
         bootstrap::intervals(config, &ordered, &labels, periods, report, &mut summary)?;
     writers.table(ranks)?;
     account(config, &ordered, &sums, sums_then.as_ref(), &report, &mut summary)?;
+    let effects = std::mem::take(&mut sums.effects);
     writers.table(orders::table(config, sums, sums_then, &mut summary)?)?;
     writers.table(gaps)?;
+    writers.table(effects_table(config, &effects)?)?;
     let staged = writers.finish(config, &tables, &people, &ordered, &report, &summary)?;
-    Ok(Finished { report, summary, staged })
+    Ok(Finished { report, effects, summary, staged })
 }
 
 /// Tables that are read, with one row per session, view and order, and who is who.
@@ -455,11 +465,16 @@ fn check_dimensions(config: &Config, inputs: &Inputs) -> Result<()> {
         };
         if !known {
             let mut known: Vec<String> = ["none", "day", "week", "month"].map(str::to_owned).into();
-            known.extend(of_touches);
-            known.extend(of_orders.into_iter().map(|column| format!("order.{column}")));
-            known.extend(of_items.into_iter().map(|column| format!("item.{column}")));
+            known.extend(of_touches.clone());
+            known.extend(of_orders.iter().map(|column| format!("order.{column}")));
+            known.extend(of_items.iter().map(|column| format!("item.{column}")));
             return Err(Error::Unknown { kind: "dimension", name: dimension.to_string(), known });
         }
+    }
+    let of_models = config.models.iter().filter_map(|asked| asked.model.channels());
+    if let Some(column) = of_models.into_iter().find(|column| !of_touches.contains(*column)) {
+        let (name, known) = (column.to_owned(), of_touches.into_iter().collect());
+        return Err(Error::Unknown { kind: "column of touches", name, known });
     }
     Ok(())
 }
@@ -495,13 +510,13 @@ fn needs(config: &Config, table: Table) -> Needs {
         }
         Table::Sessions | Table::Postviews => {
             names.extend(["utm_source", "utm_medium"]);
-            names.extend(touch_columns(config));
+            names.extend(looked_at(config));
             names.extend(config.where_touches.iter().flat_map(Filter::words));
-            let mut looked_at: Vec<&str> = touch_columns(config).collect();
+            let mut columns: Vec<&str> = looked_at(config).collect();
             if wants_channels(config) {
-                looked_at.extend(config.channels.columns());
+                columns.extend(config.channels.columns());
             }
-            let by_device = looked_at.iter().any(|name| touchpoints::DEVICE_COLUMNS.contains(name));
+            let by_device = columns.iter().any(|name| touchpoints::DEVICE_COLUMNS.contains(name));
             if !config.vouchers.is_empty() {
                 names.extend(UTM);
             }
@@ -517,7 +532,7 @@ fn needs(config: &Config, table: Table) -> Needs {
             if wants_channels(config) {
                 names.extend(config.channels.columns());
             }
-            if touch_columns(config).any(|name| name == touchpoints::DOMAIN_TYPE) {
+            if looked_at(config).any(|name| name == touchpoints::DOMAIN_TYPE) {
                 names.insert("domain_id");
             }
             if counts_sessions(config) {
@@ -537,10 +552,11 @@ pub(crate) const DEFAULT_AMOUNT: &str = "subtotal_price";
 /// What an order is that does not say what kind of conversion it is.
 const DEFAULT_CONVERSION_TYPE: &str = "order";
 
-/// Channels are worked out where the report is by them, or credits are written.
+/// Channels are worked out where the report is by them, a model looks at them, or credits are
+/// written.
 fn wants_channels(config: &Config) -> bool {
     config.outputs.credits.is_some()
-        || touch_columns(config).any(|name| channels::COLUMNS.contains(&name))
+        || looked_at(config).any(|name| channels::COLUMNS.contains(&name))
 }
 
 /// What is known of orders alone is worked out where it is written, or all measures are wanted.
@@ -558,6 +574,11 @@ fn touch_columns(config: &Config) -> impl Iterator<Item = &str> {
         Dimension::Touch(column) => Some(column.as_str()),
         Dimension::Order(_) | Dimension::Item(_) | Dimension::Span(_) => None,
     })
+}
+
+/// The columns of touches that the report is by, and those that models look at.
+fn looked_at(config: &Config) -> impl Iterator<Item = &str> {
+    touch_columns(config).chain(config.models.iter().filter_map(|asked| asked.model.channels()))
 }
 
 /// Sessions can be counted by everything that a session itself has.
@@ -724,7 +745,7 @@ fn merge(
         touch_users.extend(views.user);
     }
     let touches = derived(config, &touches, tables)?;
-    let columns: Vec<&str> = touch_columns(config).collect();
+    let columns: Vec<&str> = looked_at(config).collect();
     let touches = touchpoints::with_local_time(&touches, &columns, config.zone)?;
     let merged = MergedTables {
         touches,
@@ -957,6 +978,8 @@ struct Named {
     /// The parts that orders are divided into, where the report is by their items.
     parts: Option<Parts>,
     has_touch_dimensions: bool,
+    /// The channels of touches, for the models that look at them.
+    channels: TouchChannels,
     /// What journeys are made of, where they are wanted.
     steps: Option<Steps>,
     /// Where orders stand in the table of what is known of them, where that is wanted.
@@ -1021,6 +1044,9 @@ fn label(
         of_order[0].values.push(config.currency.to_string());
     }
     let steps = wants_journeys(config).then(|| steps(config, merged, touches));
+    let channels = TouchChannels::new(&config.models, |column| {
+        in_order(Labels::of_column(&merged.touches, column), touch_rows)
+    });
     let has_touch_dimensions = !of_touch.is_empty();
     let mut touches = combine(&of_touch, touch_rows.len());
     let (mut orders, parts) = match items(config, tables, merged, ordered)? {
@@ -1043,6 +1069,7 @@ fn label(
         touches,
         orders,
         has_touch_dimensions,
+        channels,
         steps,
         places: wants_orders(config).then(|| orders::places(config, merged, ordered)),
     })
@@ -1087,6 +1114,8 @@ struct Attributed {
     orders: OrderSums,
     /// The numbers of the cells in each resample, where there are any.
     resampled: Option<Resampled>,
+    /// What models learnt of channels, where any learns.
+    effects: EffectsReport,
 }
 
 /// The work on partitions, without credit or journey rows.
@@ -1101,6 +1130,9 @@ fn work<'a>(config: &'a Config, ordered: &'a Ordered, named: &'a Named) -> Work<
         replacements: &ordered.replacements,
         window: config.window,
         models: &config.models,
+        fitted: &[],
+        channels: &named.channels,
+        wanted: ordered.wanted_persons.as_deref(),
         date_by: config.date_by,
         period: ordered.period,
         currencies: ordered.amounts.currencies.len(),
@@ -1109,6 +1141,19 @@ fn work<'a>(config: &'a Config, ordered: &'a Ordered, named: &'a Named) -> Work<
         by_role: config.measures == MeasureSet::All,
         by_person: config.bootstrap.is_some(),
     }
+}
+
+/// Lets the models of a run learn from the journeys of every person, if any of them does.
+fn learn(work: &Work<'_>, people: &People) -> Result<Learnt> {
+    if !engine::learns(work.models) {
+        return Ok(Learnt::default());
+    }
+    // Numbers of persons follow from the order of rows, but what is counted does not.
+    let persons: Vec<u32> = (0..).take(people.identity.person.len()).collect();
+    let touched = persons.into_iter().filter(|person| !work.touches.of(*person).is_empty());
+    let persons: Vec<u32> = touched.collect();
+    let partitions: Vec<Partition<'_>> = engine::partitions(work, &persons);
+    engine::learn(work, &partitions)
 }
 
 /// The persons with orders.
@@ -1133,7 +1178,9 @@ fn attribute(
     writers: &mut Writers,
 ) -> Result<Attributed> {
     let identity = &people.identity;
+    let learnt = learn(&work(config, ordered, named), people)?;
     let work = Work {
+        fitted: &learnt.fitted,
         credits: writers.credits.is_some(),
         journeys: writers.journeys.is_some() || named.places.is_some(),
         ..work(config, ordered, named)
@@ -1169,7 +1216,9 @@ fn attribute(
         tally: Tally::new(work.currencies),
         orders: OrderSums::default(),
         resampled: bootstrap::resampled(config),
+        effects: EffectsReport::default(),
     };
+    let mut by_channel = ByChannel::new(&work);
     let wave = 4 * rayon::current_num_threads();
     let kinds = &ordered.amounts.kinds;
     let (credits, journeys) = (writers.credits.is_some(), writers.journeys.is_some());
@@ -1186,6 +1235,7 @@ fn attribute(
             let name = |person| identity.users.name(person);
             resampled.add(&partial.by_person, &name, &sums.cells.number_of(&places))?;
         }
+        by_channel.merge(&partial.by_channel);
         if let (Some(writer), Some(rows)) = (&mut writers.credits, credits) {
             writer.write(&rows)?;
         }
@@ -1200,13 +1250,17 @@ fn attribute(
     let Some(spilled) = &ordered.spilled else {
         let partitions = engine::partitions(&work, &persons);
         engine::run(&work, &partitions, wave, rows, &mut take)?;
+        let currencies = &ordered.amounts.currencies;
+        sums.effects =
+            EffectsReport::new(&models, &learnt, work.channels, &by_channel, currencies)?;
         return Ok(sums);
     };
     for part in 0..Spilled::PARTS {
         let (of_part, touches) = spilled.part(part)?;
         let cells: Vec<u32> =
             touches.row.iter().map(|look| named.touch_cells[*look as usize]).collect();
-        let work = Work { touches: &touches, touch_cells: &cells, ..work };
+        let channels = named.channels.of_rows(&touches.row);
+        let work = Work { touches: &touches, touch_cells: &cells, channels: &channels, ..work };
         let place = |person: u32| persons.partition_point(|known| *known < person);
         let persons = &persons[place(of_part.start)..place(of_part.end)];
         engine::run(&work, &engine::partitions(&work, persons), wave, rows, &mut take)?;
@@ -1438,6 +1492,7 @@ fn account(
     let names: Vec<String> = config.models.iter().map(|asked| asked.name.clone()).collect();
     let currencies = &ordered.amounts.currencies;
     summary.proof = prove(&sums.tally, &report.totals, &names, currencies, complete)?;
+    summary.proof.chains = sums.effects.models.iter().map(ChainProof::new).collect();
     if let (Some(comparison), Some(then), Some(before)) = (&config.compare, then, report.then()) {
         summary.compared = Some(Compared {
             from: comparison.now.0.to_string(),
@@ -1449,6 +1504,15 @@ fn account(
         });
     }
     Ok(())
+}
+
+/// What models learnt of channels, as rows where they are to be written.
+fn effects_table<'c>(
+    config: &'c Config,
+    effects: &EffectsReport,
+) -> Result<Option<(&'c Output, RecordBatch)>> {
+    let output = config.outputs.effects.as_ref();
+    output.map(|output| Ok((output, effects.table()?))).transpose()
 }
 
 /// An error if one of the places to write to is a file that is read.

@@ -10,7 +10,7 @@ use crate::identity::Account as IdentityAccount;
 use crate::input::Loaded;
 use crate::items::Account;
 use crate::money::Currency;
-use crate::report::{Gap, GapKind, OrderMeasures, Total};
+use crate::report::{Gap, GapKind, ModelEffects, OrderMeasures, Total};
 use crate::schema::Table;
 use crate::validate::{Reject, count_by_rule};
 
@@ -195,8 +195,39 @@ pub struct Proof {
     pub models: Vec<ProofLine>,
     /// Orders and models whose shares did not sum to one, or whose amounts not to the order's.
     pub broken_orders: u64,
+    /// What the chain of each model that has one converts with, against the observed rate.
+    pub chains: Vec<ChainProof>,
     /// Whether everything holds.
     pub holds: bool,
+}
+
+/// The chain of one model: it converts with the observed rate, or the run has failed.
+#[derive(Debug, Clone, Serialize)]
+pub struct ChainProof {
+    /// The model.
+    pub model: String,
+    /// How many touches the chain remembers.
+    pub order: u64,
+    /// The journeys that it was fitted to.
+    pub journeys: u64,
+    /// Those of them with an order.
+    pub converted: u64,
+    /// The probability of conversion, solved.
+    pub probability: f64,
+}
+
+impl ChainProof {
+    /// What a fitted chain converts with.
+    pub fn new(model: &ModelEffects) -> Self {
+        let ModelEffects { model, effects, .. } = model;
+        Self {
+            model: model.clone(),
+            order: effects.order as u64,
+            journeys: effects.journeys,
+            converted: effects.converted,
+            probability: effects.probability,
+        }
+    }
 }
 
 /// What one model credited in one currency.
@@ -295,7 +326,7 @@ pub fn prove(
     complete: bool,
 ) -> Result<Proof> {
     let mut proof =
-        Proof { models: Vec::new(), broken_orders: tally.broken, holds: tally.broken == 0 };
+        Proof { broken_orders: tally.broken, holds: tally.broken == 0, ..Proof::default() };
     for (model, name) in models.iter().enumerate() {
         for (at, currency) in currencies.iter().enumerate() {
             let total =

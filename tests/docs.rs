@@ -129,7 +129,8 @@ fn every_flag_is_explained() {
         .iter()
         .filter_map(|span| span.split([' ', '=', '[']).next().map(str::to_owned))
         .collect();
-    for command in ["run", "check", "identity", "ingest", "init", "models", "simulate", "evaluate"]
+    for command in
+        ["run", "check", "effects", "identity", "ingest", "init", "models", "simulate", "evaluate"]
     {
         let (help, _) = said(&playground.run([command, "--help"]));
         let flags: BTreeSet<&str> = help
@@ -158,8 +159,16 @@ fn every_key_of_the_workspace_file_is_explained() {
 #[test]
 fn every_column_of_every_output_is_explained() {
     let playground = shop();
-    let outputs =
-        ["credits", "journeys", "orders-report", "spend-gaps", "persons", "identity", "rejects"];
+    let outputs = [
+        "credits",
+        "journeys",
+        "orders-report",
+        "spend-gaps",
+        "effects",
+        "persons",
+        "identity",
+        "rejects",
+    ];
     let mut arguments = vec!["run", "--config", "datasets/shop/apportion.toml", "--quiet"]
         .into_iter()
         .map(str::to_owned)
@@ -172,7 +181,17 @@ fn every_column_of_every_output_is_explained() {
     arguments
         .extend(outputs.iter().flat_map(|output| [format!("--{output}"), format!("{output}.csv")]));
     arguments.extend(
-        ["--measures", "all", "--from", "2025-04-01", "--to", "2025-06-30"].map(str::to_owned),
+        [
+            "--model",
+            "linear,markov,shapley",
+            "--measures",
+            "all",
+            "--from",
+            "2025-04-01",
+            "--to",
+            "2025-06-30",
+        ]
+        .map(str::to_owned),
     );
     arguments.extend(["--summary", "summary.json", "-o", "report.csv"].map(str::to_owned));
     let (_, complaints) = said(&playground.run(&arguments));

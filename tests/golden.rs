@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use common::{Playground, parquet_from_rows, said};
 
 /// Columns that hold floats, compared to 1e-9; every other cell is compared as text.
-const FLOATS: [&str; 30] = [
+const FLOATS: [&str; 34] = [
     "share",
     "conversions",
     "conversions_without",
@@ -47,6 +47,10 @@ const FLOATS: [&str; 30] = [
     "average_domains",
     "cross_device_ratio",
     "cross_domain_ratio",
+    "removal_effect",
+    "shapley_value",
+    "shapley_error",
+    "effect_share",
     "_ratio",
     "_conversions",
 ];
@@ -67,7 +71,7 @@ const TABLES: [(&str, &str); 9] = [
 const OUTPUTS: [&str; 5] = ["credits", "journeys", "persons", "identity", "rejects"];
 
 /// Outputs that change what a run works out, or that need an input: only where a case expects them.
-const ASKED_FOR: [&str; 2] = ["orders-report", "spend-gaps"];
+const ASKED_FOR: [&str; 3] = ["orders-report", "spend-gaps", "effects"];
 
 /// How the rows of a case are laid out in files.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -11,7 +11,7 @@ use std::path::Path;
 use apportion::bootstrap::{Bootstrap, Draws};
 use apportion::config::{Config, Settings};
 use apportion::journeys::ViewPolicy;
-use apportion::models::MODELS;
+use apportion::models::{MODELS, ask};
 use apportion::output;
 use apportion::pipeline::{Published, Silent, identity, run};
 use apportion::report::{IdentityReport, MeasureSet, OrderMeasures};
@@ -237,6 +237,12 @@ fn pooled<T: Send>(
     let config = Config::new(settings, now).unwrap();
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     pool.install(|| work(&config))
+}
+
+/// The models that learn nothing.
+fn rules() -> Vec<String> {
+    let names = MODELS.iter().map(|entry| entry.name.to_owned());
+    names.filter(|name| !ask(name, &BTreeMap::new()).unwrap().model.learns()).collect()
 }
 
 /// The identity report of a world, its table, and the orders whose journey changed.
@@ -548,6 +554,8 @@ proptest! {
                 from: period.then(|| "2024-01-03".to_owned()),
                 to: period.then(|| "2024-01-09".to_owned()),
                 compare: period.then(|| "previous_period".to_owned()),
+                // Models that learn need the touches of everybody at once.
+                model: rules(),
                 ..std::mem::take(settings)
             };
         };

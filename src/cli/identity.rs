@@ -13,11 +13,12 @@ use crate::output::counted;
 use crate::pipeline::{self, Progress, Silent};
 
 /// The settings that only a run has: what it writes, and further columns of its report.
-const OF_RUNS: [&str; 11] = [
+const OF_RUNS: [&str; 12] = [
     "credits",
     "journeys",
     "orders_report",
     "spend_gaps",
+    "effects",
     "persons",
     "identity",
     "rejects",
@@ -81,6 +82,7 @@ fn configure(args: &IdentityArgs) -> Result<Config> {
         ("--orders-report", &flags.orders_report),
         ("--spend-gaps", &flags.spend_gaps),
         ("--ranks", &flags.ranks),
+        ("--effects", &flags.effects),
         ("--persons", &flags.persons),
         ("--identity", &flags.identity),
         ("--rejects", &flags.rejects),
@@ -113,6 +115,7 @@ fn configure(args: &IdentityArgs) -> Result<Config> {
         orders_report: None,
         spend_gaps: None,
         ranks: None,
+        effects: None,
         persons: None,
         identity: None,
         rejects: None,

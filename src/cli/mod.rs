@@ -6,6 +6,7 @@
 mod channels;
 mod check;
 mod evaluate;
+mod effects;
 mod identity;
 mod ingest;
 mod init;
@@ -62,6 +63,7 @@ impl From<Status> for ExitCode {
       --by utm_source,month --lookback 30d --credits credits.parquet
   apportion check --sessions sessions.parquet --orders orders.parquet
   apportion channels --sessions sessions.parquet --orders orders.parquet
+  apportion effects --sessions sessions.parquet --orders orders.parquet
   apportion identity --sessions sessions.parquet --orders orders.parquet --aliases aliases.parquet
   apportion ingest items.ndjson.gz -o tables
   apportion models time_decay
@@ -100,6 +102,14 @@ Exit codes: 0 no problems, 1 problems or too many rejected rows, 2 something can
   apportion channels --config shop/apportion.toml --format csv -o coverage.csv
   apportion channels --explain google/cpc/brand")]
     Channels(ChannelsArgs),
+    /// Say what channels are worth over all journeys, beside what orders credit to them
+    #[command(after_help = "Examples:
+  apportion effects --sessions sessions.parquet --orders orders.parquet
+  apportion effects --config shop/apportion.toml --model markov:order=auto,shapley
+  apportion effects --config shop/apportion.toml --model markov:by=utm_source -o effects.csv
+
+It takes the inputs and settings of a run; of its models those that learn, else markov and shapley.")]
+    Effects(RunArgs),
     /// Say what identity did: to user ids, and to credit and journeys
     #[command(after_help = "Examples:
   apportion identity --sessions sessions.parquet --orders orders.parquet --aliases aliases.parquet
@@ -198,6 +208,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args, &mut io::stdout().lock()),
         Command::Channels(args) => channels::run(&args),
+        Command::Effects(args) => effects::run(&args),
         Command::Identity(args) => identity::run(&args),
         Command::Ingest(args) => ingest::run(&args),
         Command::Init { path } => init::run(&path),

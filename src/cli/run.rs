@@ -21,7 +21,7 @@ pub(super) fn run(command: &RunCommand) -> Result<Status> {
     let finished = in_pool(config.threads, || pipeline::run(&config, &stopwatch))??;
     stopwatch.stage("publishing");
     // Files first: whoever reads the report may stop reading it.
-    let Published { report, summary } = finished.publish()?;
+    let Published { report, summary, .. } = finished.publish()?;
     let stats = command.stats.then(|| stopwatch.text(&summary));
     drop(bar);
     if config.outputs.report.is_none() {

@@ -81,6 +81,8 @@ pub struct Outputs {
     pub spend_gaps: Option<Output>,
     /// How likely lines rank above each other.
     pub ranks: Option<Output>,
+    /// What models that learn say of channels.
+    pub effects: Option<Output>,
     /// Persons.
     pub persons: Option<Output>,
     /// The audit of identity.
@@ -212,7 +214,14 @@ impl Config {
                 "`--spend-gaps` says nothing without `--spend`".to_owned(),
             ));
         }
-        let (by, outputs) = (dimensions(&settings)?, outputs(&settings)?);
+        let (by, outputs, models) =
+            (dimensions(&settings)?, outputs(&settings)?, asked(&settings)?);
+        if outputs.effects.is_some() && !models.iter().any(|asked| asked.model.learns()) {
+            return Err(Error::Contradiction(
+                "`--effects` says nothing without a model that learns, such as `--model markov`"
+                    .to_owned(),
+            ));
+        }
         let wide = settings.wide.unwrap_or(false);
         let compare = comparison(&settings, &by, zone)?;
         let bootstrap = bootstrap(&settings)?;
@@ -232,7 +241,7 @@ impl Config {
             lower: settings.normalize == Some(Normalize::Lower),
             max_rejects,
             as_of,
-            models: asked(&settings)?,
+            models,
             window: window(&settings)?,
             cancelled: settings.cancelled.unwrap_or_default(),
             currency,
@@ -516,6 +525,7 @@ fn outputs(settings: &Settings) -> Result<Outputs> {
         orders_report: by_name(&settings.orders_report)?,
         spend_gaps: by_name(&settings.spend_gaps)?,
         ranks: by_name(&settings.ranks)?,
+        effects: by_name(&settings.effects)?,
         persons: by_name(&settings.persons)?,
         identity: by_name(&settings.identity)?,
         rejects: by_name(&settings.rejects)?,
@@ -545,6 +555,7 @@ impl Outputs {
             orders_report: None,
             spend_gaps: None,
             ranks: None,
+            effects: None,
             persons: None,
             identity: None,
             rejects: None,
@@ -561,6 +572,7 @@ impl Outputs {
             &self.orders_report,
             &self.spend_gaps,
             &self.ranks,
+            &self.effects,
             &self.persons,
             &self.identity,
             &self.rejects,
@@ -629,6 +641,10 @@ mod tests {
             (
                 "bootstrap = 100\nwide = true",
                 "`--bootstrap` has no room beside `--wide` on a terminal; write another format, such as `--format csv`",
+            ),
+            (
+                "effects = 'effects.csv'",
+                "`--effects` says nothing without a model that learns, such as `--model markov`",
             ),
             ("spend_gaps = 'gaps.csv'", "`--spend-gaps` says nothing without `--spend`"),
             ("credits = 'a.csv'\njourneys = 'a.csv'", "two outputs would be written to `a.csv`"),

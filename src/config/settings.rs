@@ -315,6 +315,13 @@ pub struct Settings {
         help_heading = "Outputs (other formats by the file's name: .parquet .csv .ndjson .json .arrow .md)"
     )]
     pub ranks: Option<PathBuf>,
+    /// Write what models that learn say of channels, beside what they credit
+    #[arg(
+        long,
+        value_name = "PATH",
+        help_heading = "Outputs (other formats by the file's name: .parquet .csv .ndjson .json .arrow .md)"
+    )]
+    pub effects: Option<PathBuf>,
     /// Write every person
     #[arg(
         long,
@@ -462,6 +469,7 @@ impl Settings {
             orders_report: self.orders_report.or(file.orders_report),
             spend_gaps: self.spend_gaps.or(file.spend_gaps),
             ranks: self.ranks.or(file.ranks),
+            effects: self.effects.or(file.effects),
             persons: self.persons.or(file.persons),
             identity: self.identity.or(file.identity),
             rejects: self.rejects.or(file.rejects),
@@ -492,7 +500,7 @@ impl Settings {
         ]
     }
 
-    fn outputs_mut(&mut self) -> [Option<&mut PathBuf>; 10] {
+    fn outputs_mut(&mut self) -> [Option<&mut PathBuf>; 11] {
         [
             self.output.as_mut(),
             self.credits.as_mut(),
@@ -500,6 +508,7 @@ impl Settings {
             self.orders_report.as_mut(),
             self.spend_gaps.as_mut(),
             self.ranks.as_mut(),
+            self.effects.as_mut(),
             self.persons.as_mut(),
             self.identity.as_mut(),
             self.rejects.as_mut(),

@@ -2,13 +2,15 @@
 //!
 //! A [`Partition`] is some whole persons; [`attribute`] does all models over its orders in one
 //! pass. Partial results are integers and add up in any order, so the number of threads or
-//! partitions changes nothing. `persons` keeps each person's part of the sums, where they are
-//! resampled. `changes` compares the journeys that the same orders have when
+//! partitions changes nothing. `learning` is a pass before it, where models learn from journeys.
+//! `persons` keeps each person's part of the sums, where they are resampled. `changes` compares the
+//! journeys that the same orders have when
 //! touches belong to others. Not for what comes before (ordered columns) or after (reports).
 
 mod cells;
 mod changes;
 mod destinations;
+mod learning;
 mod partition;
 mod persons;
 mod roles;
@@ -19,8 +21,10 @@ use rayon::prelude::*;
 
 pub use cells::{Cell, Cells, Contribution, Credited, UNATTRIBUTED_CELL};
 pub use changes::{Change, Changed, Changes, Side};
+pub use learning::{Evidence, Learnt, Observed, TouchChannels, learn, learns, observe_all};
 pub use partition::{
-    CreditRows, JourneyRows, Partial, Partition, Parts, Tally, Work, attribute, attribute_all,
+    ByChannel, CreditRows, JourneyRows, Partial, Partition, Parts, Tally, Work, attribute,
+    attribute_all,
 };
 pub use roles::{ByRole, Part, ROLES};
 

@@ -8,10 +8,10 @@ use crate::credits::{Divider, WHOLE};
 #[cfg(doc)]
 use crate::engine::UNATTRIBUTED_CELL;
 use crate::engine::destinations::Destinations;
-use crate::engine::{Cells, Contribution};
+use crate::engine::{Cells, Contribution, Part, TouchChannels};
 use crate::error::{Error, Result};
 use crate::journeys::{Orders, Role, Selected, Touches, Window, previous_orders};
-use crate::models::Asked;
+use crate::models::{Asked, Fitted, Journey, Model};
 use crate::vouchers::Replacement;
 
 /// What is the same for every partition of a run.
@@ -37,6 +37,12 @@ pub struct Work<'a> {
     pub window: Window,
     /// The models.
     pub models: &'a [Asked],
+    /// What models learnt; empty before, and where none learns.
+    pub fitted: &'a [Option<Fitted>],
+    /// The channels of touches, for the models that look at them.
+    pub channels: &'a TouchChannels,
+    /// Which persons are asked for, by their number, where not all are.
+    pub wanted: Option<&'a [bool]>,
     /// What credits are dated by.
     pub date_by: DateBy,
     /// The instants that are reported: from the first, before the second.
@@ -89,6 +95,34 @@ impl Parts {
 }
 
 impl Work<'_> {
+    /// The model that weighs: what it learnt, where it learns.
+    pub fn rule(&self, model: usize) -> &dyn Model {
+        let fitted = self.fitted.get(model).and_then(Option::as_ref);
+        fitted.map_or(&*self.models[model].model, |fitted| &*fitted.rule)
+    }
+
+    /// The channels of a journey's touches, a list for each column that a model names.
+    pub(super) fn codes(&self, selected: &Selected, codes: &mut Vec<Vec<u32>>) {
+        codes.resize_with(self.channels.columns.len(), Vec::new);
+        for (codes, labels) in codes.iter_mut().zip(&self.channels.columns) {
+            codes.clear();
+            codes.extend(selected.touches.iter().map(|touch| labels.codes[*touch as usize]));
+        }
+    }
+
+    /// A journey as a model sees it, with the channels of the column that it names.
+    pub(super) fn journey<'j>(
+        &self,
+        model: usize,
+        selected: &'j Selected,
+        order_at: i64,
+        codes: &'j [Vec<u32>],
+    ) -> Journey<'j> {
+        let column = self.channels.of_model.get(model).copied().flatten();
+        let channels = column.map_or(&[][..], |column| &codes[column]);
+        Journey { channels, ..selected.journey(order_at) }
+    }
+
     /// The touch of an order that another stands in the place of, and that other.
     pub(super) fn replaced(&self, order: usize) -> Option<(u32, u32)> {
         let order = u32::try_from(order).ok()?;
@@ -206,13 +240,51 @@ pub struct Partial {
     pub journeys: JourneyRows,
     /// Each person's part of the numbers of the cells, if it is wanted.
     pub by_person: PersonRows,
+    /// What models that learnt credit to each channel, by currency.
+    pub by_channel: ByChannel,
+}
+
+/// What models that learnt credit to each channel: of each model, currencies within channels.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct ByChannel(Vec<Vec<Part>>);
+
+impl ByChannel {
+    /// Nothing yet; models that learnt nothing have no channels.
+    pub fn new(work: &Work<'_>) -> Self {
+        let channels = |model: usize| {
+            let fitted = work.fitted.get(model).is_some_and(Option::is_some);
+            let column = work.channels.of_model.get(model).copied().flatten();
+            column.filter(|_| fitted).map_or(0, |at| work.channels.columns[at].values.len())
+        };
+        let models = 0..work.models.len();
+        Self(models.map(|model| vec![Part::default(); channels(model) * work.currencies]).collect())
+    }
+
+    /// What a model credits to each channel in each currency.
+    pub fn of(&self, model: usize) -> &[Part] {
+        &self.0[model]
+    }
+
+    /// Adds what is credited for other persons.
+    pub fn merge(&mut self, other: &Self) {
+        for (mine, theirs) in self.0.iter_mut().flatten().zip(other.0.iter().flatten()) {
+            mine.add(*theirs);
+        }
+    }
+}
+
+/// Space for the journeys of one person after the other.
+#[derive(Default)]
+pub(super) struct Walk {
+    previous: Vec<Option<i64>>,
+    pub(super) selected: Selected,
 }
 
 /// Space that is used again for every order.
 #[derive(Default)]
 struct Scratch {
-    previous: Vec<Option<i64>>,
-    selected: Selected,
+    /// The channels of the journey's touches, a list for each column that a model names.
+    codes: Vec<Vec<u32>>,
     weights: Vec<f64>,
     divider: Divider,
     shares: Vec<i64>,
@@ -234,21 +306,25 @@ pub fn attribute(work: &Work<'_>, partition: Partition<'_>) -> Result<Partial> {
         credits: CreditRows::default(),
         journeys: JourneyRows::default(),
         by_person: PersonRows::default(),
+        by_channel: ByChannel::new(work),
     };
-    let mut scratch = Scratch::default();
+    let (mut walk, mut scratch) = (Walk::default(), Scratch::default());
     // The cells of one person alone, where its part of the sums is wanted.
     let mut own = Cells::new(work.models.len(), work.by_role);
     for person in partition.persons {
-        if !work.by_person {
-            attribute_person(work, partition, *person, &mut partial, &mut scratch)?;
-            continue;
+        if work.by_person {
+            swap(&mut partial.cells, &mut own);
         }
-        swap(&mut partial.cells, &mut own);
-        attribute_person(work, partition, *person, &mut partial, &mut scratch)?;
-        swap(&mut partial.cells, &mut own);
-        let places = partial.cells.merge(&own);
-        own.push_person(&places, *person, &mut partial.by_person);
-        own.clear();
+        each_journey(work, partition, *person, &mut walk, |order, first, selected| {
+            let of = (*person, order, first);
+            attribute_order(work, of, selected, &mut partial, &mut scratch)
+        })?;
+        if work.by_person {
+            swap(&mut partial.cells, &mut own);
+            let places = partial.cells.merge(&own);
+            own.push_person(&places, *person, &mut partial.by_person);
+            own.clear();
+        }
     }
     if work.journeys {
         partial.journeys = partial.journeys.ended();
@@ -264,22 +340,25 @@ pub fn attribute_all(work: &Work<'_>, partitions: &[Partition<'_>]) -> Result<Pa
         let one = attribute(work, *partition)?;
         all.cells.merge(&one.cells);
         all.tally.merge(&one.tally);
+        all.by_channel.merge(&one.by_channel);
         all.journeys.append(&one.journeys);
     }
     all.journeys = all.journeys.ended();
     Ok(all)
 }
 
-fn attribute_person(
+/// Visits the journeys of the orders of a person that are asked for, with each order and whether it
+/// is the person's first.
+pub(super) fn each_journey(
     work: &Work<'_>,
     partition: Partition<'_>,
     person: u32,
-    partial: &mut Partial,
-    scratch: &mut Scratch,
+    walk: &mut Walk,
+    mut visit: impl FnMut(usize, bool, &Selected) -> Result<()>,
 ) -> Result<()> {
     let orders = work.orders.of(person);
     let touches = work.touches.of(person);
-    previous_orders(work.orders, orders.clone(), &mut scratch.previous);
+    previous_orders(work.orders, orders.clone(), &mut walk.previous);
     let mut first = true;
     for (at, order) in orders.enumerate() {
         if !work.orders.counted[order] {
@@ -290,48 +369,50 @@ fn attribute_person(
         if !reported || !work.orders.wanted[order] || !partition.holds(at) {
             continue;
         }
-        let (order_at, previous) = (work.orders.at[order], scratch.previous[at]);
+        let (order_at, previous) = (work.orders.at[order], walk.previous[at]);
         let replaced = work.replaced(order);
-        scratch.selected.select(
-            &work.window,
-            work.touches,
-            touches.clone(),
-            order_at,
-            previous,
-            replaced,
-        );
-        attribute_order(work, person, order, is_first, partial, scratch)?;
+        let selected = &mut walk.selected;
+        let of_person = touches.clone();
+        selected.select(&work.window, work.touches, of_person, order_at, previous, replaced);
+        visit(order, is_first, selected)?;
     }
     Ok(())
 }
 
+impl Work<'_> {
+    /// Whether a touch earns: by order, every touch of a reported order does; by touch, those of
+    /// the period do.
+    fn earns(&self, touched_at: i64) -> bool {
+        self.date_by == DateBy::Order || (self.period.0..self.period.1).contains(&touched_at)
+    }
+}
+
+/// Whether anything of an order is shown: dated by touch, one of which nothing is shown does not
+/// count.
+pub(super) fn shown(work: &Work<'_>, order: usize, selected: &Selected) -> bool {
+    let journey = selected.journey(work.orders.at[order]);
+    if journey.touches() == 0 {
+        work.orders.reported[order]
+    } else {
+        journey.touched_at.iter().any(|at| work.earns(*at))
+    }
+}
+
 fn attribute_order(
     work: &Work<'_>,
-    person: u32,
-    order: usize,
-    first: bool,
+    (person, order, first): (u32, usize, bool),
+    selected: &Selected,
     partial: &mut Partial,
     scratch: &mut Scratch,
 ) -> Result<()> {
-    let Scratch { selected, weights, divider, shares, amounts, earning, destinations, .. } =
-        scratch;
+    let Scratch { codes, weights, divider, shares, amounts, earning, destinations } = scratch;
     destinations.begin(work, order);
     let (order_at, amount) = (work.orders.at[order], work.orders.amount[order]);
     #[expect(clippy::cast_possible_truncation, reason = "orders are numbered in 32 bits")]
     let order_number = order as u32;
     let journey = selected.journey(order_at);
     let count = journey.touches();
-    let (from, until) = work.period;
-    // By order, every touch of a reported order earns; by touch, those of the period do.
-    let earns =
-        |touched_at: i64| work.date_by == DateBy::Order || (from..until).contains(&touched_at);
-    // Dated by touch, an order of which nothing is shown is not counted either.
-    let shown = if count == 0 {
-        work.orders.reported[order]
-    } else {
-        journey.touched_at.iter().any(|at| earns(*at))
-    };
-    if !shown {
+    if !shown(work, order, selected) {
         return Ok(());
     }
     tally_order(work, order, &mut partial.tally);
@@ -357,7 +438,7 @@ fn attribute_order(
     earning.clear();
     let first_credit = partial.credits.order.len();
     for (position, touch) in selected.touches.iter().enumerate() {
-        if !earns(journey.touched_at[position]) {
+        if !work.earns(journey.touched_at[position]) {
             earning.push(None);
             continue;
         }
@@ -377,10 +458,12 @@ fn attribute_order(
         partial.credits.shares.resize(rows * models, 0);
         partial.credits.amounts.resize(rows * models, 0);
     }
+    work.codes(selected, codes);
     for (number, asked) in work.models.iter().enumerate() {
         weights.clear();
         weights.resize(count, 0.0);
-        asked.model.weigh(journey, weights);
+        let journey = work.journey(number, selected, order_at, codes);
+        work.rule(number).weigh(journey, weights);
         if weights.iter().any(|weight| !weight.is_finite() || *weight < 0.0) {
             return Err(Error::Broken(format!(
                 "`{}` weighs a touch below zero or without end",
@@ -394,6 +477,14 @@ fn attribute_order(
         divider.divide(amount, amounts);
         if sum(shares) != i128::from(WHOLE) || sum(amounts) != i128::from(amount) {
             partial.tally.broken += 1;
+        }
+        let by_channel = &mut partial.by_channel.0[number];
+        let channels = if by_channel.is_empty() { &[] } else { journey.channels };
+        let currency = work.orders.currency[order] as usize;
+        for (position, channel) in channels.iter().enumerate() {
+            let part = &mut by_channel[*channel as usize * work.currencies + currency];
+            part.conversions += i128::from(shares[position]);
+            part.amount += i128::from(amounts[position]);
         }
         let mut row = first_credit;
         for (position, earns) in earning.iter().enumerate() {

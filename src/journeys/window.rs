@@ -61,9 +61,9 @@ pub struct Selected {
 }
 
 impl Selected {
-    /// The journey as models see it.
+    /// The journey as models see it that do not look at channels.
     pub fn journey(&self, order_at: i64) -> Journey<'_> {
-        Journey { order_at, touched_at: &self.touched_at, direct: &self.direct }
+        Journey { order_at, touched_at: &self.touched_at, direct: &self.direct, channels: &[] }
     }
 
     /// Selects the touches of an order at `order_at` among its person's touches `of`.

@@ -1,13 +1,16 @@
 //! What a run says of a model's parameters, read into values that are right.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 
 use crate::calendar::parse_duration;
 use crate::error::{Error, Result};
-use crate::models::Entry;
+use crate::journeys::Dimension;
+use crate::models::markov::ORDERS;
+use crate::models::{BY, Entry};
 
 /// Decimals as whole numbers in proportion, as far as a float holds them.
 ///
@@ -82,12 +85,37 @@ impl Arguments {
             .ok_or_else(|| self.wrong(name, "write weights from 0 to a million, such as `0.5/0.3`"))
     }
 
+    /// A whole number within bounds.
+    pub fn whole(&self, name: &str, bounds: RangeInclusive<u64>) -> Result<u64> {
+        let number = self.text(name).parse().ok().filter(|number| bounds.contains(number));
+        let (least, most) = (bounds.start(), bounds.end());
+        number.ok_or_else(|| {
+            self.wrong(name, &format!("write a whole number from {least} to {most}"))
+        })
+    }
+
+    /// The order of a chain; `or` says what else can be written.
+    pub(super) fn order(&self, name: &str, or: &str) -> Result<usize> {
+        let number = self.text(name).parse().ok().filter(|number| ORDERS.contains(number));
+        let why = || self.wrong(name, &format!("write a whole number from 1 to 4{or}"));
+        number.and_then(|number| usize::try_from(number).ok()).ok_or_else(why)
+    }
+
+    /// The column of touches that [`BY`] names.
+    pub fn column(&self) -> Result<String> {
+        match Dimension::parse(self.text(BY.name)) {
+            Dimension::Touch(column) if !column.is_empty() => Ok(column),
+            _ => Err(self.wrong(BY.name, "write a column of touches, such as `utm_source`")),
+        }
+    }
+
     /// An error about the value of a parameter.
     pub fn wrong(&self, name: &str, why: &str) -> Error {
         Error::setting(format!("--model {}:{name}", self.model), self.text(name), why)
     }
 
-    fn text(&self, name: &str) -> &str {
+    /// The value of a parameter, as it was written.
+    pub fn text(&self, name: &str) -> &str {
         self.values.get(name).map_or("", String::as_str)
     }
 }

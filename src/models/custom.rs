@@ -76,7 +76,8 @@ mod tests {
         let weighed = |touches: usize| {
             let mut weights = vec![0.0; touches];
             let (at, direct) = (vec![0; touches], vec![false; touches]);
-            custom.weigh(Journey { order_at: 0, touched_at: &at, direct: &direct }, &mut weights);
+            let journey = Journey { order_at: 0, touched_at: &at, direct: &direct, channels: &[] };
+            custom.weigh(journey, &mut weights);
             weights
         };
         assert_eq!(weighed(1), [8.0]);

@@ -1,32 +1,57 @@
 //! Attribution models: how the touches of one journey compare.
 //!
-//! A model writes a weight per touch and nothing else. Normalising, rounding, money, windows,
-//! persons and files live elsewhere. A new model is one file here and one line in [`MODELS`].
+//! A model writes a weight per touch and nothing else. One that learns counts journeys first
+//! ([`Model::observe`]), and what it learnt ([`Model::fit`]) is the model that weighs. Normalising,
+//! rounding, money, windows, persons and files live elsewhere. A new model is one file here and one
+//! line in [`MODELS`].
 
 mod arguments;
+mod by_channel;
+mod chain;
+mod counts;
 mod custom;
+mod equal_channels;
 mod first_click;
 mod last_click;
 mod last_non_direct;
 mod linear;
+mod markov;
 mod position_based;
+mod shapley;
+mod split;
 mod time_decay;
 
 use std::collections::BTreeMap;
 
 pub use arguments::Arguments;
+use by_channel::ByChannel;
+pub use counts::Counts;
+pub use split::{Blocked, blocked};
 
 use crate::error::{Error, Result};
 
 /// One order's journey as a model sees it: at least one touch, oldest first.
 #[derive(Debug, Clone, Copy)]
 pub struct Journey<'a> {
-    /// When the order was made, in microseconds since 1970.
+    /// When the order was made, in microseconds since 1970; of a journey without one, when its last
+    /// touch was.
     pub order_at: i64,
     /// When each touch was, never after the order.
     pub touched_at: &'a [i64],
     /// Whether each touch is direct.
     pub direct: &'a [bool],
+    /// The channel of each touch, numbered in the byte order of the channels' names; empty for a
+    /// model that names no [column](Model::channels).
+    pub channels: &'a [u32],
+}
+
+/// How a journey ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// In an order.
+    Converted,
+    /// In nothing, so far.
+    Lost,
 }
 
 impl Journey<'_> {
@@ -42,6 +67,88 @@ pub trait Model: Send + Sync {
     ///
     /// `weights` holds one entry a touch, all zero. If they stay zero, the touches share evenly.
     fn weigh(&self, journey: Journey<'_>, weights: &mut [f64]);
+
+    /// The column of touches whose values are the model's channels; none for one that does not look
+    /// at channels.
+    fn channels(&self) -> Option<&str> {
+        None
+    }
+
+    /// Whether it learns from journeys before it weighs any.
+    fn learns(&self) -> bool {
+        false
+    }
+
+    /// Counts a journey, `times` times; a rule has nothing to learn.
+    ///
+    /// What is counted must not depend on the journeys that were counted before.
+    fn observe(&self, _journey: Journey<'_>, _outcome: Outcome, _times: u64, _counts: &mut Counts) {
+    }
+
+    /// What the counts of all journeys teach; nothing, unless it learns.
+    ///
+    /// # Errors
+    ///
+    /// An invariant that does not hold, or data that the model cannot be worked out from: it says
+    /// so, and does not guess.
+    fn fit(&self, _counts: &Counts) -> Result<Option<Fitted>> {
+        Ok(None)
+    }
+}
+
+/// What a model has learnt.
+pub struct Fitted {
+    /// The rule: it weighs touches by what was learnt.
+    pub rule: Box<dyn Model>,
+    /// What each channel is worth over all journeys.
+    pub effects: Effects,
+}
+
+/// What a model says of channels over all journeys, not order by order.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Effects {
+    /// The journeys that it learnt from.
+    pub journeys: u64,
+    /// Those of them that ended in an order.
+    pub converted: u64,
+    /// How likely a journey ends in an order, by the fitted model; the observed rate.
+    pub probability: f64,
+    /// How many touches the model remembers at a time: the order of its chain.
+    pub order: usize,
+    /// Every channel that occurs, in the order of their numbers.
+    pub channels: Vec<ChannelEffect>,
+    /// Every order that was tried, where the data chose it.
+    pub curve: Vec<Tried>,
+    /// How many samples values are estimated from; none where they are exact.
+    pub samples: Option<u64>,
+    /// The sets of channels of journeys that converted, and how many did.
+    pub sets: Vec<(Vec<u32>, u64)>,
+}
+
+/// What a model says of one channel.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct ChannelEffect {
+    /// The channel, as journeys number it.
+    pub channel: u32,
+    /// The part of conversions that is lost without it, where the model tells.
+    pub removal: Option<f64>,
+    /// Its Shapley value, where the model tells: values sum to the probability of conversion.
+    pub value: Option<f64>,
+    /// The standard error of that value, where it is estimated from samples.
+    pub error: Option<f64>,
+    /// Its part of all effects: what it is owed of all conversions.
+    pub share: f64,
+}
+
+/// An order of a chain that was tried on what it had not learnt from.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Tried {
+    /// The order.
+    pub order: usize,
+    /// How many numbers the chain is made of.
+    pub parameters: u64,
+    /// The mean logarithm of the likelihood of a step that was held out.
+    pub likelihood: f64,
 }
 
 /// A parameter of a model.
@@ -54,6 +161,13 @@ pub struct Parameter {
     /// What it means.
     pub about: &'static str,
 }
+
+/// Of models that look at channels: what a channel is.
+pub const BY: Parameter = Parameter {
+    name: "by",
+    default: "channel",
+    about: "the column of touches whose values are the channels",
+};
 
 /// A model as the registry knows it.
 #[derive(Debug, Clone, Copy)]
@@ -85,6 +199,9 @@ pub const MODELS: &[Entry] = &[
     position_based::J_CURVE,
     position_based::INVERSE_J,
     custom::ENTRY,
+    equal_channels::ENTRY,
+    markov::ENTRY,
+    shapley::ENTRY,
 ];
 
 /// The models of a run that asks for none.
@@ -118,7 +235,12 @@ pub fn entry(name: &str) -> Result<&'static Entry> {
 /// use apportion::models::{Journey, ask};
 /// let asked = ask("time_decay:half_life=1d", &BTreeMap::new())?;
 /// let day = 86_400_000_000;
-/// let journey = Journey { order_at: 2 * day, touched_at: &[0, day], direct: &[false, false] };
+/// let journey = Journey {
+///     order_at: 2 * day,
+///     touched_at: &[0, day],
+///     direct: &[false, false],
+///     channels: &[],
+/// };
 /// let mut weights = [0.0; 2];
 /// asked.model.weigh(journey, &mut weights);
 /// assert_eq!(weights, [0.5, 1.0]);
@@ -196,15 +318,22 @@ mod tests {
         fn weights_are_finite_not_negative_and_not_all_zero(
             gaps in prop::collection::vec(0_i64..400_000_000_000_000, 1..40),
             direct in prop::collection::vec(any::<bool>(), 40),
+            channels in prop::collection::vec(0_u32..6, 40),
         ) {
             let touched_at: Vec<i64> = gaps.iter().scan(0, |at, gap| { *at += gap; Some(*at) }).collect();
             let journey = Journey {
                 order_at: touched_at[touched_at.len() - 1],
                 direct: &direct[..touched_at.len()],
                 touched_at: &touched_at,
+                channels: &channels[..touched_at.len()],
             };
             for entry in MODELS {
-                let asked = ask(entry.name, &BTreeMap::new()).unwrap();
+                let mut asked = ask(entry.name, &BTreeMap::new()).unwrap();
+                let mut counts = Counts::default();
+                asked.model.observe(journey, Outcome::Converted, 1, &mut counts);
+                if let Some(fitted) = asked.model.fit(&counts).unwrap() {
+                    asked.model = fitted.rule;
+                }
                 let mut weights = vec![0.0; journey.touches()];
                 asked.model.weigh(journey, &mut weights);
                 prop_assert!(weights.iter().all(|weight| weight.is_finite() && *weight >= 0.0), "{}", entry.name);

@@ -93,7 +93,8 @@ mod tests {
         let model = ask(model, &BTreeMap::new()).unwrap().model;
         let (at, direct) = (vec![0; touches], vec![false; touches]);
         let (mut weights, mut parts) = (vec![0.0; touches], vec![0; touches]);
-        model.weigh(Journey { order_at: 0, touched_at: &at, direct: &direct }, &mut weights);
+        let journey = Journey { order_at: 0, touched_at: &at, direct: &direct, channels: &[] };
+        model.weigh(journey, &mut weights);
         let mut divider = Divider::default();
         divider.weigh(&weights);
         divider.divide(amount, &mut parts);

@@ -9,7 +9,7 @@ use arrow::array::RecordBatch;
 
 use super::{
     Attributed, Inputs, MergedTables, Named, Ordered, People, Progress, Tables, Writers, check,
-    check_rejects, label, merge, order, order_touches, persons_with_orders, read_whole,
+    check_rejects, label, learn, merge, order, order_touches, persons_with_orders, read_whole,
     reattribute, resolve, sort_by_name, steps, want, work,
 };
 use crate::config::{Config, DateBy};
@@ -21,8 +21,8 @@ use crate::input::Loaded;
 use crate::journeys::Dimension;
 use crate::output::Staged;
 use crate::report::{
-    self, CreditTable, Effect, EffectSums, Findings, IDENTITY_COLUMNS, IdentityReport, OrderSums,
-    Steps, Sums, Under, changed_journeys,
+    self, CreditTable, Effect, EffectSums, EffectsReport, Findings, IDENTITY_COLUMNS,
+    IdentityReport, OrderSums, Steps, Sums, Under, changed_journeys,
 };
 use crate::schema::Table;
 use crate::summary::{Summary, prove};
@@ -79,7 +79,12 @@ pub fn identity(config: &Config, progress: &dyn Progress) -> Result<Audited> {
     check_rejects(config, &inputs, &tables, &joined.ordered.rejects, &mut summary)?;
     let effect = if sessions_are_given && orders_are_given {
         let wanted = Some(joined.wanted());
-        let apart = arrange(config, read, apart, wanted, &mut Summary::new(config.as_of))?;
+        let mut apart = arrange(config, read, apart, wanted, &mut Summary::new(config.as_of))?;
+        let of_persons = joined.ordered.wanted_persons.as_ref();
+        apart.ordered.wanted_persons = of_persons.map(|wanted| {
+            let of_user = |person: &u32| wanted[*person as usize];
+            people.identity.person.iter().map(of_user).collect()
+        });
         progress.stage("attributing orders twice");
         Some(compare(config, &people, &joined, &apart, &mut writers)?)
     } else {
@@ -220,6 +225,10 @@ fn compare(
     writers: &mut Writers,
 ) -> Result<Effect> {
     let (with, without) = (joined.work(config), apart.work(config));
+    // Each side learns from its own journeys.
+    let (learnt, learnt_apart) = (learn(&with, people)?, learn(&without, people)?);
+    let with = Work { fitted: &learnt.fitted, ..with };
+    let without = Work { fitted: &learnt_apart.fitted, ..without };
     let currencies = with.currencies;
     let (members, starts) = members(people);
     let attribute = |partition: Partition<'_>| -> Result<(Half, Half, Changes)> {
@@ -254,6 +263,7 @@ fn compare(
         tally: Tally::new(currencies),
         orders: OrderSums::default(),
         resampled: None,
+        effects: EffectsReport::default(),
     };
     let (mut sums, mut sums_without) = (empty(), empty());
     let mut changes = Changes::new(currencies);

@@ -4,11 +4,13 @@
 //! the order; `measures` adds the columns of `--measures all`, `compare` those of another period;
 //! `orders` is the table of what is known of orders alone, `gaps` of spend and sessions that do not
 //! meet; `coverage` says what channel rules took; `rows` writes credits and journeys as tables;
-//! `terminal` lays the report out for people; `identity` says what identity did. Not for file formats; that is `output`.
+//! `terminal` lays the report out for people; `identity` says what identity did;
+//! `effects` says what models learnt of channels. Not for file formats; that is `output`.
 
 mod compare;
 mod coverage;
 mod coverage_text;
+mod effects;
 mod gaps;
 mod identity;
 mod intervals;
@@ -30,6 +32,7 @@ use arrow::array::{
 
 pub use coverage::{Coverage, dimensions as coverage_dimensions};
 pub use coverage_text::render_coverage;
+pub use effects::{EffectsReport, ModelEffects, render_effects};
 pub use gaps::{Gap, GapKind, gap_rows, gaps};
 pub(crate) use identity::IDENTITY_COLUMNS;
 pub use identity::{

@@ -16,6 +16,7 @@ use super::parts::Parts;
 use super::spans::Spans;
 use super::{Gathered, Numbers, Rows, Sessions, USER_FACTS, looks, scan_of};
 use crate::config::Config;
+use crate::engine;
 use crate::error::Result;
 use crate::identity::{Facts, Identity, Keep};
 use crate::ids::{Distinct, UNKNOWN};
@@ -35,6 +36,10 @@ const TOUCHES: [Table; 2] = [Table::Sessions, Table::Postviews];
 
 /// Whether a run can do with the touches of those who ordered.
 fn will_do(config: &Config, inputs: &Inputs) -> Result<bool> {
+    // Models that learn look at the touches of those who did not order too.
+    if engine::learns(&config.models) {
+        return Ok(false);
+    }
     let outputs = &config.outputs;
     // Resamples need to know whose each session is.
     let resampled = config.bootstrap.is_some() && counts_sessions(config);

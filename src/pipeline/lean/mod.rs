@@ -23,7 +23,7 @@ use rayon::prelude::*;
 use self::counts::Counted;
 use self::parts::Parts;
 use super::{
-    Inputs, MergedTables, People, Progress, Tables, derived, needs, reading, touch_columns,
+    Inputs, MergedTables, People, Progress, Tables, derived, looked_at, needs, reading,
     wants_channels,
 };
 use crate::channels;
@@ -155,7 +155,7 @@ fn looks(config: &Config, table: Table) -> Option<BTreeSet<String>> {
     let Needs::Named(names) = needs(config, table) else { return None };
     let filtered = config.where_touches.is_some() || config.where_persons.is_some();
     let of_rows = |name: &str| LOCAL_COLUMNS.contains(&name) || NUMBERS.contains(&name);
-    let by_rows = touch_columns(config).any(of_rows);
+    let by_rows = looked_at(config).any(of_rows);
     let looks: BTreeSet<String> =
         names.into_iter().filter(|name| !NUMBERS.contains(&name.as_str())).collect();
     let is_text = |name: &String| {

@@ -1,6 +1,7 @@
 //! When the touches of each person can lie in a journey: what lies outside need not be kept.
 
 use crate::config::Config;
+use crate::engine;
 use crate::identity::Merged;
 use crate::touchpoints;
 
@@ -10,6 +11,8 @@ pub(super) struct Spans {
     place: Vec<u32>,
     /// From when until when, by that place.
     span: Vec<(i64, i64)>,
+    /// Whether touches are kept wherever they lie: models that learn look at what led to no order.
+    all: bool,
 }
 
 impl Spans {
@@ -22,7 +25,8 @@ impl Spans {
             (Some(sessions), Some(views)) => Some(sessions.max(views)),
             _ => None,
         };
-        let mut spans = Self { place: vec![Self::NONE; persons], span: Vec::new() };
+        let all = engine::learns(&config.models);
+        let mut spans = Self { place: vec![Self::NONE; persons], span: Vec::new(), all };
         for (person, at) in orders.person.iter().zip(at) {
             let from = longest.map_or(i64::MIN, |longest| at.saturating_sub(longest));
             let place = &mut spans.place[*person as usize];
@@ -39,9 +43,10 @@ impl Spans {
 
     pub(super) fn hold(&self, person: u32, at: i64) -> bool {
         let place = self.place[person as usize];
-        place != Self::NONE && {
-            let (from, until) = self.span[place as usize];
-            (from..=until).contains(&at)
-        }
+        self.all
+            || place != Self::NONE && {
+                let (from, until) = self.span[place as usize];
+                (from..=until).contains(&at)
+            }
     }
 }

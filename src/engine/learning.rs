@@ -1,0 +1,250 @@
+//! What models learn from: the journeys of the orders that are reported, and those that led to none.
+//!
+//! A first pass over the same partitions as attribution, only where a model learns. What is counted
+//! are integers, merged exactly; numbers with fractions begin in [`learn`], once, after the last
+//! merge. Not for what a model makes of its counts.
+
+use rayon::prelude::*;
+
+use crate::engine::partition::{Walk, each_journey, shown};
+use crate::engine::{Partition, Work};
+use crate::error::Result;
+use crate::journeys::{Labels, Selected, ViewPolicy, Window};
+use crate::models::{Asked, Counts, Fitted, Outcome};
+
+/// What the channels of touches are, for the models that look at them.
+#[derive(Debug, Default)]
+pub struct TouchChannels {
+    /// Each column that a model names: a code a touch, in the byte order of the values.
+    pub columns: Vec<Labels>,
+    /// The column of each model, as a position among them.
+    pub of_model: Vec<Option<usize>>,
+}
+
+impl TouchChannels {
+    /// The columns that models name, each labelled once by `labels`.
+    pub fn new(models: &[Asked], mut labels: impl FnMut(&str) -> Labels) -> Self {
+        let mut names: Vec<&str> = Vec::new();
+        let mut of_model = Vec::with_capacity(models.len());
+        for asked in models {
+            of_model.push(asked.model.channels().map(|column| {
+                let known = names.iter().position(|name| *name == column);
+                known.unwrap_or_else(|| {
+                    names.push(column);
+                    names.len() - 1
+                })
+            }));
+        }
+        let columns = names.into_iter().map(|name| in_byte_order(labels(name))).collect();
+        Self { columns, of_model }
+    }
+
+    /// The channels of other touches, by the row of each among those that are labelled here.
+    #[must_use]
+    pub fn of_rows(&self, rows: &[u32]) -> Self {
+        let of_rows = |labels: &Labels| Labels {
+            codes: rows.iter().map(|row| labels.codes[*row as usize]).collect(),
+            values: labels.values.clone(),
+        };
+        Self {
+            columns: self.columns.iter().map(of_rows).collect(),
+            of_model: self.of_model.clone(),
+        }
+    }
+}
+
+/// The same labels, numbered in the byte order of their values: codes that follow from the values
+/// alone compare alike whatever the order of the rows.
+fn in_byte_order(labels: Labels) -> Labels {
+    let mut order: Vec<u32> = (0..).take(labels.values.len()).collect();
+    order.sort_unstable_by_key(|code| &labels.values[*code as usize]);
+    let mut place = vec![0; order.len()];
+    for (code, old) in (0..).zip(&order) {
+        place[*old as usize] = code;
+    }
+    let value = |old: &u32| labels.values[*old as usize].clone();
+    Labels {
+        values: order.iter().map(value).collect(),
+        codes: labels.codes.into_iter().map(|old| place[old as usize]).collect(),
+    }
+}
+
+/// What stands behind what is said of a channel.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Evidence {
+    /// Its touches in journeys.
+    pub touches: u64,
+    /// The orders with such a touch.
+    pub orders: u64,
+    /// The journeys with such a touch that led to no order.
+    pub lost: u64,
+}
+
+/// What was counted of some journeys.
+#[derive(Default, Clone)]
+pub struct Observed {
+    /// The counts of each model; none of one that does not learn.
+    pub counts: Vec<Counts>,
+    /// What stands behind each channel of each column.
+    pub evidence: Vec<Vec<Evidence>>,
+}
+
+impl Observed {
+    /// Nothing yet.
+    pub fn new(work: &Work<'_>) -> Self {
+        let columns = work.channels.columns.iter();
+        Self {
+            counts: vec![Counts::default(); work.models.len()],
+            evidence: columns
+                .map(|labels| vec![Evidence::default(); labels.values.len()])
+                .collect(),
+        }
+    }
+
+    /// Adds what was counted of other journeys.
+    pub fn merge(&mut self, other: &Self) {
+        for (mine, theirs) in self.counts.iter_mut().zip(&other.counts) {
+            mine.merge(theirs);
+        }
+        let mine = self.evidence.iter_mut().flatten();
+        for (mine, theirs) in mine.zip(other.evidence.iter().flatten()) {
+            mine.touches += theirs.touches;
+            mine.orders += theirs.orders;
+            mine.lost += theirs.lost;
+        }
+    }
+}
+
+/// What the models of a run learnt.
+#[derive(Default)]
+pub struct Learnt {
+    /// What each model learnt; none of one that does not learn. Empty where none does.
+    pub fitted: Vec<Option<Fitted>>,
+    /// What was counted.
+    pub observed: Observed,
+}
+
+/// Whether a model of the work learns.
+pub fn learns(models: &[Asked]) -> bool {
+    models.iter().any(|asked| asked.model.learns())
+}
+
+/// Counts the journeys of every partition in parallel, each person's so many times.
+///
+/// `times` is 1 for the data as they are; other numbers stand for persons drawn again.
+pub fn observe_all(
+    work: &Work<'_>,
+    partitions: &[Partition<'_>],
+    times: &(dyn Fn(u32) -> u64 + Sync),
+) -> Result<Observed> {
+    let one = |partition: &Partition<'_>| observe(work, *partition, times);
+    let nothing = || Ok(Observed::new(work));
+    let both = |left: Result<Observed>, right: Result<Observed>| {
+        let (mut left, right) = (left?, right?);
+        left.merge(&right);
+        Ok(left)
+    };
+    // Integers: whichever parts are added first, the sums are the same.
+    partitions.par_iter().map(one).reduce(nothing, both)
+}
+
+/// Lets every model of the work learn; nothing happens where none does.
+pub fn learn(work: &Work<'_>, partitions: &[Partition<'_>]) -> Result<Learnt> {
+    if !learns(work.models) {
+        return Ok(Learnt::default());
+    }
+    let observed = observe_all(work, partitions, &|_| 1)?;
+    let models = work.models.par_iter().zip(&observed.counts);
+    let fitted: Vec<Result<_>> = models.map(|(asked, counts)| asked.model.fit(counts)).collect();
+    Ok(Learnt { fitted: fitted.into_iter().collect::<Result<_>>()?, observed })
+}
+
+/// Counts the journeys of some persons.
+fn observe(
+    work: &Work<'_>,
+    partition: Partition<'_>,
+    times: &(dyn Fn(u32) -> u64 + Sync),
+) -> Result<Observed> {
+    let mut observer =
+        Observer { work, observed: Observed::new(work), codes: Vec::new(), touched: Vec::new() };
+    let mut walk = Walk::default();
+    for person in partition.persons {
+        let times = times(*person);
+        if times == 0 {
+            continue;
+        }
+        each_journey(work, partition, *person, &mut walk, |order, _, selected| {
+            let order_at = work.orders.at[order];
+            if shown(work, order, selected) {
+                observer.take(selected, order_at, Outcome::Converted, times);
+            }
+            Ok(())
+        })?;
+        // A person whose orders are several partitions has one end.
+        if !partition.goes_on()
+            && let Some(end) = lost(work, *person, &mut walk.selected)
+        {
+            observer.take(&walk.selected, end, Outcome::Lost, times);
+        }
+    }
+    Ok(observer.observed)
+}
+
+/// Selects the touches of a person that led to no order, if there are any: those after the last
+/// counted order, cut like the journey of an order at the last of them. Returns when that was.
+fn lost(work: &Work<'_>, person: u32, selected: &mut Selected) -> Option<i64> {
+    if work.wanted.is_some_and(|wanted| !wanted[person as usize]) {
+        return None;
+    }
+    let touches = work.touches.of(person);
+    let last_order = work.orders.of(person).rfind(|order| work.orders.counted[*order]);
+    let after = last_order.map(|order| work.orders.at[order]);
+    let counts =
+        |touch: &usize| !work.touches.view[*touch] || work.window.views != ViewPolicy::None;
+    let last = work.touches.at[touches.clone().rfind(counts)?];
+    let (from, until) = work.period;
+    if after.is_some_and(|after| last <= after) || !(from..until).contains(&last) {
+        return None;
+    }
+    let window = Window { overlap: false, ..work.window };
+    selected.select(&window, work.touches, touches, last, after, None);
+    (!selected.touches.is_empty()).then_some(last)
+}
+
+/// Counts journeys for all models.
+struct Observer<'a> {
+    work: &'a Work<'a>,
+    observed: Observed,
+    codes: Vec<Vec<u32>>,
+    /// The channels of a journey, sorted.
+    touched: Vec<u32>,
+}
+
+impl Observer<'_> {
+    fn take(&mut self, selected: &Selected, at: i64, outcome: Outcome, times: u64) {
+        // Orders that nothing led to say nothing of channels.
+        if selected.touches.is_empty() {
+            return;
+        }
+        self.work.codes(selected, &mut self.codes);
+        for (codes, evidence) in self.codes.iter().zip(&mut self.observed.evidence) {
+            self.touched.clear();
+            self.touched.extend(codes);
+            self.touched.sort_unstable();
+            for run in self.touched.chunk_by(|left, right| left == right) {
+                let evidence = &mut evidence[run[0] as usize];
+                evidence.touches += run.len() as u64 * times;
+                match outcome {
+                    Outcome::Converted => evidence.orders += times,
+                    Outcome::Lost => evidence.lost += times,
+                }
+            }
+        }
+        for (number, asked) in self.work.models.iter().enumerate() {
+            if asked.model.learns() {
+                let journey = self.work.journey(number, selected, at, &self.codes);
+                asked.model.observe(journey, outcome, times, &mut self.observed.counts[number]);
+            }
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! The rule of models that say what a channel is worth: every touch weighs what its channel does.
+
+use crate::models::{Journey, Model};
+
+/// Weights by channel.
+pub(super) struct ByChannel {
+    column: String,
+    /// The channels, ascending, as journeys number them.
+    channels: Vec<u32>,
+    /// What each weighs: finite, and not negative.
+    weights: Vec<f64>,
+}
+
+impl ByChannel {
+    /// The rule of channels of a column with their weights.
+    pub(super) fn new(column: &str, channels: &[u32], weights: Vec<f64>) -> Self {
+        Self { column: column.to_owned(), channels: channels.to_vec(), weights }
+    }
+
+    /// The part of each channel in all weights; nothing where all are zero.
+    pub(super) fn shares(&self) -> Vec<f64> {
+        let sum: f64 = self.weights.iter().sum();
+        let share = |weight: &f64| if sum > 0.0 { weight / sum } else { 0.0 };
+        self.weights.iter().map(share).collect()
+    }
+}
+
+impl Model for ByChannel {
+    fn channels(&self) -> Option<&str> {
+        Some(&self.column)
+    }
+
+    fn weigh(&self, journey: Journey<'_>, weights: &mut [f64]) {
+        for (weight, channel) in weights.iter_mut().zip(journey.channels) {
+            // One that was never learnt of weighs nothing.
+            let known = self.channels.binary_search(channel);
+            *weight = known.map_or(0.0, |at| self.weights[at]);
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! What a model remembers of journeys: how often each of some keys occurred.
+//!
+//! Integers only, so that counts of parts add up to the counts of the whole, in any order. Memory
+//! grows with distinct keys, never with journeys. Not for what a key means: that is the model's.
+
+use std::hash::BuildHasher;
+
+use hashbrown::hash_table::Entry;
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+/// How often each key occurred; a key is a few numbers.
+///
+/// # Example
+///
+/// ```
+/// use apportion::models::Counts;
+/// let (mut here, mut there) = (Counts::default(), Counts::default());
+/// here.add(&[2, 1], 1);
+/// here.add(&[1], 1);
+/// there.add(&[2, 1], 3);
+/// here.merge(&there);
+/// assert_eq!(here.sorted(), [(&[1][..], 1), (&[2, 1][..], 4)]);
+/// ```
+#[derive(Default, Clone)]
+pub struct Counts {
+    hasher: DefaultHashBuilder,
+    /// Positions of keys, each with its hash, so that growing reads no key again.
+    index: HashTable<(u64, u32)>,
+    keys: Vec<u32>,
+    ends: Vec<usize>,
+    times: Vec<u64>,
+}
+
+impl Counts {
+    /// Counts a key so many times more.
+    ///
+    /// # Panics
+    ///
+    /// With more than 2^32 distinct keys.
+    pub fn add(&mut self, key: &[u32], times: u64) {
+        let hash = self.hasher.hash_one(key);
+        let (keys, ends) = (&self.keys, &self.ends);
+        let same = |(known, at): &(u64, u32)| *known == hash && slice(keys, ends, *at) == key;
+        match self.index.entry(hash, same, |(known, _)| *known) {
+            Entry::Occupied(entry) => self.times[entry.get().1 as usize] += times,
+            Entry::Vacant(entry) => {
+                let at = u32::try_from(self.times.len()).expect("fewer than 2^32 distinct keys");
+                entry.insert((hash, at));
+                self.keys.extend(key);
+                self.ends.push(self.keys.len());
+                self.times.push(times);
+            }
+        }
+    }
+
+    /// Adds what was counted elsewhere.
+    pub fn merge(&mut self, other: &Self) {
+        for (at, times) in (0..).zip(&other.times) {
+            self.add(slice(&other.keys, &other.ends, at), *times);
+        }
+    }
+
+    /// Every key with its count, in the order of the keys.
+    pub fn sorted(&self) -> Vec<(&[u32], u64)> {
+        let keys = (0..).zip(&self.times);
+        let mut all: Vec<_> =
+            keys.map(|(at, times)| (slice(&self.keys, &self.ends, at), *times)).collect();
+        all.sort_unstable();
+        all
+    }
+
+    /// How many distinct keys there are.
+    pub fn len(&self) -> usize {
+        self.times.len()
+    }
+
+    /// Whether nothing was counted.
+    pub fn is_empty(&self) -> bool {
+        self.times.is_empty()
+    }
+
+    /// Forgets everything, and keeps the space.
+    pub fn clear(&mut self) {
+        self.index.clear();
+        self.keys.clear();
+        self.ends.clear();
+        self.times.clear();
+    }
+}
+
+fn slice<'a>(keys: &'a [u32], ends: &[usize], at: u32) -> &'a [u32] {
+    let at = at as usize;
+    let start = if at == 0 { 0 } else { ends[at - 1] };
+    &keys[start..ends[at]]
+}

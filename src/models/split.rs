@@ -1,0 +1,176 @@
+//! Whether the orders can be split so that every channel gets what it is owed by its effect.
+//!
+//! An order can only be divided among the channels that touched it. Channels may be owed more than
+//! the orders that they touched: then no split meets the effects, and [`blocked`] names them. It is a
+//! question of flow: from orders to the channels that touched them, from there as much as each is
+//! owed. Not for which split is taken; that is the rule's.
+
+use std::collections::VecDeque;
+
+use crate::models::Effects;
+
+/// Parts of an order that owed conversions are counted in.
+const PARTS: i64 = 1 << 20;
+
+/// Channels that are owed more than the orders that they touched.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Blocked {
+    /// The channels.
+    pub channels: Vec<u32>,
+    /// The conversions that they are owed together.
+    pub owed: f64,
+    /// The orders that touched any of them.
+    pub orders: u64,
+}
+
+/// Channels that keep every split of the orders from meeting the effects; none where one does.
+///
+/// # Example
+///
+/// ```
+/// use apportion::models::{ChannelEffect, Effects, blocked};
+/// let share = |channel, share| ChannelEffect { channel, share, ..ChannelEffect::default() };
+/// let mut effects = Effects {
+///     channels: vec![share(1, 0.75), share(2, 0.25)],
+///     sets: vec![(vec![1], 1), (vec![1, 2], 1), (vec![2], 2)],
+///     ..Effects::default()
+/// };
+/// // 1 is owed three orders of four, and touched two.
+/// let blocked_by = blocked(&effects).unwrap();
+/// assert_eq!((blocked_by.channels, blocked_by.owed, blocked_by.orders), (vec![1], 3.0, 2));
+/// effects.sets[2].0 = vec![1, 2];
+/// assert_eq!(blocked(&effects), None);
+/// ```
+pub fn blocked(effects: &Effects) -> Option<Blocked> {
+    let orders: u64 = effects.sets.iter().map(|(_, orders)| orders).sum();
+    let all = i64::try_from(orders).ok().and_then(|orders| orders.checked_mul(PARTS))?;
+    let shares: Vec<f64> = effects.channels.iter().map(|channel| channel.share).collect();
+    if all == 0 || shares.iter().all(|share| *share <= 0.0) {
+        return None;
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "a share of all is at most all, an i64")]
+    let owed: Vec<i64> = shares.iter().map(|share| (share * all as f64) as i64).collect();
+    let wanted: i64 = owed.iter().sum();
+    let mut flow = Flow::new(effects, &owed);
+    let met = flow.run();
+    // Shares are rounded to parts of an order, and were to 53 bits before.
+    let rounding = i64::try_from(shares.len()).unwrap_or(i64::MAX).saturating_add(all >> 40);
+    if wanted - met <= rounding {
+        return None;
+    }
+    // Orders with something left lead to channels that have all that they are owed, and to no others.
+    let reached = flow.levels();
+    let of_channel = |at: usize| reached[flow.channel(at)].is_none();
+    let short: Vec<usize> = (0..shares.len()).filter(|at| of_channel(*at)).collect();
+    let channels: Vec<u32> = short.iter().map(|at| effects.channels[*at].channel).collect();
+    let touches = |set: &[u32]| set.iter().any(|channel| channels.binary_search(channel).is_ok());
+    let some = effects.sets.iter().filter(|(set, _)| touches(set));
+    Some(Blocked {
+        owed: short.iter().map(|at| shares[*at]).sum::<f64>() * orders as f64,
+        orders: some.map(|(_, orders)| orders).sum(),
+        channels,
+    })
+}
+
+/// A network from orders to channels, by Dinic's algorithm.
+struct Flow {
+    /// How many sets of channels there are: the nodes after the source.
+    sets: usize,
+    /// The edges that leave each node; an edge and its opposite are neighbours.
+    leaving: Vec<Vec<usize>>,
+    /// Where each edge leads, and how much more it can take.
+    edges: Vec<(usize, i64)>,
+}
+
+impl Flow {
+    const SOURCE: usize = 0;
+
+    fn new(effects: &Effects, owed: &[i64]) -> Self {
+        let nodes = 2 + effects.sets.len() + owed.len();
+        let mut flow =
+            Self { sets: effects.sets.len(), leaving: vec![Vec::new(); nodes], edges: Vec::new() };
+        for (at, (set, orders)) in effects.sets.iter().enumerate() {
+            let orders = i64::try_from(*orders).unwrap_or(i64::MAX).saturating_mul(PARTS);
+            flow.connect(Self::SOURCE, 1 + at, orders);
+            for channel in set {
+                let known = effects.channels.binary_search_by_key(channel, |known| known.channel);
+                if let Ok(place) = known {
+                    flow.connect(1 + at, flow.channel(place), i64::MAX);
+                }
+            }
+        }
+        for (at, owed) in owed.iter().enumerate() {
+            flow.connect(flow.channel(at), nodes - 1, *owed);
+        }
+        flow
+    }
+
+    /// The node of a channel.
+    const fn channel(&self, at: usize) -> usize {
+        1 + self.sets + at
+    }
+
+    fn connect(&mut self, from: usize, to: usize, most: i64) {
+        self.leaving[from].push(self.edges.len());
+        self.leaving[to].push(self.edges.len() + 1);
+        self.edges.extend([(to, most), (from, 0)]);
+    }
+
+    /// How many steps each node is from the source over edges that can take more.
+    fn levels(&self) -> Vec<Option<usize>> {
+        let mut levels = vec![None; self.leaving.len()];
+        levels[Self::SOURCE] = Some(0);
+        let mut next = VecDeque::from([Self::SOURCE]);
+        while let Some(node) = next.pop_front() {
+            for edge in &self.leaving[node] {
+                let (to, most) = self.edges[*edge];
+                if most > 0 && levels[to].is_none() {
+                    levels[to] = levels[node].map(|level| level + 1);
+                    next.push_back(to);
+                }
+            }
+        }
+        levels
+    }
+
+    /// Sends as much as can be sent; returns how much that is.
+    fn run(&mut self) -> i64 {
+        let sink = self.leaving.len() - 1;
+        let mut sent = 0;
+        loop {
+            let levels = self.levels();
+            if levels[sink].is_none() {
+                return sent;
+            }
+            // The next edge of each node that was not found to lead nowhere.
+            let mut at = vec![0; self.leaving.len()];
+            let mut path: Vec<usize> = Vec::new();
+            loop {
+                let node = path.last().map_or(Self::SOURCE, |edge| self.edges[*edge].0);
+                if node == sink {
+                    let most =
+                        path.iter().map(|edge| self.edges[*edge].1).min().unwrap_or_default();
+                    for edge in path.drain(..) {
+                        self.edges[edge].1 -= most;
+                        self.edges[edge ^ 1].1 = self.edges[edge ^ 1].1.saturating_add(most);
+                    }
+                    sent += most;
+                    continue;
+                }
+                let onward = self.leaving[node][at[node]..].iter().position(|edge| {
+                    let (to, most) = self.edges[*edge];
+                    most > 0 && levels[to] == levels[node].map(|level| level + 1)
+                });
+                if let Some(onward) = onward {
+                    at[node] += onward;
+                    path.push(self.leaving[node][at[node]]);
+                } else if let Some(edge) = path.pop() {
+                    at[node] = self.leaving[node].len();
+                    at[self.edges[edge ^ 1].0] += 1;
+                } else {
+                    break;
+                }
+            }
+        }
+    }
+}
