@@ -230,15 +230,23 @@ def generated(arguments, name, *options):
     return folder
 
 
+# Ten times the sessions: some minutes to make, and three gigabytes.
+LARGE = ("beyond", "growth")
+
+
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sessions", type=int, default=10_000_000, metavar="N")
     parser.add_argument("--threads", type=int, default=2, metavar="N")
     parser.add_argument("--repeat", type=int, default=3, metavar="N", help="repetitions, of which the best counts")
     parser.add_argument("--limit", type=int, default=300, metavar="SECONDS", help="what a process may take")
-    parser.add_argument("--cases", nargs="*", choices=sorted(CASES), default=list(CASES), metavar="CASE",
+    parser.add_argument("--cases", nargs="*", choices=sorted(CASES), default=[case for case in CASES if case not in LARGE],
+                        metavar="CASE",
                         help=f"some of: {', '.join(CASES)}")
     parser.add_argument("--data", type=Path, default=ROOT / "target/worlds", metavar="FOLDER")
+    parser.add_argument("--memory-limit", type=int, default=2048, metavar="MIB",
+                        help="what the cases beyond and growth keep within (default: %(default)s)")
+    parser.add_argument("--plot", type=Path, metavar="PATH.svg", help="where the case growth is drawn")
     parser.add_argument("--peer", choices=("duckdb", "polars"), help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
     parser.add_argument("--credits", help=argparse.SUPPRESS)
@@ -359,8 +367,57 @@ def cold(run, table):
     table.measured("cold", f"{small.sessions:,} sessions", one, "", "0.5 s")
 
 
+def scaled(run, factor):
+    """The same run over another number of sessions."""
+    return argparse.Namespace(**{**vars(run), "sessions": int(run.sessions * factor)})
+
+
+def beyond(run, table):
+    """Ten times the sessions, more than the memory limit holds: the same bytes as without a limit."""
+    more = scaled(run, 10)
+    limit = ("--memory-limit", f"{run.memory_limit}MiB")
+    once = measure(apportion(aliased_export(run), run.threads), run.repeat, run.limit)
+    within = measure(apportion(aliased_export(more), run.threads, more=limit), 1, run.limit)
+    without = measure(apportion(aliased_export(more), run.threads), 1, run.limit)
+    if within.printed != without.printed:
+        sys.exit("with --memory-limit the report is another one")
+    table.measured("beyond", f"{more.sessions:,} sessions within {run.memory_limit} MiB", within, "",
+                   f"{run.memory_limit} MiB")
+    table.measured("beyond", "without a limit", without)
+    table.ratio("beyond", f"time, of {run.sessions:,} sessions", within.seconds / once.seconds, "12")
+
+
+def growth(run, table):
+    """A tenth of the sessions, as many, and ten times as many, within the memory limit."""
+    sizes, found = [scaled(run, factor) for factor in (0.1, 1, 10)], []
+    for size in sizes:
+        limit = ("--memory-limit", f"{run.memory_limit}MiB")
+        one = measure(apportion(aliased_export(size), run.threads, more=limit), run.repeat, run.limit)
+        table.measured("growth", f"{size.sessions:,} sessions", one)
+        found.append((size.sessions, one.seconds, one.memory))
+    if run.plot:
+        plot(found, run)
+
+
+def plot(found, run):
+    import matplotlib
+    matplotlib.use("svg")
+    from matplotlib import pyplot
+
+    pyplot.rcParams["svg.hashsalt"] = "growth"
+    sessions, seconds, mebibytes = zip(*found)
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
+    left.loglog(sessions, seconds, "o-")
+    left.loglog(sessions, [seconds[0] * one / sessions[0] for one in sessions], ":", color="grey")
+    left.set(xlabel="sessions", ylabel="seconds", title="time; dotted: in proportion")
+    right.loglog(sessions, mebibytes, "o-")
+    right.axhline(run.memory_limit, linestyle=":", color="grey")
+    right.set(xlabel="sessions", ylabel="MiB", title="peak memory; dotted: the limit")
+    figure.savefig(run.plot, metadata={"Date": None})
+
+
 CASES = {"aliased": aliased, "plain": plain, "floor": floor, "bot": bot, "seven": seven, "credits": credits,
-         "threads": threads, "cold": cold}
+         "threads": threads, "cold": cold, "beyond": beyond, "growth": growth}
 
 
 def main():

@@ -14,6 +14,7 @@ mod orders;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::ops::Range;
 use std::path::PathBuf;
 
 use arrow::array::{AsArray, BooleanArray, RecordBatch, StringViewArray};
@@ -1255,8 +1256,13 @@ fn attribute(
             EffectsReport::new(&models, &learnt, work.channels, &by_channel, currencies)?;
         return Ok(sums);
     };
-    for part in 0..Spilled::PARTS {
-        let (of_part, touches) = spilled.part(part)?;
+    // As many parts at a time as there are threads to read them.
+    let parts: Vec<u32> = (0..Spilled::PARTS).collect();
+    let read = |parts: &[u32]| -> Vec<Result<(Range<u32>, Touches)>> {
+        parts.par_iter().map(|part| spilled.part(*part)).collect()
+    };
+    for part in parts.chunks(rayon::current_num_threads()).flat_map(read) {
+        let (of_part, touches) = part?;
         let cells: Vec<u32> =
             touches.row.iter().map(|look| named.touch_cells[*look as usize]).collect();
         let channels = named.channels.of_rows(&touches.row);

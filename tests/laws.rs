@@ -562,7 +562,7 @@ proptest! {
         // As much as touches on disk take and not what touches in memory do, see `pipeline/memory.rs`.
         let touches = world.sessions.len() * if views { 2 } else { 1 };
         let others = world.orders.len() + world.aliases.len() + world.profiles.len();
-        let limit = (160 << 20) + 200 * others + 2 * touches;
+        let limit = (160 << 20) + 140 * others + 2 * touches;
         let memory = ran(&world, 2, 1, 0, &plain, change);
         for threads in [1, 2] {
             let disk = ran(&world, threads, files, shuffle, &plain, |settings| {

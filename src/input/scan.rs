@@ -66,11 +66,8 @@ pub trait Keeper: Sync {
     /// The number of the user of each row.
     fn number(&self, users: &StringViewArray) -> Result<Vec<u32>>;
 
-    /// Whether every row is kept.
-    fn keeps_all(&self) -> bool;
-
-    /// Whether a row is kept, by its user and its instant.
-    fn keeps(&self, user: u32, at: i64) -> bool;
+    /// Which rows are kept, by their users and instants; `None` for all of them.
+    fn keep(&self, users: &[u32], at: &[i64]) -> Option<Vec<u32>>;
 
     /// Looks at the accepted rows of a group, kept or not; looks are numbered by group here.
     fn pass(&self, group: usize, rows: &RecordBatch, looks: &[u32]) -> Result<()>;
@@ -191,20 +188,19 @@ impl Slice {
         let at = at.map(|at| at.as_primitive::<TimestampMicrosecondType>().values());
         let at = at.map(|at| &at[..]).unwrap_or_default();
         let kept = &mut self.kept;
-        if keeper.keeps_all() {
-            kept.user.extend(users);
-            kept.at.extend(at);
-            kept.look.extend(&look);
-        } else {
-            #[expect(clippy::cast_possible_truncation, reason = "rows are numbered in 32 bits")]
-            let first = self.passed as u32;
-            for ((row, user), (at, look)) in (first..).zip(users).zip(at.iter().zip(&look)) {
-                if keeper.keeps(user, *at) {
-                    kept.row.push(row);
-                    kept.user.push(user);
-                    kept.at.push(*at);
-                    kept.look.push(*look);
-                }
+        match keeper.keep(&users, at) {
+            None => {
+                kept.user.extend(users);
+                kept.at.extend(at);
+                kept.look.extend(&look);
+            }
+            Some(rows) => {
+                #[expect(clippy::cast_possible_truncation, reason = "rows are numbered in 32 bits")]
+                let first = self.passed as u32;
+                kept.row.extend(rows.iter().map(|row| first + row));
+                kept.user.extend(rows.iter().map(|row| users[*row as usize]));
+                kept.at.extend(rows.iter().map(|row| at[*row as usize]));
+                kept.look.extend(rows.iter().map(|row| look[*row as usize]));
             }
         }
         self.passed += batch.num_rows();

@@ -18,7 +18,7 @@ use crate::schema::Table;
 const BASE: u64 = 160 << 20;
 
 /// Bytes of a row of a table that is held whole.
-const HELD: u64 = 200;
+const HELD: u64 = 140;
 
 /// Bytes of a touch of which user, instant and look are held.
 const LEAN: u64 = 60;

@@ -96,12 +96,11 @@ impl Keeper for Buyers<'_> {
         Ok(numbers)
     }
 
-    fn keeps_all(&self) -> bool {
-        false
-    }
-
-    fn keeps(&self, user: u32, at: i64) -> bool {
-        user != UNKNOWN && self.spans.hold(self.identity.person[user as usize], at)
+    fn keep(&self, users: &[u32], at: &[i64]) -> Option<Vec<u32>> {
+        let touches = (0_u32..).zip(users.iter().zip(at));
+        let kept =
+            touches.filter(|(_, (user, at))| **user != UNKNOWN && self.spans.hold(**user, **at));
+        Some(kept.map(|(row, _)| row).collect())
     }
 
     fn pass(&self, group: usize, rows: &RecordBatch, looks: &[u32]) -> Result<()> {
@@ -195,7 +194,7 @@ pub(in crate::pipeline) fn prepare(
     progress.stage("reading");
     let facts = std::mem::take(&mut people.identity.facts);
     release(config, |_| false, &mut tables, &mut people);
-    let spans = Spans::new(config, &orders, people.identity.person.len());
+    let spans = Spans::new(config, &orders, &people.identity.person);
     let strangers = if on_disk { Distinct::on_disk()? } else { Distinct::in_memory() };
     let referred: Option<Vec<AtomicBool>> = tables
         .contains_key(&Table::Users)

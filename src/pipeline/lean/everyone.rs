@@ -62,12 +62,8 @@ impl Keeper for Everyone<'_> {
         Ok(self.directory.number(users))
     }
 
-    fn keeps_all(&self) -> bool {
-        true
-    }
-
-    fn keeps(&self, _user: u32, _at: i64) -> bool {
-        true
+    fn keep(&self, _users: &[u32], _at: &[i64]) -> Option<Vec<u32>> {
+        None
     }
 
     fn pass(&self, group: usize, rows: &RecordBatch, _looks: &[u32]) -> Result<()> {
@@ -158,7 +154,7 @@ impl Scans {
         summary: &mut Summary,
     ) -> Result<(MergedTables, Gathered)> {
         let persons = people.identity.person.len();
-        let spans = Spans::new(config, &orders, persons);
+        let spans = Spans::new(config, &orders, &people.identity.person);
         let (parts, mut numbers) = (Parts::in_memory(persons), Numbers::default());
         let mut scan = |table: Table| {
             let mut scan = self.tables.remove(&table)?;
@@ -228,7 +224,7 @@ impl Scan {
                 let person = person[user as usize];
                 let number = u32::try_from(number).ok()?;
                 let look = first + self.look[row];
-                spans.hold(person, at).then_some(Touch { at, person, look, number, user })
+                spans.hold(user, at).then_some(Touch { at, person, look, number, user })
             });
             parts.add(&touches.collect::<Vec<_>>())
         })

@@ -7,7 +7,7 @@ use crate::touchpoints;
 
 /// When the touches of each person can lie in a journey.
 pub(super) struct Spans {
-    /// The place of each person among those who ordered.
+    /// The place of each user's person among those who ordered.
     place: Vec<u32>,
     /// From when until when, by that place.
     span: Vec<(i64, i64)>,
@@ -18,7 +18,8 @@ pub(super) struct Spans {
 impl Spans {
     const NONE: u32 = u32::MAX;
 
-    pub(super) fn new(config: &Config, orders: &Merged, persons: usize) -> Self {
+    /// `person` is the person of each user.
+    pub(super) fn new(config: &Config, orders: &Merged, person: &[u32]) -> Self {
         let at = touchpoints::instants(&orders.rows);
         let window = &config.window;
         let longest = match (window.lookback, window.view_lookback) {
@@ -26,23 +27,26 @@ impl Spans {
             _ => None,
         };
         let all = engine::learns(&config.models);
-        let mut spans = Self { place: vec![Self::NONE; persons], span: Vec::new(), all };
+        let mut places = vec![Self::NONE; person.len()];
+        let mut span: Vec<(i64, i64)> = Vec::new();
         for (person, at) in orders.person.iter().zip(at) {
             let from = longest.map_or(i64::MIN, |longest| at.saturating_sub(longest));
-            let place = &mut spans.place[*person as usize];
+            let place = &mut places[*person as usize];
             if *place == Self::NONE {
-                *place = u32::try_from(spans.span.len()).unwrap_or(Self::NONE);
-                spans.span.push((from, at));
+                *place = u32::try_from(span.len()).unwrap_or(Self::NONE);
+                span.push((from, at));
             } else {
-                let (first, last) = &mut spans.span[*place as usize];
+                let (first, last) = &mut span[*place as usize];
                 (*first, *last) = ((*first).min(from), (*last).max(at));
             }
         }
-        spans
+        let place = person.iter().map(|person| places[*person as usize]).collect();
+        Self { place, span, all }
     }
 
-    pub(super) fn hold(&self, person: u32, at: i64) -> bool {
-        let place = self.place[person as usize];
+    /// Whether a touch of a user at some instant can lie in a journey.
+    pub(super) fn hold(&self, user: u32, at: i64) -> bool {
+        let place = self.place[user as usize];
         self.all
             || place != Self::NONE && {
                 let (from, until) = self.span[place as usize];
