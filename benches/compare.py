@@ -88,7 +88,11 @@ from placed,
 
 def duckdb_query(query, folder):
     alias = folder / "user_aliases.parquet"
-    rows = (f"select from_user_external_id as user_id, to_user_external_id as person from read_parquet('{alias}')"
+    # An alias of an alias is as far as they go in these exports.
+    rows = (f"select one.from_user_external_id as user_id, "
+            f"coalesce(next.to_user_external_id, one.to_user_external_id) as person "
+            f"from read_parquet('{alias}') as one left join read_parquet('{alias}') as next "
+            f"on next.from_user_external_id = one.to_user_external_id"
             if alias.exists() else "select null::varchar as user_id, null::varchar as person where false")
     return query.format(alias=rows, orders=folder / "orders.parquet", sessions=folder / "sessions.parquet",
                         days=DAYS, half_life=HALF_LIFE)
@@ -115,6 +119,9 @@ def run_polars(folder, threads):
             return frame.rename({"user_external_id": "person"})
         alias = pl.scan_parquet(path).select(user_external_id="from_user_external_id",
                                              person="to_user_external_id")
+        # An alias of an alias is as far as they go in these exports.
+        alias = (alias.join(alias.rename({"user_external_id": "person", "person": "end"}), on="person", how="left")
+                 .select("user_external_id", person=pl.coalesce("end", "person")))
         return (frame.join(alias, on="user_external_id", how="left")
                 .with_columns(pl.coalesce("person", "user_external_id").alias("person"))
                 .drop("user_external_id"))
