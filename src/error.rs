@@ -122,6 +122,17 @@ pub enum Error {
         source: Box<toml::de::Error>,
     },
 
+    /// A table of paths that says something that cannot be.
+    #[error("the paths file `{}`, {place}: {why}", path.display())]
+    Paths {
+        /// The file.
+        path: PathBuf,
+        /// Where in it: `line 3`.
+        place: String,
+        /// What is wrong, and what would be right.
+        why: String,
+    },
+
     /// More rejected rows than the run allows.
     #[error(
         "{rejected} of {read} rows are rejected, more than the {limit} that `--max-rejects` allows"

@@ -28,8 +28,7 @@ use crate::bootstrap::Resampled;
 use crate::channels;
 use crate::config::{Cancelled, Config, DateBy, Output};
 use crate::engine::{
-    self, ByChannel, Cells, Learnt, Partial, Partition, Parts, Tally, TouchChannels,
-    UNATTRIBUTED_CELL, Work,
+    self, ByChannel, Cells, Learnt, Partial, Parts, Tally, TouchChannels, UNATTRIBUTED_CELL, Work,
 };
 use crate::error::{Error, MissingColumn, Result};
 use crate::filter::Filter;
@@ -44,6 +43,7 @@ use crate::journeys::{
 };
 use crate::merge::{external_ids, merge_rows};
 use crate::output::{self, Staged, TableWriter};
+use crate::paths::{Paths, SEPARATOR, is_direct};
 use crate::report::{
     self, CreditTable, EffectsReport, Line, MeasureSet, Measures, OrderSums, Places, Report,
     Session, SessionCounts, Sessions, Spending, Steps, Sums, credit_rows, is_own_column,
@@ -153,6 +153,7 @@ fn every_stage(config: &Config, progress: &dyn Progress) -> Result<Finished> {
     let labels = label(config, &tables, &merged, &ordered)?;
     progress.stage("attributing orders");
     let mut sums = attribute(config, &merged, &ordered, &labels, &people, &mut writers)?;
+    writers.table(paths_table(config, &ordered, &labels, &people)?)?;
     let then =
         comparison::then(config, &tables, &merged, &mut ordered, &labels, &people, &mut summary)?;
     progress.stage("reporting");
@@ -577,10 +578,15 @@ fn touch_columns(config: &Config) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The columns of touches that the report is by, and those that models look at.
+/// The columns of touches that the report is by, and those that models and paths look at.
 fn looked_at(config: &Config) -> impl Iterator<Item = &str> {
-    touch_columns(config).chain(config.models.iter().filter_map(|asked| asked.model.channels()))
+    let of_models = config.models.iter().filter_map(|asked| asked.model.channels());
+    let of_paths = config.outputs.paths.as_ref().map(|_| CHANNEL);
+    touch_columns(config).chain(of_models).chain(of_paths)
 }
+
+/// The column of touches that paths are made of.
+const CHANNEL: &str = "channel";
 
 /// Sessions can be counted by everything that a session itself has.
 fn counts_sessions(config: &Config) -> bool {
@@ -981,6 +987,8 @@ struct Named {
     has_touch_dimensions: bool,
     /// The channels of touches, for the models that look at them.
     channels: TouchChannels,
+    /// The channel of each touch, in the byte order of their names, where paths are written.
+    path_channels: Option<Labels>,
     /// What journeys are made of, where they are wanted.
     steps: Option<Steps>,
     /// Where orders stand in the table of what is known of them, where that is wanted.
@@ -1048,6 +1056,9 @@ fn label(
     let channels = TouchChannels::new(&config.models, |column| {
         in_order(Labels::of_column(&merged.touches, column), touch_rows)
     });
+    let path_channels = config.outputs.paths.as_ref().map(|_| {
+        engine::in_byte_order(in_order(Labels::of_column(&merged.touches, CHANNEL), touch_rows))
+    });
     let has_touch_dimensions = !of_touch.is_empty();
     let mut touches = combine(&of_touch, touch_rows.len());
     let (mut orders, parts) = match items(config, tables, merged, ordered)? {
@@ -1071,6 +1082,7 @@ fn label(
         orders,
         has_touch_dimensions,
         channels,
+        path_channels,
         steps,
         places: wants_orders(config).then(|| orders::places(config, merged, ordered)),
     })
@@ -1149,12 +1161,14 @@ fn learn(work: &Work<'_>, people: &People) -> Result<Learnt> {
     if !engine::learns(work.models) {
         return Ok(Learnt::default());
     }
-    // Numbers of persons follow from the order of rows, but what is counted does not.
-    let persons: Vec<u32> = (0..).take(people.identity.person.len()).collect();
-    let touched = persons.into_iter().filter(|person| !work.touches.of(*person).is_empty());
-    let persons: Vec<u32> = touched.collect();
-    let partitions: Vec<Partition<'_>> = engine::partitions(work, &persons);
-    engine::learn(work, &partitions)
+    engine::learn(work, &engine::partitions(work, &persons_with_touches(work, people)))
+}
+
+/// The persons with touches. Their numbers follow from the order of rows, but what is counted of
+/// them does not.
+fn persons_with_touches(work: &Work<'_>, people: &People) -> Vec<u32> {
+    let persons = (0..).take(people.identity.person.len());
+    persons.filter(|person| !work.touches.of(*person).is_empty()).collect()
 }
 
 /// The persons with orders.
@@ -1510,6 +1524,31 @@ fn account(
         });
     }
     Ok(())
+}
+
+/// What journeys add up to by path, as rows where they are to be written.
+fn paths_table<'c>(
+    config: &'c Config,
+    ordered: &Ordered,
+    named: &Named,
+    people: &People,
+) -> Result<Option<(&'c Output, RecordBatch)>> {
+    let outputs = &config.outputs;
+    let Some((output, channels)) = outputs.paths.as_ref().zip(named.path_channels.as_ref()) else {
+        return Ok(None);
+    };
+    let work = work(config, ordered, named);
+    let persons = persons_with_touches(&work, people);
+    let mut currencies = ordered.amounts.currencies.clone();
+    if currencies.is_empty() {
+        currencies.push(config.currency);
+    }
+    let work = Work { currencies: currencies.len(), ..work };
+    let sums = engine::path_sums(&work, &engine::partitions(&work, &persons), channels)?;
+    let channels = channels.values.clone();
+    let direct = channels.iter().map(|channel| is_direct(channel)).collect();
+    let paths = Paths { channels, direct, currencies, sums };
+    Ok(Some((output, paths.table(SEPARATOR)?)))
 }
 
 /// What models learnt of channels, as rows where they are to be written.

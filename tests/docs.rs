@@ -129,9 +129,10 @@ fn every_flag_is_explained() {
         .iter()
         .filter_map(|span| span.split([' ', '=', '[']).next().map(str::to_owned))
         .collect();
-    for command in
-        ["run", "check", "effects", "identity", "ingest", "init", "models", "simulate", "evaluate"]
-    {
+    for command in [
+        "run", "check", "effects", "identity", "ingest", "init", "models", "paths", "simulate",
+        "evaluate",
+    ] {
         let (help, _) = said(&playground.run([command, "--help"]));
         let flags: BTreeSet<&str> = help
             .lines()
@@ -165,6 +166,7 @@ fn every_column_of_every_output_is_explained() {
         "orders-report",
         "spend-gaps",
         "effects",
+        "paths",
         "persons",
         "identity",
         "rejects",
@@ -219,6 +221,19 @@ fn every_column_of_every_output_is_explained() {
     let known = spans(&sections_on("--summary"));
     let missing = missing(keys.iter().map(String::as_str), &known);
     assert!(missing.is_empty(), "docs/ says nothing of {missing:?} of `--summary`");
+    let (credit, _) = said(&playground.run([
+        "paths",
+        "--input",
+        "paths.csv",
+        "--model",
+        "linear",
+        "--format",
+        "csv",
+    ]));
+    let known = spans(&sections_on("apportion paths"));
+    let header = credit.lines().next().unwrap().split(',');
+    let unexplained: Vec<&str> = header.filter(|name| !known.contains(*name)).collect();
+    assert!(unexplained.is_empty(), "docs/ says nothing of {unexplained:?} of `apportion paths`");
 }
 
 #[test]

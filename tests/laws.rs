@@ -11,8 +11,9 @@ use std::path::Path;
 use apportion::bootstrap::{Bootstrap, Draws};
 use apportion::config::{Config, Settings};
 use apportion::journeys::ViewPolicy;
-use apportion::models::{MODELS, ask};
+use apportion::models::{MODELS, ask, ask_all};
 use apportion::output;
+use apportion::paths::{self, PathsReading, SEPARATOR, column_names, credit};
 use apportion::pipeline::{Published, Silent, identity, run};
 use apportion::report::{IdentityReport, MeasureSet, OrderMeasures};
 use apportion::schema::{Kind, Table};
@@ -581,6 +582,37 @@ proptest! {
         settings.memory_limit = Some(format!("{} B", limit - 1));
         let refused = pooled(settings, 1, |config| run(config, &Silent).err().unwrap());
         prop_assert!(refused.to_string().contains("raise the limit"), "{}", refused);
+    }
+
+    #[test]
+    fn paths_say_the_effects_of_the_journeys_that_they_add_up(world in worlds(), files in 1_usize..4, shuffle in any::<u64>(), period in any::<bool>()) {
+        let playground = Playground::new();
+        let table = playground.path("paths.csv");
+        let models = ["markov", "markov:order=3", "shapley"];
+        let settings = Settings {
+            model: models.map(str::to_owned).into(),
+            paths: Some(table.clone()),
+            from: period.then(|| "2024-01-03".to_owned()),
+            to: period.then(|| "2024-01-09".to_owned()),
+            ..laid_out(&world, &playground, files, shuffle, &plain)
+        };
+        let of_run = done(settings, 2).effects.table().unwrap();
+        let reading = PathsReading {
+            separator: SEPARATOR.to_owned(),
+            names: column_names(&[]).unwrap(),
+            currency: "EUR".parse().unwrap(),
+            units: None,
+            transforms: Vec::new(),
+        };
+        let asked = ask_all(&models, &BTreeMap::new()).unwrap();
+        let report = credit(&paths::read(&table, &reading).unwrap(), &asked).unwrap();
+        let of_paths = report.effects.table().unwrap();
+        let columns = of_run.schema().fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>();
+        // Each order is divided to the cent there, and the orders of a path together here.
+        let rounded = ["credit_amount", "amount_difference"];
+        for column in columns.iter().filter(|column| !rounded.contains(&column.as_str())) {
+            prop_assert_eq!(of_run.column_by_name(column), of_paths.column_by_name(column), "{}", column);
+        }
     }
 
     #[test]

@@ -13,12 +13,13 @@ use crate::output::counted;
 use crate::pipeline::{self, Progress, Silent};
 
 /// The settings that only a run has: what it writes, and further columns of its report.
-const OF_RUNS: [&str; 12] = [
+const OF_RUNS: [&str; 13] = [
     "credits",
     "journeys",
     "orders_report",
     "spend_gaps",
     "effects",
+    "paths",
     "persons",
     "identity",
     "rejects",
@@ -83,6 +84,7 @@ fn configure(args: &IdentityArgs) -> Result<Config> {
         ("--spend-gaps", &flags.spend_gaps),
         ("--ranks", &flags.ranks),
         ("--effects", &flags.effects),
+        ("--paths", &flags.paths),
         ("--persons", &flags.persons),
         ("--identity", &flags.identity),
         ("--rejects", &flags.rejects),
@@ -116,6 +118,7 @@ fn configure(args: &IdentityArgs) -> Result<Config> {
         spend_gaps: None,
         ranks: None,
         effects: None,
+        paths: None,
         persons: None,
         identity: None,
         rejects: None,

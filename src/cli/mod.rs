@@ -11,6 +11,7 @@ mod identity;
 mod ingest;
 mod init;
 mod models;
+mod paths;
 mod progress;
 mod run;
 mod simulate;
@@ -67,6 +68,7 @@ impl From<Status> for ExitCode {
   apportion identity --sessions sessions.parquet --orders orders.parquet --aliases aliases.parquet
   apportion ingest items.ndjson.gz -o tables
   apportion models time_decay
+  apportion paths --input paths.csv
   apportion simulate --seed 7 -o world
   apportion evaluate --seeds 5
 
@@ -147,6 +149,15 @@ items without writing tables.")]
         /// The model to explain
         name: Option<String>,
     },
+    /// Run models on journeys that are added up by path, without persons and times
+    #[command(after_help = "Examples:
+  apportion paths --input paths.csv
+  apportion paths --input paths.parquet --model markov,shapley --effects effects.csv
+  apportion paths --input paths.csv --separator '>' --transform remove=direct --transform exposure
+
+Columns are path, total_conversions and, where there are any, total_conversion_value, total_null
+and currency. `apportion run --paths PATH` writes such a table.")]
+    Paths(paths::PathsArgs),
     /// Make the tables of an invented world whose truth is known: which orders each channel caused
     #[command(after_help = "Examples:
   apportion simulate -o world
@@ -212,6 +223,7 @@ pub fn main() -> ExitCode {
         Command::Identity(args) => identity::run(&args),
         Command::Ingest(args) => ingest::run(&args),
         Command::Init { path } => init::run(&path),
+        Command::Paths(args) => paths::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Models { name } => models::run(name.as_deref(), &mut io::stdout().lock()),

@@ -6,7 +6,7 @@
 mod comparison;
 mod settings;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use bytesize::ByteSize;
@@ -83,6 +83,8 @@ pub struct Outputs {
     pub ranks: Option<Output>,
     /// What models that learn say of channels.
     pub effects: Option<Output>,
+    /// Journeys added up by path.
+    pub paths: Option<Output>,
     /// Persons.
     pub persons: Option<Output>,
     /// The audit of identity.
@@ -274,6 +276,12 @@ impl Config {
         })
     }
 
+    /// Whether the touches of everybody are looked at, not only of those who ordered: models that
+    /// learn and tables of paths need journeys that led to nothing.
+    pub fn needs_everybody(&self) -> bool {
+        self.outputs.paths.is_some() || self.models.iter().any(|asked| asked.model.learns())
+    }
+
     /// What items do not say themselves.
     pub fn meaning(&self) -> Meaning {
         Meaning { currency: self.currency, units: self.units, as_of: self.as_of }
@@ -363,16 +371,7 @@ fn asked(settings: &Settings) -> Result<Vec<Asked>> {
     } else {
         settings.model.iter().map(String::as_str).collect()
     };
-    let mut seen = BTreeSet::new();
-    let mut asked = Vec::new();
-    for text in texts {
-        let one = models::ask(text, &settings.models)?;
-        if !seen.insert(one.name.clone()) {
-            return Err(Error::Contradiction(format!("`--model` names `{}` twice", one.name)));
-        }
-        asked.push(one);
-    }
-    Ok(asked)
+    models::ask_all(&texts, &settings.models)
 }
 
 fn window(settings: &Settings) -> Result<Window> {
@@ -526,6 +525,7 @@ fn outputs(settings: &Settings) -> Result<Outputs> {
         spend_gaps: by_name(&settings.spend_gaps)?,
         ranks: by_name(&settings.ranks)?,
         effects: by_name(&settings.effects)?,
+        paths: by_name(&settings.paths)?,
         persons: by_name(&settings.persons)?,
         identity: by_name(&settings.identity)?,
         rejects: by_name(&settings.rejects)?,
@@ -556,6 +556,7 @@ impl Outputs {
             spend_gaps: None,
             ranks: None,
             effects: None,
+            paths: None,
             persons: None,
             identity: None,
             rejects: None,
@@ -573,6 +574,7 @@ impl Outputs {
             &self.spend_gaps,
             &self.ranks,
             &self.effects,
+            &self.paths,
             &self.persons,
             &self.identity,
             &self.rejects,

@@ -322,6 +322,13 @@ pub struct Settings {
         help_heading = "Outputs (other formats by the file's name: .parquet .csv .ndjson .json .arrow .md)"
     )]
     pub effects: Option<PathBuf>,
+    /// Write how often each path of channels ended in an order, and how often in none
+    #[arg(
+        long,
+        value_name = "PATH",
+        help_heading = "Outputs (other formats by the file's name: .parquet .csv .ndjson .json .arrow .md)"
+    )]
+    pub paths: Option<PathBuf>,
     /// Write every person
     #[arg(
         long,
@@ -470,6 +477,7 @@ impl Settings {
             spend_gaps: self.spend_gaps.or(file.spend_gaps),
             ranks: self.ranks.or(file.ranks),
             effects: self.effects.or(file.effects),
+            paths: self.paths.or(file.paths),
             persons: self.persons.or(file.persons),
             identity: self.identity.or(file.identity),
             rejects: self.rejects.or(file.rejects),
@@ -500,7 +508,7 @@ impl Settings {
         ]
     }
 
-    fn outputs_mut(&mut self) -> [Option<&mut PathBuf>; 11] {
+    fn outputs_mut(&mut self) -> [Option<&mut PathBuf>; 12] {
         [
             self.output.as_mut(),
             self.credits.as_mut(),
@@ -509,6 +517,7 @@ impl Settings {
             self.spend_gaps.as_mut(),
             self.ranks.as_mut(),
             self.effects.as_mut(),
+            self.paths.as_mut(),
             self.persons.as_mut(),
             self.identity.as_mut(),
             self.rejects.as_mut(),

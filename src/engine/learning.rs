@@ -22,6 +22,12 @@ pub struct TouchChannels {
 }
 
 impl TouchChannels {
+    /// One list of channels, named in their byte order, for all models that look at channels.
+    pub fn of_names(models: &[Asked], values: Vec<String>) -> Self {
+        let of_model = models.iter().map(|asked| asked.model.channels().map(|_| 0));
+        Self { of_model: of_model.collect(), columns: vec![Labels { codes: Vec::new(), values }] }
+    }
+
     /// The columns that models name, each labelled once by `labels`.
     pub fn new(models: &[Asked], mut labels: impl FnMut(&str) -> Labels) -> Self {
         let mut names: Vec<&str> = Vec::new();
@@ -55,7 +61,7 @@ impl TouchChannels {
 
 /// The same labels, numbered in the byte order of their values: codes that follow from the values
 /// alone compare alike whatever the order of the rows.
-fn in_byte_order(labels: Labels) -> Labels {
+pub fn in_byte_order(labels: Labels) -> Labels {
     let mut order: Vec<u32> = (0..).take(labels.values.len()).collect();
     order.sort_unstable_by_key(|code| &labels.values[*code as usize]);
     let mut place = vec![0; order.len()];
@@ -91,13 +97,36 @@ pub struct Observed {
 
 impl Observed {
     /// Nothing yet.
-    pub fn new(work: &Work<'_>) -> Self {
-        let columns = work.channels.columns.iter();
+    pub fn new(models: &[Asked], channels: &TouchChannels) -> Self {
+        let columns = channels.columns.iter();
         Self {
-            counts: vec![Counts::default(); work.models.len()],
+            counts: vec![Counts::default(); models.len()],
             evidence: columns
                 .map(|labels| vec![Evidence::default(); labels.values.len()])
                 .collect(),
+        }
+    }
+
+    /// Counts what stands behind the channels of a journey, `times` times: those of a column.
+    ///
+    /// `sorted` is space that is used again.
+    pub fn back(
+        &mut self,
+        column: usize,
+        channels: &[u32],
+        (outcome, times): (Outcome, u64),
+        sorted: &mut Vec<u32>,
+    ) {
+        sorted.clear();
+        sorted.extend(channels);
+        sorted.sort_unstable();
+        for run in sorted.chunk_by(|left, right| left == right) {
+            let evidence = &mut self.evidence[column][run[0] as usize];
+            evidence.touches += run.len() as u64 * times;
+            match outcome {
+                Outcome::Converted => evidence.orders += times,
+                Outcome::Lost => evidence.lost += times,
+            }
         }
     }
 
@@ -138,7 +167,7 @@ pub fn observe_all(
     times: &(dyn Fn(u32) -> u64 + Sync),
 ) -> Result<Observed> {
     let one = |partition: &Partition<'_>| observe(work, *partition, times);
-    let nothing = || Ok(Observed::new(work));
+    let nothing = || Ok(Observed::new(work.models, work.channels));
     let both = |left: Result<Observed>, right: Result<Observed>| {
         let (mut left, right) = (left?, right?);
         left.merge(&right);
@@ -153,10 +182,17 @@ pub fn learn(work: &Work<'_>, partitions: &[Partition<'_>]) -> Result<Learnt> {
     if !learns(work.models) {
         return Ok(Learnt::default());
     }
-    let observed = observe_all(work, partitions, &|_| 1)?;
-    let models = work.models.par_iter().zip(&observed.counts);
-    let fitted: Vec<Result<_>> = models.map(|(asked, counts)| asked.model.fit(counts)).collect();
-    Ok(Learnt { fitted: fitted.into_iter().collect::<Result<_>>()?, observed })
+    Learnt::new(work.models, observe_all(work, partitions, &|_| 1)?)
+}
+
+impl Learnt {
+    /// What models make of what was counted for them.
+    pub fn new(models: &[Asked], observed: Observed) -> Result<Self> {
+        let models = models.par_iter().zip(&observed.counts);
+        let fitted: Vec<Result<_>> =
+            models.map(|(asked, counts)| asked.model.fit(counts)).collect();
+        Ok(Self { fitted: fitted.into_iter().collect::<Result<_>>()?, observed })
+    }
 }
 
 /// Counts the journeys of some persons.
@@ -165,8 +201,12 @@ fn observe(
     partition: Partition<'_>,
     times: &(dyn Fn(u32) -> u64 + Sync),
 ) -> Result<Observed> {
-    let mut observer =
-        Observer { work, observed: Observed::new(work), codes: Vec::new(), touched: Vec::new() };
+    let mut observer = Observer {
+        work,
+        observed: Observed::new(work.models, work.channels),
+        codes: Vec::new(),
+        sorted: Vec::new(),
+    };
     let mut walk = Walk::default();
     for person in partition.persons {
         let times = times(*person);
@@ -192,7 +232,7 @@ fn observe(
 
 /// Selects the touches of a person that led to no order, if there are any: those after the last
 /// counted order, cut like the journey of an order at the last of them. Returns when that was.
-fn lost(work: &Work<'_>, person: u32, selected: &mut Selected) -> Option<i64> {
+pub(super) fn lost(work: &Work<'_>, person: u32, selected: &mut Selected) -> Option<i64> {
     if work.wanted.is_some_and(|wanted| !wanted[person as usize]) {
         return None;
     }
@@ -217,7 +257,7 @@ struct Observer<'a> {
     observed: Observed,
     codes: Vec<Vec<u32>>,
     /// The channels of a journey, sorted.
-    touched: Vec<u32>,
+    sorted: Vec<u32>,
 }
 
 impl Observer<'_> {
@@ -227,18 +267,8 @@ impl Observer<'_> {
             return;
         }
         self.work.codes(selected, &mut self.codes);
-        for (codes, evidence) in self.codes.iter().zip(&mut self.observed.evidence) {
-            self.touched.clear();
-            self.touched.extend(codes);
-            self.touched.sort_unstable();
-            for run in self.touched.chunk_by(|left, right| left == right) {
-                let evidence = &mut evidence[run[0] as usize];
-                evidence.touches += run.len() as u64 * times;
-                match outcome {
-                    Outcome::Converted => evidence.orders += times,
-                    Outcome::Lost => evidence.lost += times,
-                }
-            }
+        for (column, codes) in self.codes.iter().enumerate() {
+            self.observed.back(column, codes, (outcome, times), &mut self.sorted);
         }
         for (number, asked) in self.work.models.iter().enumerate() {
             if asked.model.learns() {

@@ -3,6 +3,7 @@
 //! A [`Partition`] is some whole persons; [`attribute`] does all models over its orders in one
 //! pass. Partial results are integers and add up in any order, so the number of threads or
 //! partitions changes nothing. `learning` is a pass before it, where models learn from journeys.
+//! `paths` adds the same journeys up by their channels.
 //! `persons` keeps each person's part of the sums, where they are resampled. `changes` compares the
 //! journeys that the same orders have when
 //! touches belong to others. Not for what comes before (ordered columns) or after (reports).
@@ -12,6 +13,7 @@ mod changes;
 mod destinations;
 mod learning;
 mod partition;
+mod paths;
 mod persons;
 mod roles;
 
@@ -21,11 +23,14 @@ use rayon::prelude::*;
 
 pub use cells::{Cell, Cells, Contribution, Credited, UNATTRIBUTED_CELL};
 pub use changes::{Change, Changed, Changes, Side};
-pub use learning::{Evidence, Learnt, Observed, TouchChannels, learn, learns, observe_all};
+pub use learning::{
+    Evidence, Learnt, Observed, TouchChannels, in_byte_order, learn, learns, observe_all,
+};
 pub use partition::{
     ByChannel, CreditRows, JourneyRows, Partial, Partition, Parts, Tally, Work, attribute,
-    attribute_all,
+    attribute_all, weigh,
 };
+pub use paths::{PathSums, PathTotals, path_sums};
 pub use roles::{ByRole, Part, ROLES};
 
 use crate::error::Result;

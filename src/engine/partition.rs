@@ -260,6 +260,16 @@ impl ByChannel {
         Self(models.map(|model| vec![Part::default(); channels(model) * work.currencies]).collect())
     }
 
+    /// Nothing yet, of some models over so many channels and currencies.
+    pub fn of_channels(models: usize, channels: usize, currencies: usize) -> Self {
+        Self(vec![vec![Part::default(); channels * currencies]; models])
+    }
+
+    /// Adds what a model credits to a channel, by its place among channels and currencies.
+    pub fn credit(&mut self, model: usize, place: usize, part: Part) {
+        self.0[model][place].add(part);
+    }
+
     /// What a model credits to each channel in each currency.
     pub fn of(&self, model: usize) -> &[Part] {
         &self.0[model]
@@ -460,16 +470,8 @@ fn attribute_order(
     }
     work.codes(selected, codes);
     for (number, asked) in work.models.iter().enumerate() {
-        weights.clear();
-        weights.resize(count, 0.0);
         let journey = work.journey(number, selected, order_at, codes);
-        work.rule(number).weigh(journey, weights);
-        if weights.iter().any(|weight| !weight.is_finite() || *weight < 0.0) {
-            return Err(Error::Broken(format!(
-                "`{}` weighs a touch below zero or without end",
-                asked.name
-            )));
-        }
+        weigh(&asked.name, work.rule(number), journey, weights)?;
         shares.resize(count, 0);
         amounts.resize(count, 0);
         divider.weigh(weights);
@@ -501,6 +503,27 @@ fn attribute_order(
                 row += 1;
             }
         }
+    }
+    Ok(())
+}
+
+/// Lets a rule weigh the touches of a journey.
+///
+/// # Errors
+///
+/// A weight that is negative or not finite.
+pub fn weigh(
+    model: &str,
+    rule: &dyn Model,
+    journey: Journey<'_>,
+    weights: &mut Vec<f64>,
+) -> Result<()> {
+    weights.clear();
+    weights.resize(journey.touches(), 0.0);
+    rule.weigh(journey, weights);
+    if weights.iter().any(|weight| !weight.is_finite() || *weight < 0.0) {
+        let why = format!("`{model}` weighs a touch below zero or without end");
+        return Err(Error::Broken(why));
     }
     Ok(())
 }

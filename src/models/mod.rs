@@ -74,6 +74,11 @@ pub trait Model: Send + Sync {
         None
     }
 
+    /// Whether it looks at when touches were, and not only at their order.
+    fn needs_times(&self) -> bool {
+        false
+    }
+
     /// Whether it learns from journeys before it weighs any.
     fn learns(&self) -> bool {
         false
@@ -269,6 +274,26 @@ pub fn ask(text: &str, named: &BTreeMap<String, BTreeMap<String, String>>) -> Re
     })?;
     let arguments = Arguments::new(entry, given)?;
     Ok(Asked { name: text.trim().to_owned(), model: (entry.build)(&arguments)? })
+}
+
+/// Reads several models, each as [`ask`] does.
+///
+/// # Errors
+///
+/// One that is asked for twice: results are told apart by its text.
+pub fn ask_all(
+    texts: &[&str],
+    named: &BTreeMap<String, BTreeMap<String, String>>,
+) -> Result<Vec<Asked>> {
+    let mut asked: Vec<Asked> = Vec::with_capacity(texts.len());
+    for text in texts {
+        let one = ask(text, named)?;
+        if asked.iter().any(|other| other.name == one.name) {
+            return Err(Error::Contradiction(format!("`--model` names `{}` twice", one.name)));
+        }
+        asked.push(one);
+    }
+    Ok(asked)
 }
 
 #[cfg(test)]

@@ -29,6 +29,10 @@ struct TimeDecay {
 }
 
 impl Model for TimeDecay {
+    fn needs_times(&self) -> bool {
+        true
+    }
+
     fn weigh(&self, journey: Journey<'_>, weights: &mut [f64]) {
         // Ages count from the last touch: the shares are the same, and however long ago all
         // touches are, their weights do not underflow together. The power is computed in software,

@@ -8,7 +8,6 @@ use bytesize::ByteSize;
 
 use super::{Inputs, wants_journeys};
 use crate::config::{Config, DateBy};
-use crate::engine;
 use crate::error::{Error, Result};
 use crate::input;
 use crate::journeys::Dimension;
@@ -90,8 +89,8 @@ pub(super) fn check_whole(config: &Config, inputs: &Inputs, lean: bool) -> Resul
     let (touches, others) = rows(config, inputs)?;
     let (each, why) = if lean && config.bootstrap.is_some() {
         (LEAN, "`--bootstrap` needs to know whose each session is")
-    } else if lean && engine::learns(&config.models) {
-        (LEAN, "models that learn look at the touches of everybody")
+    } else if lean && config.needs_everybody() {
+        (LEAN, "models that learn and `--paths` look at the touches of everybody")
     } else if lean {
         (LEAN, "rows that say something of their users are held until all are read")
     } else {

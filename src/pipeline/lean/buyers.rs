@@ -16,7 +16,6 @@ use super::parts::Parts;
 use super::spans::Spans;
 use super::{Gathered, Numbers, Rows, Sessions, USER_FACTS, looks, scan_of};
 use crate::config::Config;
-use crate::engine;
 use crate::error::Result;
 use crate::identity::{Facts, Identity, Keep};
 use crate::ids::{Distinct, UNKNOWN};
@@ -36,8 +35,8 @@ const TOUCHES: [Table; 2] = [Table::Sessions, Table::Postviews];
 
 /// Whether a run can do with the touches of those who ordered.
 fn will_do(config: &Config, inputs: &Inputs) -> Result<bool> {
-    // Models that learn look at the touches of those who did not order too.
-    if engine::learns(&config.models) {
+    // The touches of those who did not order may be looked at too.
+    if config.needs_everybody() {
         return Ok(false);
     }
     let outputs = &config.outputs;

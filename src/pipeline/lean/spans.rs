@@ -1,7 +1,6 @@
 //! When the touches of each person can lie in a journey: what lies outside need not be kept.
 
 use crate::config::Config;
-use crate::engine;
 use crate::identity::Merged;
 use crate::touchpoints;
 
@@ -11,7 +10,7 @@ pub(super) struct Spans {
     place: Vec<u32>,
     /// From when until when, by that place.
     span: Vec<(i64, i64)>,
-    /// Whether touches are kept wherever they lie: models that learn look at what led to no order.
+    /// Whether touches are kept wherever they lie: what led to no order is looked at too.
     all: bool,
 }
 
@@ -26,7 +25,7 @@ impl Spans {
             (Some(sessions), Some(views)) => Some(sessions.max(views)),
             _ => None,
         };
-        let all = engine::learns(&config.models);
+        let all = config.needs_everybody();
         let mut places = vec![Self::NONE; person.len()];
         let mut span: Vec<(i64, i64)> = Vec::new();
         for (person, at) in orders.person.iter().zip(at) {

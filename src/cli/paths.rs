@@ -1,0 +1,199 @@
+//! `apportion paths`: runs every model that needs no clock on journeys that are added up by path.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::{Status, in_pool, say, settled};
+use crate::config::{Settings, check_threads};
+use crate::error::{Error, Result};
+use crate::models::{self, Asked, Entry, MODELS};
+use crate::money::{Currency, Units};
+use crate::output::{self, Format, Sink, Staged, by_extension, counted};
+use crate::paths::{COLUMNS, PathReport, PathsReading, SEPARATOR, Transform, column_names};
+
+/// What `apportion paths` is to do.
+#[derive(Args)]
+pub(super) struct PathsArgs {
+    /// The table of paths: CSV or Parquet
+    #[arg(long, value_name = "FILE", help_heading = "Inputs")]
+    input: PathBuf,
+    /// What stands between the steps of a path
+    #[arg(long, value_name = "TEXT", default_value = SEPARATOR, help_heading = "Inputs")]
+    separator: String,
+    /// Take a column by the name that the file gives it
+    #[arg(long, value_name = "paths.COLUMN=NAME", num_args = 1.., help_heading = "Inputs")]
+    column: Vec<String>,
+    /// The currency of values that name none [default: the workspace's]
+    #[arg(long, value_name = "CODE", help_heading = "Inputs")]
+    currency: Option<String>,
+    /// Whether values are in major units, 12.34, or in minor ones, 1234 [default: integers of
+    /// Parquet are minor]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "minor|major",
+        hide_possible_values = true,
+        help_heading = "Inputs"
+    )]
+    units: Option<Units>,
+    /// Change every path first; several transforms are done in their order
+    #[arg(
+        long,
+        value_name = "as_is|unique|exposure|first|frequency|keep_last=N|remove=CHANNEL",
+        num_args = 1..,
+        help_heading = "Attribution"
+    )]
+    transform: Vec<String>,
+    /// The models [default: every one that needs no clock and no weights]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = "Attribution")]
+    model: Vec<String>,
+    /// The format of the result, and of the output where its name says none [default: table]
+    #[arg(long, value_name = "FORMAT", help_heading = "Outputs")]
+    format: Option<String>,
+    /// Write the result to a file
+    #[arg(short, long, value_name = "PATH", help_heading = "Outputs")]
+    output: Option<PathBuf>,
+    /// Write what models that learn say of channels, beside what they credit
+    #[arg(long, value_name = "PATH", help_heading = "Outputs")]
+    effects: Option<PathBuf>,
+    /// The workspace file, for its currency, units and models [default: apportion.toml, where there
+    /// is one]
+    #[arg(long, value_name = "FILE", help_heading = "Running")]
+    config: Option<PathBuf>,
+    /// Threads to work on [default: all cores]
+    #[arg(long, value_name = "N", help_heading = "Running")]
+    threads: Option<usize>,
+    /// Say nothing but errors
+    #[arg(short, long, help_heading = "Running")]
+    quiet: bool,
+}
+
+pub(super) fn run(args: &PathsArgs) -> Result<Status> {
+    check_threads(args.threads)?;
+    let own =
+        Settings { currency: args.currency.clone(), units: args.units, ..Settings::default() };
+    let settings = settled(own, args.config.as_deref())?;
+    let models = asked(args, &settings)?;
+    let reading = reading(args, &settings)?;
+    let format = match (&args.format, &args.output) {
+        (Some(name), _) => output::format(name)?,
+        (None, Some(path)) => by_extension(path)?,
+        (None, None) => output::format("table")?,
+    };
+    let learns = models.iter().any(|asked| asked.model.learns());
+    check_outputs(args, learns)?;
+    // Every place is tried before the work.
+    let result = args.output.as_deref().map(Staged::new).transpose()?;
+    let effects = match &args.effects {
+        Some(path) => Some((by_extension(path)?, Staged::new(path)?)),
+        None => None,
+    };
+    let report = in_pool(args.threads, || {
+        let paths = crate::paths::read(&args.input, &reading)?;
+        crate::paths::credit(&paths, &models)
+    })??;
+    let to_stdout = result.is_none();
+    if let Some(staged) = &result {
+        write(&report, format, staged.sink()?)?;
+    }
+    if let Some((format, staged)) = &effects {
+        output::write(format, staged.sink()?, &report.effects.table()?)?;
+    }
+    let effects = effects.map(|(_, staged)| staged);
+    result.into_iter().chain(effects).try_for_each(Staged::commit)?;
+    if to_stdout {
+        write(&report, format, Box::new(io::stdout()))?;
+    }
+    if !args.quiet {
+        say(&said(&report, learns));
+    }
+    Ok(Status::Done)
+}
+
+/// The models that are asked for, else every one that a path can be given to as it is.
+fn asked(args: &PathsArgs, settings: &Settings) -> Result<Vec<Asked>> {
+    if !args.model.is_empty() {
+        let texts: Vec<&str> = args.model.iter().map(String::as_str).collect();
+        return models::ask_all(&texts, &settings.models);
+    }
+    // One that has to be told something first says nothing of its own.
+    let told = |entry: &&Entry| entry.parameters.iter().all(|one| !one.default.is_empty());
+    let names: Vec<&str> = MODELS.iter().filter(told).map(|entry| entry.name).collect();
+    let mut models = models::ask_all(&names, &settings.models)?;
+    models.retain(|asked| !asked.model.needs_times());
+    Ok(models)
+}
+
+fn reading(args: &PathsArgs, settings: &Settings) -> Result<PathsReading> {
+    if args.separator.is_empty() {
+        let why = "write what stands between the steps of a path, such as ` > `";
+        return Err(Error::setting("--separator", "", why));
+    }
+    let currency = match &settings.currency {
+        Some(code) => {
+            code.parse().map_err(|why: String| Error::setting("--currency", code, why))?
+        }
+        None => Currency::NONE,
+    };
+    let transforms = args.transform.iter().map(|text| Transform::parse(text));
+    Ok(PathsReading {
+        separator: args.separator.clone(),
+        names: column_names(&args.column)?,
+        currency,
+        units: settings.units,
+        transforms: transforms.collect::<Result<_>>()?,
+    })
+}
+
+/// An error if what is to be written cannot be, or would stand in the place of something else.
+fn check_outputs(args: &PathsArgs, learns: bool) -> Result<()> {
+    if args.effects.is_some() && !learns {
+        return Err(Error::Contradiction(
+            "`--effects` says nothing without a model that learns, such as `--model markov`"
+                .to_owned(),
+        ));
+    }
+    if args.output.is_some() && args.output == args.effects {
+        return Err(Error::Contradiction(
+            "`--output` and `--effects` name one file; a file has one table".to_owned(),
+        ));
+    }
+    let there = |path: &Path| fs::canonicalize(path).ok();
+    let input = there(&args.input);
+    let mut places = args.output.iter().chain(&args.effects);
+    match places.find(|place| input.is_some() && there(place) == input) {
+        None => Ok(()),
+        Some(place) => Err(Error::Contradiction(format!(
+            "`{}` is both an output and the file of paths; name another output",
+            place.display()
+        ))),
+    }
+}
+
+/// What was read, and what it does not say.
+fn said(report: &PathReport, learns: bool) -> String {
+    let mut text = format!(
+        "\n{}: {} with an order, {} without\n",
+        counted(report.paths, "path", "paths"),
+        counted(report.converted, "journey", "journeys"),
+        output::thousands(&report.lost.to_string())
+    );
+    if learns && report.lost == 0 && report.converted > 0 {
+        text.push_str(&format!(
+            "warning: no path has a `{}`: models that learn see only journeys with an order\n",
+            COLUMNS[3]
+        ));
+    }
+    text
+}
+
+fn write(report: &PathReport, format: &Format, mut sink: Sink) -> Result<()> {
+    if format.name != "table" {
+        return output::write(format, sink, &report.table()?);
+    }
+    let written = sink.write_all(report.text().as_bytes()).and_then(|()| sink.flush());
+    written.map_err(|error| Error::Output { format: "table", why: error.to_string() })
+}

@@ -1,0 +1,345 @@
+//! Runs models on paths: what each channel is credited, and what models that learn say of it.
+//!
+//! A path is a journey as often as its totals say. Its orders are all divided alike, and what they
+//! are worth is divided once. Not for how a model weighs.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float64Array, RecordBatch};
+
+use super::Paths;
+use crate::credits::{Divider, WHOLE, share};
+use crate::engine::{ByChannel, Learnt, Observed, Part, PathTotals, TouchChannels, weigh};
+use crate::error::{Error, Result};
+use crate::models::{Asked, BY, Journey, Model, Outcome};
+use crate::money::Currency;
+use crate::output::table::{aligned, printable};
+use crate::output::{Align, thousands};
+use crate::report::{EffectsReport, decimals, texts};
+
+/// What models credit to the channels of paths.
+pub struct PathReport {
+    /// What models that learn say of channels.
+    pub effects: EffectsReport,
+    /// Distinct paths.
+    pub paths: u64,
+    /// Journeys that ended in an order.
+    pub converted: u64,
+    /// Journeys that ended in none.
+    pub lost: u64,
+    models: Vec<String>,
+    lines: Vec<Line>,
+}
+
+/// What one model credits to one channel in one currency.
+struct Line {
+    model: usize,
+    channel: String,
+    currency: Currency,
+    part: Part,
+    /// The conversions of all channels in the currency, in units of [`WHOLE`].
+    conversions: i128,
+}
+
+impl Line {
+    /// Its part of all conversions; none where there are none.
+    fn share(&self) -> Option<f64> {
+        let all = share(self.conversions);
+        (self.conversions > 0).then(|| share(self.part.conversions) / all)
+    }
+}
+
+/// Divides the orders of every path among its channels, under every model.
+///
+/// # Errors
+///
+/// A model that looks at times or at another column of touches than the channel, which paths do not
+/// have; one that cannot be worked out from these paths; an amount that leaves 64 bits.
+pub fn credit(paths: &Paths, models: &[Asked]) -> Result<PathReport> {
+    models.iter().try_for_each(check)?;
+    let channels = TouchChannels::of_names(models, paths.channels.clone());
+    let learnt = Learnt::new(models, observed(paths, models, &channels)?)?;
+    let currencies = paths.currencies.len();
+    let mut credited = ByChannel::of_channels(models.len(), paths.channels.len(), currencies);
+    let mut space = Space::default();
+    let (mut weights, mut divider) = (Vec::new(), Divider::default());
+    let (mut shares, mut amounts) = (Vec::new(), Vec::new());
+    for (path, totals) in paths.sums.iter().filter(|(_, totals)| totals.converted() > 0) {
+        for (number, asked) in models.iter().enumerate() {
+            let fitted = learnt.fitted[number].as_ref();
+            let rule = fitted.map_or(&*asked.model, |fitted| &*fitted.rule);
+            weigh(&asked.name, rule, space.journey(paths, path, rule), &mut weights)?;
+            divider.weigh(&weights);
+            shares.resize(path.len(), 0);
+            divider.divide(WHOLE, &mut shares);
+            for (currency, orders) in totals.conversions.iter().enumerate() {
+                if *orders == 0 {
+                    continue;
+                }
+                amounts.resize(path.len(), 0);
+                divider.divide(minor(totals.amounts[currency])?, &mut amounts);
+                for ((channel, share), amount) in path.iter().zip(&shares).zip(&amounts) {
+                    let part = Part {
+                        conversions: i128::from(*share) * i128::from(*orders),
+                        amount: i128::from(*amount),
+                    };
+                    credited.credit(number, *channel as usize * currencies + currency, part);
+                }
+            }
+        }
+    }
+    let names: Vec<String> = models.iter().map(|asked| asked.name.clone()).collect();
+    let totals = prove(paths, &names, &credited)?;
+    let effects = EffectsReport::new(&names, &learnt, &channels, &credited, &paths.currencies)?;
+    let sum = |count: &dyn Fn(&PathTotals) -> u64| {
+        paths.sums.iter().map(|(_, totals)| count(totals)).sum()
+    };
+    Ok(PathReport {
+        effects,
+        paths: paths.sums.iter().count() as u64,
+        converted: sum(&|totals| totals.converted()),
+        lost: sum(&|totals| totals.lost),
+        lines: lines(paths, &names, &credited, &totals),
+        models: names,
+    })
+}
+
+/// An error if a model asks for what paths do not have.
+fn check(asked: &Asked) -> Result<()> {
+    if asked.model.needs_times() {
+        let why =
+            "it looks at when touches were, which a path does not say; `apportion run` runs it";
+        return Err(Error::setting("--model", &asked.name, why));
+    }
+    match asked.model.channels() {
+        Some(column) if column != BY.default => {
+            let why = format!("a path has channels alone, and no column `{column}`");
+            Err(Error::setting("--model", &asked.name, why))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Counts every path as often as it was there, for the models that learn.
+fn observed(paths: &Paths, models: &[Asked], channels: &TouchChannels) -> Result<Observed> {
+    let mut observed = Observed::new(models, channels);
+    let (mut space, mut sorted) = (Space::default(), Vec::new());
+    for (path, totals) in paths.sums.iter() {
+        let outcomes = [(Outcome::Converted, totals.converted()), (Outcome::Lost, totals.lost)];
+        for (outcome, times) in outcomes.into_iter().filter(|(_, times)| *times > 0) {
+            // Touches are counted in 64 bits, and a journey has several.
+            times
+                .checked_mul(path.len() as u64)
+                .ok_or_else(|| Error::Overflow { what: "the number of all touches".to_owned() })?;
+            observed.back(0, path, (outcome, times), &mut sorted);
+            for (asked, counts) in models.iter().zip(&mut observed.counts) {
+                if asked.model.learns() {
+                    let journey = space.journey(paths, path, &*asked.model);
+                    asked.model.observe(journey, outcome, times, counts);
+                }
+            }
+        }
+    }
+    Ok(observed)
+}
+
+/// Space for what a journey is made of beside its channels.
+#[derive(Default)]
+struct Space {
+    /// All at one time: no model that is asked looks at it.
+    touched_at: Vec<i64>,
+    direct: Vec<bool>,
+}
+
+impl Space {
+    /// A path as a model sees it.
+    fn journey<'j>(&'j mut self, paths: &Paths, path: &'j [u32], model: &dyn Model) -> Journey<'j> {
+        self.touched_at.resize(path.len(), 0);
+        self.direct.clear();
+        self.direct.extend(path.iter().map(|channel| paths.direct[*channel as usize]));
+        let channels = if model.channels().is_some() { path } else { &[] };
+        Journey { order_at: 0, touched_at: &self.touched_at, direct: &self.direct, channels }
+    }
+}
+
+fn minor(amount: i128) -> Result<i64> {
+    i64::try_from(amount).map_err(|_| Error::Overflow { what: "the value of a path".to_owned() })
+}
+
+/// What all paths are worth in each currency, after every model credits exactly that.
+fn prove(paths: &Paths, models: &[String], credited: &ByChannel) -> Result<Vec<Part>> {
+    let currencies = paths.currencies.len();
+    let mut totals = vec![Part::default(); currencies];
+    for (_, of_path) in paths.sums.iter() {
+        for (at, total) in totals.iter_mut().enumerate() {
+            let conversions = i128::from(of_path.conversions[at]) * i128::from(WHOLE);
+            total.add(Part { conversions, amount: of_path.amounts[at] });
+        }
+    }
+    for (number, model) in models.iter().enumerate() {
+        for (at, total) in totals.iter().enumerate() {
+            let mut sum = Part::default();
+            credited.of(number).iter().skip(at).step_by(currencies).for_each(|part| sum.add(*part));
+            if sum != *total {
+                let currency = paths.currencies[at];
+                return Err(Error::Broken(format!(
+                    "`{model}` does not credit exactly what the paths are worth in {currency}"
+                )));
+            }
+        }
+    }
+    Ok(totals)
+}
+
+/// Every model, currency and channel: the greatest first.
+fn lines(paths: &Paths, models: &[String], credited: &ByChannel, totals: &[Part]) -> Vec<Line> {
+    let currencies = paths.currencies.len();
+    let mut lines = Vec::new();
+    for number in 0..models.len() {
+        for (at, currency) in paths.currencies.iter().enumerate() {
+            let parts = credited.of(number).iter().skip(at).step_by(currencies);
+            let mut of_currency: Vec<(&String, Part)> =
+                paths.channels.iter().zip(parts.copied()).collect();
+            // Names are in their order, and sorting leaves equal ones where they are.
+            of_currency.sort_by_key(|(_, part)| Reverse((part.conversions, part.amount)));
+            lines.extend(of_currency.into_iter().map(|(channel, part)| Line {
+                model: number,
+                channel: channel.clone(),
+                currency: *currency,
+                part,
+                conversions: totals[at].conversions,
+            }));
+        }
+    }
+    lines
+}
+
+impl PathReport {
+    /// One row a model, currency and channel: `model`, `channel`, `currency`, `conversions`,
+    /// `amount`, `share`.
+    pub fn table(&self) -> Result<RecordBatch> {
+        let scale = self.lines.iter().map(|line| line.currency.exponent()).max().unwrap_or(2);
+        let lines = || self.lines.iter();
+        let conversions = lines().map(|line| Some(share(line.part.conversions)));
+        let amounts = lines().map(|line| Some((line.part.amount, line.currency)));
+        let columns: Vec<(&str, ArrayRef)> = vec![
+            ("model", texts(lines().map(|line| self.models[line.model].as_str()))),
+            ("channel", texts(lines().map(|line| line.channel.as_str()))),
+            ("currency", texts(lines().map(|line| line.currency.code()))),
+            ("conversions", Arc::new(conversions.collect::<Float64Array>())),
+            ("amount", decimals(amounts, scale)?),
+            ("share", Arc::new(lines().map(Line::share).collect::<Float64Array>())),
+        ];
+        let columns = columns.into_iter().map(|(name, column)| (name, column, true));
+        Ok(RecordBatch::try_from_iter_with_nullable(columns)?)
+    }
+
+    /// The same for reading: a table a model and currency.
+    pub fn text(&self) -> String {
+        let same = |left: &Line, right: &Line| {
+            (left.model, left.currency) == (right.model, right.currency)
+        };
+        let blocks = self.lines.chunk_by(same).map(|lines| {
+            let header = [
+                (self.models[lines[0].model].as_str(), Align::Left),
+                ("conversions", Align::Right),
+                (lines[0].currency.code(), Align::Right),
+                ("share", Align::Right),
+            ];
+            let row = |line: &Line| {
+                vec![
+                    printable(&line.channel),
+                    thousands(&format!("{:.2}", share(line.part.conversions))),
+                    thousands(&line.currency.format(line.part.amount)),
+                    line.share()
+                        .map_or_else(|| "-".to_owned(), |share| format!("{:.1} %", 100.0 * share)),
+                ]
+            };
+            aligned(&header, lines.iter().map(row).collect())
+        });
+        blocks.collect::<Vec<_>>().join("\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::engine::PathSums;
+    use crate::models::{MODELS, ask, ask_all};
+
+    fn paths(rows: &[(&[u32], u64, i128, u64)]) -> Paths {
+        let mut sums = PathSums::new(1);
+        for (path, orders, amount, lost) in rows {
+            sums.convert(path, 0, (*orders, *amount));
+            sums.lose(path, *lost);
+        }
+        let channels: Vec<String> = (0..5).map(|channel| format!("C{channel}")).collect();
+        Paths { direct: vec![false; 5], currencies: vec![Currency::NONE], channels, sums }
+    }
+
+    fn without_times() -> Vec<Asked> {
+        let names: Vec<&str> = MODELS.iter().map(|entry| entry.name).collect();
+        let mut models = ask_all(&names, &BTreeMap::new()).unwrap();
+        models.retain(|asked| !asked.model.needs_times());
+        models
+    }
+
+    #[test]
+    fn three_paths_worked_by_hand() {
+        let paths = paths(&[(&[1, 2, 3], 1, 10_000, 0), (&[1], 0, 0, 1), (&[2, 3], 0, 0, 1)]);
+        let report = credit(&paths, &[ask("markov", &BTreeMap::new()).unwrap()]).unwrap();
+        let effects = &report.effects.models[0].effects;
+        assert!((effects.probability - 1.0 / 3.0).abs() < 1e-15);
+        let removal: Vec<f64> = effects.channels.iter().filter_map(|one| one.removal).collect();
+        for (found, worked) in removal.iter().zip([0.5, 1.0, 1.0]) {
+            assert!((found - worked).abs() < 1e-12, "{removal:?}");
+        }
+        // One order of 100.00 in the proportion 1 : 2 : 2.
+        let amounts: Vec<(&str, i128)> =
+            report.lines.iter().map(|line| (line.channel.as_str(), line.part.amount)).collect();
+        assert_eq!(amounts[..3], [("C2", 4000), ("C3", 4000), ("C1", 2000)]);
+    }
+
+    #[test]
+    fn what_a_path_does_not_say_is_refused() {
+        for (model, why) in [
+            ("time_decay", "it looks at when touches were"),
+            ("markov:by=utm_source", "no column `utm_source`"),
+        ] {
+            let error = credit(&paths(&[]), &[ask(model, &BTreeMap::new()).unwrap()]);
+            let error = error.err().unwrap().to_string();
+            assert!(error.contains(why), "{error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_paths_are_worth_is_credited_exactly_under_every_model(
+            rows in prop::collection::vec(
+                (prop::collection::vec(0_u32..5, 1..7), 0_u64..4, -5_000_i128..50_000, 0_u64..4),
+                0..12,
+            ),
+        ) {
+            let worth = |orders: u64, amount: i128| if orders > 0 { amount } else { 0 };
+            let rows: Vec<_> = rows
+                .iter()
+                .map(|(path, orders, amount, lost)| (&path[..], *orders, worth(*orders, *amount), *lost))
+                .collect();
+            let models = without_times();
+            let report = credit(&paths(&rows), &models).unwrap();
+            let owed: i128 = rows.iter().map(|(_, _, amount, _)| amount).sum();
+            let orders: u64 = rows.iter().map(|(_, orders, _, _)| orders).sum();
+            for number in 0..models.len() {
+                let of_model = || report.lines.iter().filter(|line| line.model == number);
+                prop_assert_eq!(of_model().map(|line| line.part.amount).sum::<i128>(), owed);
+                let credited: i128 = of_model().map(|line| line.part.conversions).sum();
+                prop_assert_eq!(credited, i128::from(orders) * i128::from(WHOLE));
+            }
+        }
+    }
+}
