@@ -125,13 +125,18 @@ fn check(asked: &Asked) -> Result<()> {
 fn observed(paths: &Paths, models: &[Asked], channels: &TouchChannels) -> Result<Observed> {
     let mut observed = Observed::new(models, channels);
     let (mut space, mut sorted) = (Space::default(), Vec::new());
+    let mut touches: u64 = 0;
     for (path, totals) in paths.sums.iter() {
         let outcomes = [(Outcome::Converted, totals.converted()), (Outcome::Lost, totals.lost)];
         for (outcome, times) in outcomes.into_iter().filter(|(_, times)| *times > 0) {
             // Touches are counted in 64 bits, and a journey has several.
-            times
-                .checked_mul(path.len() as u64)
-                .ok_or_else(|| Error::Overflow { what: "the number of all touches".to_owned() })?;
+            let more = times.checked_mul(path.len() as u64);
+            let all = more.and_then(|more| touches.checked_add(more));
+            touches = all.ok_or_else(|| {
+                Error::Contradiction(
+                    "the touches of all paths together do not fit 64 bits".to_owned(),
+                )
+            })?;
             observed.back(0, path, (outcome, times), &mut sorted);
             for (asked, counts) in models.iter().zip(&mut observed.counts) {
                 if asked.model.learns() {

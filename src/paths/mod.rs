@@ -94,3 +94,43 @@ impl Paths {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::cell_text;
+
+    fn paths(channels: [&str; 2]) -> Paths {
+        let mut sums = PathSums::new(2);
+        sums.convert(&[0, 1], 0, (1, 500));
+        sums.convert(&[0, 1], 1, (2, 700));
+        sums.lose(&[0, 1], 3);
+        sums.lose(&[1], 4);
+        Paths {
+            channels: channels.map(str::to_owned).into(),
+            direct: vec![false; 2],
+            currencies: vec!["EUR".parse().unwrap(), "JPY".parse().unwrap()],
+            sums,
+        }
+    }
+
+    #[test]
+    fn a_path_has_a_row_for_each_currency_and_its_other_journeys_stand_in_the_first() {
+        let table = paths(["a", "b"]).table(SEPARATOR).unwrap();
+        let row = |row| {
+            let cells = (0..COLUMNS.len()).map(|at| cell_text(&table, at, row).unwrap());
+            cells.collect::<Vec<_>>().join(",")
+        };
+        assert_eq!(
+            [0, 1, 2].map(row),
+            ["a > b,1,5.00,3,EUR", "a > b,2,700,0,JPY", "b,0,0.00,4,EUR"]
+        );
+    }
+
+    #[test]
+    fn a_channel_that_holds_the_separator_is_refused() {
+        let error = paths(["a > c", "b"]).table(SEPARATOR).unwrap_err().to_string();
+        assert!(error.contains("the channel `a > c` holds ` > `"), "{error}");
+        paths(["a > c", "b"]).table("|").unwrap();
+    }
+}
