@@ -206,8 +206,8 @@ pub struct Proof {
 pub struct ChainProof {
     /// The model.
     pub model: String,
-    /// How many touches the chain remembers.
-    pub order: u64,
+    /// How many touches the chain remembers; none of a model without one.
+    pub order: Option<u64>,
     /// The journeys that it was fitted to.
     pub journeys: u64,
     /// Those of them with an order.
@@ -222,7 +222,7 @@ impl ChainProof {
         let ModelEffects { model, effects, .. } = model;
         Self {
             model: model.clone(),
-            order: effects.order as u64,
+            order: effects.order.map(|order| order as u64),
             journeys: effects.journeys,
             converted: effects.converted,
             probability: effects.probability,

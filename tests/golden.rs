@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use common::{Playground, parquet_from_rows, said};
 
 /// Columns that hold floats, compared to 1e-9; every other cell is compared as text.
-const FLOATS: [&str; 34] = [
+const FLOATS: [&str; 35] = [
     "share",
     "conversions",
     "conversions_without",
@@ -50,6 +50,7 @@ const FLOATS: [&str; 34] = [
     "removal_effect",
     "shapley_value",
     "shapley_error",
+    "coefficient",
     "effect_share",
     "_ratio",
     "_conversions",

@@ -10,7 +10,7 @@ if [ ! -d "$folder/touchlog" ] || [ ! -d "$folder/webshop" ]; then
   echo "SKIPPED: no folder with touchlog/ and webshop/ is given (tests/realdata.sh FOLDER)"
   exit 0
 fi
-models=last_click,first_click,last_non_direct,linear,time_decay,position_based,j_curve,inverse_j,custom,equal_channels,markov,shapley
+models=last_click,first_click,last_non_direct,linear,time_decay,position_based,j_curve,inverse_j,custom,equal_channels,markov,shapley,logistic
 
 apportion() { cargo run --quiet --locked --manifest-path "$here/Cargo.toml" -- "$@"; }
 
@@ -26,7 +26,7 @@ check() {
       }
     }
     END {
-      if (models != 12) { print name ": " models " models, not 12" > "/dev/stderr"; wrong = 1 }
+      if (models != 13) { print name ": " models " models, not 13" > "/dev/stderr"; wrong = 1 }
       if (wrong) exit 1
       print name ": " orders " conversions and " amount " USD under each of " models " models"
     }'

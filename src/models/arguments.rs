@@ -85,6 +85,14 @@ impl Arguments {
             .ok_or_else(|| self.wrong(name, "write weights from 0 to a million, such as `0.5/0.3`"))
     }
 
+    /// How much a coefficient is drawn to zero, 0.001 to a million.
+    pub(super) fn penalty(&self, name: &str) -> Result<f64> {
+        let penalty = self.text(name).parse().ok();
+        penalty
+            .filter(|penalty| (0.001..=1e6).contains(penalty))
+            .ok_or_else(|| self.wrong(name, "write a number from 0.001 to a million, such as `1`"))
+    }
+
     /// A whole number within bounds.
     pub fn whole(&self, name: &str, bounds: RangeInclusive<u64>) -> Result<u64> {
         let number = self.text(name).parse().ok().filter(|number| bounds.contains(number));

@@ -97,10 +97,11 @@ impl Model for Markov {
             journeys: chain.journeys(),
             converted: chain.converted(),
             probability: chain.probability()?,
-            order: chain.order,
+            order: Some(chain.order),
             channels: effects.collect(),
             curve,
             samples: None,
+            notes: Vec::new(),
             sets: chain.sets,
         };
         Ok(Some(Fitted { rule: Box::new(rule), effects }))

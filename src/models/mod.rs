@@ -15,8 +15,10 @@ mod first_click;
 mod last_click;
 mod last_non_direct;
 mod linear;
+mod logistic;
 mod markov;
 mod position_based;
+mod regression;
 mod shapley;
 mod split;
 mod time_decay;
@@ -118,14 +120,16 @@ pub struct Effects {
     pub converted: u64,
     /// How likely a journey ends in an order, by the fitted model; the observed rate.
     pub probability: f64,
-    /// How many touches the model remembers at a time: the order of its chain.
-    pub order: usize,
+    /// How many touches the model remembers at a time: the order of its chain, where it has one.
+    pub order: Option<usize>,
     /// Every channel that occurs, in the order of their numbers.
     pub channels: Vec<ChannelEffect>,
     /// Every order that was tried, where the data chose it.
     pub curve: Vec<Tried>,
     /// How many samples values are estimated from; none where they are exact.
     pub samples: Option<u64>,
+    /// What else is to be known of the fit, each a sentence.
+    pub notes: Vec<String>,
     /// The sets of channels of journeys that converted, and how many did.
     pub sets: Vec<(Vec<u32>, u64)>,
 }
@@ -141,6 +145,8 @@ pub struct ChannelEffect {
     pub value: Option<f64>,
     /// The standard error of that value, where it is estimated from samples.
     pub error: Option<f64>,
+    /// What it adds to the log-odds of an order, where the model tells.
+    pub coefficient: Option<f64>,
     /// Its part of all effects: what it is owed of all conversions.
     pub share: f64,
 }
@@ -207,6 +213,7 @@ pub const MODELS: &[Entry] = &[
     equal_channels::ENTRY,
     markov::ENTRY,
     shapley::ENTRY,
+    logistic::ENTRY,
 ];
 
 /// The models of a run that asks for none.

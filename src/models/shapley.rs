@@ -94,10 +94,11 @@ impl Model for Shapley {
             journeys: chain.journeys(),
             converted: chain.converted(),
             probability: chain.probability()?,
-            order: chain.order,
+            order: Some(chain.order),
             channels,
             curve: Vec::new(),
             samples: values.errors.is_some().then_some(self.game.samples),
+            notes: Vec::new(),
             sets: chain.sets,
         };
         Ok(Some(Fitted { rule: Box::new(rule), effects }))

@@ -147,7 +147,7 @@ impl EffectsReport {
     /// One row a model, channel and currency.
     ///
     /// `model`, `channel`, `currency`, `removal_effect`, `shapley_value`, `shapley_error`,
-    /// `effect_share`, `effect_conversions`, `effect_amount`, `credit_conversions`, `credit_amount`,
+    /// `coefficient`, `effect_share`, `effect_conversions`, `effect_amount`, `credit_conversions`, `credit_amount`,
     /// `conversions_difference`, `amount_difference`, `touches`, `orders`, `journeys`, `evidence`.
     pub fn table(&self) -> Result<RecordBatch> {
         let lines = || {
@@ -175,6 +175,7 @@ impl EffectsReport {
             ("removal_effect", floats(&|line| line.channel.removal)),
             ("shapley_value", floats(&|line| line.channel.value)),
             ("shapley_error", floats(&|line| line.channel.error)),
+            ("coefficient", floats(&|line| line.channel.coefficient)),
             ("effect_share", floats(&|line| Some(line.channel.share))),
             ("effect_conversions", floats(&|line| Some(line.conversions))),
             ("effect_amount", amounts(&|line| i128::from(line.amount))?),
@@ -206,15 +207,17 @@ fn render_model(model: &ModelEffects) -> String {
             text.push_str(&format!("  {line}\n"));
         }
     };
+    let chain = effects.order.map(|order| format!(", a chain of order {order}"));
     say(&format!(
-        "{} with an order of {}: P = {:.6}, a chain of order {}",
+        "{} with an order of {}: P = {:.6}{}",
         thousands(&effects.converted.to_string()),
         counted(effects.journeys, "journey", "journeys"),
         effects.probability,
-        effects.order
+        chain.unwrap_or_default()
     ));
+    effects.notes.iter().for_each(|note| say(note));
     for tried in &effects.curve {
-        let chosen = if tried.order == effects.order { ", chosen" } else { "" };
+        let chosen = if Some(tried.order) == effects.order { ", chosen" } else { "" };
         say(&format!(
             "order {}: {} probabilities, log-likelihood of a held-out step {:.6}{chosen}",
             tried.order,
@@ -280,6 +283,10 @@ fn table(model: &ModelEffects, lines: &[EffectOf]) -> String {
 
 /// Why what is owed and what is credited need not agree.
 fn explained(model: &ModelEffects) -> String {
+    let by = match model.effects.order {
+        Some(_) => "in proportion to the effects of the channels of each order",
+        None => "by what each channel adds beside the others of the order",
+    };
     match &model.blocked {
         Some(blocked) => {
             let names = blocked.channels.iter().map(|channel| &model.names[*channel as usize]);
@@ -292,6 +299,8 @@ fn explained(model: &ModelEffects) -> String {
                 counted(blocked.orders, "order", "orders")
             )
         }
-        None => "What is credited adds up order by order, in proportion to the effects of the channels of each order; what is owed is a channel's part of all orders. Some split of the orders would give every channel what it is owed; dividing each in proportion is not it.".to_owned(),
+        None => format!(
+            "What is credited adds up order by order, {by}; what is owed is a channel's part of all orders. Some split of the orders would give every channel what it is owed; dividing each in proportion is not it."
+        ),
     }
 }
