@@ -3,8 +3,8 @@
 
     python3 generate.py --sessions 20000 --orders 1500 --users 4000 --seed 7 -o shop
 
-Needs numpy and pyarrow. The same arguments give the same rows, and the same seed gives the same
-sessions and orders with and without --minimal. Nothing here is taken from a real shop.
+Needs numpy and pyarrow. The same arguments give the same rows. Nothing here is taken from a real
+shop.
 
 How the rows come about:
 
@@ -39,7 +39,6 @@ HOUR, DAY = 60 * MINUTE, 24 * 60 * MINUTE
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 MONEY = pa.decimal128(12, 2)
 
-BOT_SESSIONS, BOT_ORDERS = 20_000, 5_000
 CUSTOMERS = 0.62  # share of persons
 UNTRACKED = 0.06  # share of persons: customers without sessions
 FOLLOWING = 0.83  # share of orders that follow a session
@@ -260,12 +259,10 @@ class Period:
 
 
 class Persons:
-    def __init__(self, random, count, bot, tail, busiest):
-        self.count = count + bot
-        self.bot = count if bot else None
+    def __init__(self, random, count, tail, busiest):
+        self.count = count
         kind = random.random(count)
-        self.customer = np.append(kind < CUSTOMERS, np.ones(int(bot), bool))
-        self.untracked = np.append(kind < UNTRACKED, np.zeros(int(bot), bool))
+        self.customer, self.untracked = kind < CUSTOMERS, kind < UNTRACKED
         self.untracked[0] = self.customer[0] = True  # there is always one
         self.weight = np.minimum(1 + random.pareto(tail, count), busiest)
         self.place = choose(random, [place[4] for place in PLACES], self.count)
@@ -287,10 +284,8 @@ class Sessions:
     """All sessions, person by person and each person's in time."""
 
     def __init__(self, random, persons, period, count, alias_share):
-        weight = np.where(persons.untracked[:len(persons.weight)], 0, persons.weight)
+        weight = np.where(persons.untracked, 0, persons.weight)
         counts = random.multinomial(count, weight / weight.sum())
-        if persons.bot is not None:
-            counts = np.append(counts, BOT_SESSIONS)
         self.counts = counts
         self.person = np.repeat(np.arange(persons.count, dtype=np.int32), counts)
         first = np.cumsum(counts) - counts
@@ -328,10 +323,7 @@ class Sessions:
     def _slots(self, random, persons, anonymous):
         """The slots of the users; the sessions that count as anonymous are mostly early ones."""
         slots = np.zeros(len(self.person), np.int32)
-        known = persons.customer[self.person]
-        if persons.bot is not None:
-            known &= self.person != persons.bot
-        rows = np.flatnonzero(known)
+        rows = np.flatnonzero(persons.customer[self.person])
         if anonymous > len(rows):
             sys.exit("error: the customers have too few sessions for this --alias-share")
         if anonymous:
@@ -348,9 +340,6 @@ class Orders:
         following = round(FOLLOWING * count)
         session = self._following(random, persons, sessions, following)
         alone = random.choice(np.flatnonzero(persons.untracked), count - following)
-        if persons.bot is not None:
-            of_bot = np.flatnonzero(sessions.person == persons.bot)
-            session = np.append(session, random.choice(of_bot, BOT_ORDERS, replace=False))
 
         there = random.random(len(session)) < 0.72  # ordered in the session itself
         delay = random.exponential(np.where(there, 9 * MINUTE, 4 * DAY))
@@ -381,8 +370,6 @@ class Orders:
         weight *= 1 + np.minimum(sessions.ordinal, 6) * 0.25
         weight *= np.maximum(sessions.counts, 1)[sessions.person] ** -0.4
         weight *= np.where(persons.customer[sessions.person], 1, 0.08)
-        if persons.bot is not None:
-            weight[sessions.person == persons.bot] = 1e-300
         chance = random.standard_exponential(len(weight)) / weight
         return np.sort(np.argpartition(chance, count - 1)[:count]) if count else np.empty(0, int)
 
@@ -408,8 +395,7 @@ class Shop:
     def __init__(self, arguments):
         self.options = arguments
         self.period = Period(arguments.start, arguments.days)
-        self.persons = Persons(self.random(1), arguments.users, arguments.bot, arguments.tail,
-                               arguments.busiest)
+        self.persons = Persons(self.random(1), arguments.users, arguments.tail, arguments.busiest)
         self.sessions = Sessions(self.random(2), self.persons, self.period, arguments.sessions,
                                  arguments.alias_share)
         self.orders = Orders(self.random(3), self.persons, self.sessions, self.period,
@@ -427,18 +413,15 @@ class Shop:
 
     def write(self, folder):
         folder.mkdir(parents=True, exist_ok=True)
-        if not self.options.minimal:
-            self.views = Views(self.random(11), self.sessions, self.period)
-            self._accounts()
-            self._write_users(folder)
-            self._write_devices(folder)
-            self._write_postviews(folder)
-            self._write_rates(folder)
+        self.views = Views(self.random(11), self.sessions, self.period)
+        self._accounts()
+        self._write_users(folder)
+        self._write_devices(folder)
+        self._write_postviews(folder)
+        self._write_rates(folder)
         self._write_orders(folder)
         self._write_aliases(folder)
-        clicks = self._write_sessions(folder)
-        if not self.options.minimal:
-            self._write_spend(folder, clicks)
+        self._write_spend(folder, self._write_sessions(folder))
 
     def _accounts(self):
         """When each user was first seen, has an account since, and signed up."""
@@ -473,20 +456,9 @@ class Shop:
         table = Table(folder, "sessions")
         for start in range(0, len(order), ROW_GROUP):
             rows = order[start:start + ROW_GROUP]
-            table.add(self._minimal_sessions(rows) if self.options.minimal
-                      else self._full_sessions(random, rows, keys, clicks))
+            table.add(self._session_columns(random, rows, keys, clicks))
         table.close()
         return clicks
-
-    def _minimal_sessions(self, rows):
-        source = self.sessions.source[rows]
-        return {
-            "external_id": self.ids("s", rows),
-            "user_external_id": self.users(self.sessions.user[rows]),
-            "created_at": timestamps(self.sessions.created_at[rows]),
-            "utm_source": pick([s.source for s in SOURCES], source),
-            "utm_medium": pick([s.medium for s in SOURCES], source),
-        }
 
     def _campaigns(self):
         """All (source, campaign): those of the source, then one a month, then the sale's."""
@@ -505,7 +477,7 @@ class Shop:
             key[sale & (source == one)] = sizes.sum() + len(self.period.months) + place
         return key
 
-    def _full_sessions(self, random, rows, keys, clicks):
+    def _session_columns(self, random, rows, keys, clicks):
         sessions, persons, period = self.sessions, self.persons, self.period
         size = len(rows)
         source, user = sessions.source[rows], sessions.user[rows]
@@ -572,10 +544,6 @@ class Shop:
             "user_external_id": self.users(orders.user),
             "created_at": timestamps(orders.created_at),
         }
-        if self.options.minimal:
-            write(folder, "orders", columns | {"subtotal_price": money(orders.cents)})
-            return
-
         size, us = len(orders.user), self.persons.us(orders.user // 4)
         cancelled = random.random(size) < 0.03
         refunded = ~cancelled & (random.random(size) < 0.07)
@@ -612,13 +580,6 @@ class Shop:
             return
         origin = np.unique(self.sessions.user[self.sessions.user % 4 > 0])
         target = origin // 4 * 4
-        if self.options.minimal:
-            shuffled = self.random(8).permutation(len(origin))
-            write(folder, "user_aliases", {
-                "from_user_external_id": self.users(origin[shuffled]),
-                "to_user_external_id": self.users(target[shuffled]),
-            })
-            return
         random = self.random(8)
         # Some second ids are joined to the first one, which is joined to the customer: a chain.
         chained = (origin % 4 == 2) & np.isin(origin - 1, origin)
@@ -774,12 +735,6 @@ def arguments():
                         "the more sessions and orders do the busiest have")
     parser.add_argument("--busiest", type=float, default=500, metavar="N",
                         help="how many times as busy as the least busy person one can be")
-    parser.add_argument("--bot", action="store_true",
-                        help=f"add one user with {BOT_SESSIONS:,} sessions and "
-                             f"{BOT_ORDERS:,} orders")
-    parser.add_argument("--minimal", action="store_true",
-                        help="sessions, orders and aliases alone, with the required columns, "
-                             "utm_source, utm_medium and subtotal_price")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER")
     options = parser.parse_args()
     if options.users is None:
