@@ -22,6 +22,7 @@ use arrow::compute::filter_record_batch;
 use rayon::prelude::*;
 
 use self::bootstrap::ResampledSessions;
+use self::lean::buyers::Tried;
 use self::lean::everyone::Scans;
 use self::lean::{Gathered, Ordering, Rows, Spilled};
 use crate::bootstrap::Resampled;
@@ -191,11 +192,19 @@ fn prepare(
     progress: &dyn Progress,
     summary: &mut Summary,
 ) -> Result<Prepared> {
-    if let Some(prepared) = lean::buyers::prepare(config, inputs, progress, summary)? {
-        return Ok(prepared);
-    }
-    memory::check_whole(config, inputs, true)?;
-    let (mut scans, mut tables) = read(config, inputs, progress, summary)?;
+    let (mut scans, mut tables) = match lean::buyers::prepare(config, inputs, progress, summary)? {
+        Tried::Prepared(prepared) => return Ok(*prepared),
+        Tried::Everybody => {
+            memory::check_whole(config, inputs, true)?;
+            read(config, inputs, progress, summary)?
+        }
+        // What was found out by one scan need not be found out by another.
+        Tried::Whole => {
+            memory::check_whole(config, inputs, false)?;
+            (Scans::default(), read_whole(config, inputs, progress, summary)?)
+        }
+    };
+    tables.entry(Table::Orders).or_insert_with(|| Loaded::none(Table::Orders));
     progress.stage("resolving identity");
     let met =
         Met { directory: std::mem::take(&mut scans.directory), users: scans.users(), to: None };
@@ -227,8 +236,7 @@ fn check(config: &Config, inputs: &Inputs) -> Result<()> {
     check_dimensions(config, inputs)
 }
 
-/// Reads every table that is given, all at once and without judging them together; orders that are
-/// not given are none. Touches are scanned where that will do, and read whole where it will not.
+/// Reads every table that is given, all at once and without judging them together. Touches are scanned where that will do, and read whole where it will not.
 fn read(
     config: &Config,
     inputs: &Inputs,
@@ -253,7 +261,6 @@ fn read(
         (*table, scans.accepted(*table).unwrap_or_else(|| loaded.rows.num_rows()))
     };
     count_rows(inputs, &tables.iter().map(accepted).collect(), &tables, summary);
-    tables.entry(Table::Orders).or_insert_with(|| Loaded::none(Table::Orders));
     Ok((scans, tables))
 }
 

@@ -167,15 +167,25 @@ fn read_others(
     Ok((given, met))
 }
 
-/// Reads orders and who is who, then the touches that count; `None` where that will not do.
+/// What came of reading orders first.
+pub(in crate::pipeline) enum Tried {
+    /// All that the run needs.
+    Prepared(Box<Prepared>),
+    /// Nothing was read: the run needs the touches of everybody.
+    Everybody,
+    /// Touches have to be read whole: their ids may repeat, or they look too different.
+    Whole,
+}
+
+/// Reads orders and who is who, then the touches that count.
 pub(in crate::pipeline) fn prepare(
     config: &Config,
     inputs: &Inputs,
     progress: &dyn Progress,
     summary: &mut Summary,
-) -> Result<Option<Prepared>> {
+) -> Result<Tried> {
     if !will_do(config, inputs)? {
-        return Ok(None);
+        return Ok(Tried::Everybody);
     }
     let on_disk = memory::spills(config, inputs)?;
     let mut own = summary.clone();
@@ -219,7 +229,7 @@ pub(in crate::pipeline) fn prepare(
             first: (numbers.end, u32::try_from(first_look).unwrap_or(u32::MAX)),
         };
         let Some((scanned, loaded)) = scan_of(config, inputs, table, &buyers, progress)? else {
-            return Ok(None);
+            return Ok(Tried::Whole);
         };
         numbers.add(&scanned)?;
         let rows = scanned.accepted();
@@ -237,7 +247,7 @@ pub(in crate::pipeline) fn prepare(
             }
         });
     }
-    let Some(looks) = looks else { return Ok(None) };
+    let Some(looks) = looks else { return Ok(Tried::Everybody) };
     people.identity.facts = facts;
     for (user, referred) in (0..).zip(referred.into_iter().flatten()) {
         if referred.into_inner() {
@@ -253,5 +263,6 @@ pub(in crate::pipeline) fn prepare(
     let rows = Rows::new(config, &tables, &looks, Sessions::Counted(counts.ended(tells_bounces)))?;
     let gathered = Some(Gathered { parts, numbers });
     *summary = own;
-    Ok(Some(Prepared { tables, people, merged: rows.merged(sessions, orders), gathered }))
+    let merged = rows.merged(sessions, orders);
+    Ok(Tried::Prepared(Box::new(Prepared { tables, people, merged, gathered })))
 }
