@@ -1671,16 +1671,10 @@ impl Writers {
 }
 
 /// Writes the report in the run's format.
-pub fn write_report(config: &Config, report: &Report, mut sink: output::Sink) -> Result<()> {
-    let format = config.outputs.format;
-    if format.name == "table" {
-        let text = if config.wide { report::render_wide(report) } else { report::render(report) };
-        return sink
-            .write_all(text.as_bytes())
-            .and_then(|()| sink.flush())
-            .map_err(|error| Error::Output { format: "table", why: error.to_string() });
-    }
-    output::write(format, sink, &if config.wide { report.wide()? } else { report.long()? })
+pub fn write_report(config: &Config, report: &Report, sink: output::Sink) -> Result<()> {
+    let text = || if config.wide { report::render_wide(report) } else { report::render(report) };
+    let table = || if config.wide { report.wide() } else { report.long() };
+    output::write_result(config.outputs.format, sink, text, table)
 }
 
 /// A writer that begins its table with the first rows, which bring their schema.

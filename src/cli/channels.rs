@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use super::{ChannelsArgs, Status, configure, in_pool, say};
+use super::{ChannelsArgs, Status, configure, in_pool, publish, say_rejected};
 use crate::channels::{Channels, Spelling, near_misses, not_mapped};
 use crate::config::{Config, DateBy};
 use crate::error::{Error, Result};
 use crate::models;
-use crate::output::{self, Sink, Staged, thousands};
+use crate::output::{self, Staged};
 use crate::pipeline::{self, Silent, refuse_inputs};
-use crate::report::{Coverage, MeasureSet, coverage_dimensions, render_coverage};
+use crate::report::{Coverage, coverage_dimensions, render_coverage};
 use crate::schema::Table;
 use crate::touchpoints::{DIRECT, NO_MEDIUM};
 use crate::validate::MaxRejects;
@@ -31,17 +31,12 @@ pub(super) fn run(args: &ChannelsArgs) -> Result<Status> {
     let given = |table| config.inputs.contains_key(&table);
     let orders = given(Table::Orders) || given(Table::Items);
     let coverage = Coverage::new(&finished.report, &config.channels, orders);
-    match staged {
-        Some(staged) => {
-            write(&config, &coverage, staged.sink()?)?;
-            staged.commit()?;
-        }
-        None => write(&config, &coverage, Box::new(io::stdout()))?,
-    }
-    let rejected = finished.summary.rejected;
-    if rejected > 0 && !args.run.quiet {
-        let rejected = thousands(&rejected.to_string());
-        say(&format!("{rejected} rows are rejected and left out; `apportion check` names them\n"));
+    publish(staged, None, |sink| {
+        let (text, table) = (|| render_coverage(&coverage), || coverage.table());
+        output::write_result(config.outputs.format, sink, text, table)
+    })?;
+    if !args.run.quiet {
+        say_rejected(finished.summary.rejected);
     }
     Ok(Status::Done)
 }
@@ -53,21 +48,8 @@ fn prepare(config: &mut Config) -> Result<()> {
     config.models = vec![models::ask("last_click", &BTreeMap::new())?];
     config.date_by = DateBy::Order;
     config.max_rejects = MaxRejects::Percent(100.0);
-    config.compare = None;
-    config.bootstrap = None;
-    config.measures = MeasureSet::default();
-    config.outputs = config.outputs.without_files();
+    config.ask_one_thing();
     Ok(())
-}
-
-fn write(config: &Config, coverage: &Coverage, mut sink: Sink) -> Result<()> {
-    let format = config.outputs.format;
-    if format.name != "table" {
-        return output::write(format, sink, &coverage.table()?);
-    }
-    sink.write_all(render_coverage(coverage).as_bytes())
-        .and_then(|()| sink.flush())
-        .map_err(|error| Error::Output { format: "table", why: error.to_string() })
 }
 
 /// Which rule would take a touch, given as `SOURCE/MEDIUM/CAMPAIGN`.

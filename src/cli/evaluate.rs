@@ -1,20 +1,18 @@
 //! `apportion evaluate`: holds every model against worlds whose truth is known.
 
-use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::Args;
 
 use super::progress::Bar;
 use super::simulate::WorldArgs;
-use super::{Status, in_pool, stderr_is_terminal};
+use super::{Status, in_pool, publish};
 use crate::config::{Settings, check_threads};
 use crate::error::{Error, Result};
-use crate::evaluate::{Evaluation, Trial, evaluate};
+use crate::evaluate::{Trial, evaluate};
 use crate::journeys::DirectPolicy;
 use crate::models::MODELS;
-use crate::output::{self, Format, Sink, Staged, by_extension};
-use crate::pipeline::{Progress, Silent};
+use crate::output::{self, Staged, by_extension};
 
 /// What `apportion evaluate` is to do.
 #[derive(Args)]
@@ -74,11 +72,7 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<Status> {
             ..Settings::default()
         },
     };
-    let format = match (&args.format, &args.output) {
-        (Some(name), _) => output::format(name)?,
-        (None, Some(path)) => by_extension(path)?,
-        (None, None) => output::format("table")?,
-    };
+    let format = output::chosen(args.format.as_deref(), args.output.as_deref())?;
     if args.output.is_some() && args.output == args.shares {
         return Err(Error::Contradiction(
             "`--output` and `--shares` name one file; a file has one table".to_owned(),
@@ -90,33 +84,14 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<Status> {
         Some(path) => Some((by_extension(path)?, Staged::new(path)?)),
         None => None,
     };
-    let show = !args.quiet && stderr_is_terminal();
-    let bar = show.then(Bar::new);
-    let progress: &dyn Progress = match &bar {
-        Some(bar) => bar,
-        None => &Silent,
-    };
-    let found = in_pool(args.threads, || evaluate(&trial, progress))??;
+    let bar = Bar::unless(args.quiet);
+    let found = in_pool(args.threads, || evaluate(&trial, &bar))??;
     drop(bar);
-    let to_stdout = scores.is_none();
-    if let Some(staged) = &scores {
-        write(&found, format, staged.sink()?)?;
-    }
     if let Some((format, staged)) = &shares {
         output::write(format, staged.sink()?, &found.shares()?)?;
     }
-    let shares = shares.map(|(_, staged)| staged);
-    scores.into_iter().chain(shares).try_for_each(Staged::commit)?;
-    if to_stdout {
-        write(&found, format, Box::new(io::stdout()))?;
-    }
+    publish(scores, shares.map(|(_, staged)| staged), |sink| {
+        output::write_result(format, sink, || found.text(), || found.table())
+    })?;
     Ok(Status::Done)
-}
-
-fn write(found: &Evaluation, format: &Format, mut sink: Sink) -> Result<()> {
-    if format.name != "table" {
-        return output::write(format, sink, &found.table()?);
-    }
-    let written = sink.write_all(found.text().as_bytes()).and_then(|()| sink.flush());
-    written.map_err(|error| Error::Output { format: "table", why: error.to_string() })
 }

@@ -6,11 +6,10 @@ use std::path::PathBuf;
 use clap::{Arg, Args};
 
 use super::progress::Bar;
-use super::{RunArgs, Status, in_pool, now, say, settled, stderr_is_terminal};
+use super::{RunArgs, Status, in_pool, now, say, say_rejected, settled};
 use crate::config::{Config, Settings};
 use crate::error::{Error, Result};
-use crate::output::counted;
-use crate::pipeline::{self, Progress, Silent};
+use crate::pipeline;
 
 /// The settings that only a run has: what it writes, and further columns of its report.
 const OF_RUNS: [&str; 13] = [
@@ -51,13 +50,8 @@ pub(super) struct IdentityArgs {
 
 pub(super) fn run(args: &IdentityArgs) -> Result<Status> {
     let config = configure(args)?;
-    let show = !args.run.quiet && stderr_is_terminal();
-    let bar = show.then(Bar::new);
-    let progress: &dyn Progress = match &bar {
-        Some(bar) => bar,
-        None => &Silent,
-    };
-    let audited = in_pool(config.threads, || pipeline::identity(&config, progress))??;
+    let bar = Bar::unless(args.run.quiet);
+    let audited = in_pool(config.threads, || pipeline::identity(&config, &bar))??;
     drop(bar);
     let (report, summary) = audited.publish()?;
     if config.outputs.report.is_none() {
@@ -66,9 +60,8 @@ pub(super) fn run(args: &IdentityArgs) -> Result<Status> {
     for warning in summary.warnings.iter().filter(|_| !args.run.quiet) {
         say(&format!("warning: {warning}\n"));
     }
-    if summary.rejected > 0 && !args.run.quiet {
-        let rejected = counted(summary.rejected, "row is", "rows are");
-        say(&format!("{rejected} rejected and left out; `apportion check` names them\n"));
+    if !args.run.quiet {
+        say_rejected(summary.rejected);
     }
     Ok(Status::Done)
 }
@@ -108,27 +101,18 @@ fn configure(args: &IdentityArgs) -> Result<Config> {
             "`{flag}` is of the report of `apportion run`; `apportion identity` has both sides of its own"
         )));
     }
+    let mut settled = settled(flags.clone(), args.run.config.as_deref())?;
+    settled.forget_outputs();
     let settings = Settings {
         format: flags.format.clone(),
         output: flags.output.clone(),
         changed: args.changed.clone(),
-        credits: None,
-        journeys: None,
-        orders_report: None,
-        spend_gaps: None,
-        ranks: None,
-        effects: None,
-        paths: None,
-        persons: None,
-        identity: None,
-        rejects: None,
-        summary: None,
         measures: None,
         compare: None,
         bootstrap: None,
         seed: None,
         level: None,
-        ..settled(flags.clone(), args.run.config.as_deref())?
+        ..settled
     };
     Config::new(settings, now())
 }

@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::progress::Bar;
-use super::{Status, configure_with, in_pool, say, stderr_is_terminal};
+use super::{Status, configure_with, in_pool, say};
 use crate::config::{Config, Settings};
 use crate::error::{Error, Result};
 use crate::input;
 use crate::items::{self, Account};
 use crate::money::Units;
 use crate::output::{self, Staged, by_extension, thousands};
-use crate::pipeline::{Progress, Silent};
+use crate::pipeline::Progress;
 use crate::schema::Table;
 use crate::validate::{count_by_rule, rejects_table};
 
@@ -64,13 +64,8 @@ pub(super) fn run(args: &IngestArgs) -> Result<Status> {
         ..Settings::default()
     };
     let config = configure_with(settings, args.config.as_deref())?;
-    let show = !args.quiet && stderr_is_terminal();
-    let bar = show.then(Bar::new);
-    let progress: &dyn Progress = match &bar {
-        Some(bar) => bar,
-        None => &Silent,
-    };
-    let (account, rows) = in_pool(config.threads, || ingest(&config, args, progress))??;
+    let bar = Bar::unless(args.quiet);
+    let (account, rows) = in_pool(config.threads, || ingest(&config, args, &bar))??;
     drop(bar);
     if !args.quiet {
         say(&said(&account, &rows));

@@ -19,7 +19,7 @@ mod stats;
 mod summary;
 
 use std::error::Error as _;
-use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -28,6 +28,7 @@ use ingest::IngestArgs;
 
 use crate::config::{Config, Settings};
 use crate::error::{Error, Result};
+use crate::output::{Sink, Staged, counted};
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -268,6 +269,29 @@ fn print_error(error: &Error) {
     say(&text);
 }
 
+/// Writes the answer of a command to its file, which appears with those beside it, or to standard
+/// output where it has none: after them, because whoever reads it may stop reading.
+fn publish(
+    place: Option<Staged>,
+    beside: Option<Staged>,
+    write: impl Fn(Sink) -> Result<()>,
+) -> Result<()> {
+    let to_stdout = place.is_none();
+    if let Some(staged) = &place {
+        write(staged.sink()?)?;
+    }
+    place.into_iter().chain(beside).try_for_each(Staged::commit)?;
+    if to_stdout { write(Box::new(io::stdout())) } else { Ok(()) }
+}
+
+/// Says how many rows were rejected, where any were.
+fn say_rejected(rejected: u64) {
+    if rejected > 0 {
+        let rejected = counted(rejected, "row is", "rows are");
+        say(&format!("{rejected} rejected and left out; `apportion check` names them\n"));
+    }
+}
+
 /// Writes to standard error, where nobody may be listening.
 fn say(text: &str) {
     let mut stderr = io::stderr().lock();
@@ -306,8 +330,4 @@ fn in_pool<T: Send>(threads: Option<usize>, work: impl FnOnce() -> T + Send) -> 
     let pool =
         pool.map_err(|error| Error::Contradiction(format!("no threads to work on: {error}")))?;
     Ok(pool.install(work))
-}
-
-fn stderr_is_terminal() -> bool {
-    io::stderr().is_terminal()
 }

@@ -1,17 +1,16 @@
 //! `apportion paths`: runs every model that needs no clock on journeys that are added up by path.
 
 use std::fs;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{Status, in_pool, say, settled};
+use super::{Status, in_pool, publish, say, settled};
 use crate::config::{Settings, check_threads};
 use crate::error::{Error, Result};
 use crate::models::{self, Asked, Entry, MODELS};
 use crate::money::{Currency, Units};
-use crate::output::{self, Format, Sink, Staged, by_extension, counted};
+use crate::output::{self, Staged, by_extension, counted};
 use crate::paths::{COLUMNS, PathReport, PathsReading, SEPARATOR, Transform, column_names};
 
 /// What `apportion paths` is to do.
@@ -78,11 +77,7 @@ pub(super) fn run(args: &PathsArgs) -> Result<Status> {
     let settings = settled(own, args.config.as_deref())?;
     let models = asked(args, &settings)?;
     let reading = reading(args, &settings)?;
-    let format = match (&args.format, &args.output) {
-        (Some(name), _) => output::format(name)?,
-        (None, Some(path)) => by_extension(path)?,
-        (None, None) => output::format("table")?,
-    };
+    let format = output::chosen(args.format.as_deref(), args.output.as_deref())?;
     let learns = models.iter().any(|asked| asked.model.learns());
     check_outputs(args, learns)?;
     // Every place is tried before the work.
@@ -95,18 +90,12 @@ pub(super) fn run(args: &PathsArgs) -> Result<Status> {
         let paths = crate::paths::read(&args.input, &reading)?;
         crate::paths::credit(&paths, &models)
     })??;
-    let to_stdout = result.is_none();
-    if let Some(staged) = &result {
-        write(&report, format, staged.sink()?)?;
-    }
     if let Some((format, staged)) = &effects {
         output::write(format, staged.sink()?, &report.effects.table()?)?;
     }
-    let effects = effects.map(|(_, staged)| staged);
-    result.into_iter().chain(effects).try_for_each(Staged::commit)?;
-    if to_stdout {
-        write(&report, format, Box::new(io::stdout()))?;
-    }
+    publish(result, effects.map(|(_, staged)| staged), |sink| {
+        output::write_result(format, sink, || report.text(), || report.table())
+    })?;
     if !args.quiet {
         say(&said(&report, learns));
     }
@@ -188,12 +177,4 @@ fn said(report: &PathReport, learns: bool) -> String {
         ));
     }
     text
-}
-
-fn write(report: &PathReport, format: &Format, mut sink: Sink) -> Result<()> {
-    if format.name != "table" {
-        return output::write(format, sink, &report.table()?);
-    }
-    let written = sink.write_all(report.text().as_bytes()).and_then(|()| sink.flush());
-    written.map_err(|error| Error::Output { format: "table", why: error.to_string() })
 }

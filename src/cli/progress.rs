@@ -1,5 +1,6 @@
 //! Progress on standard error, while somebody looks.
 
+use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -10,7 +11,12 @@ use crate::pipeline::Progress;
 pub(super) struct Bar(ProgressBar);
 
 impl Bar {
-    pub(super) fn new() -> Self {
+    /// A bar where somebody looks at standard error, unless nothing is to be said.
+    pub(super) fn unless(quiet: bool) -> Option<Self> {
+        (!quiet && io::stderr().is_terminal()).then(Self::new)
+    }
+
+    fn new() -> Self {
         let bar = ProgressBar::new_spinner();
         let style = ProgressStyle::with_template("{spinner} {msg}  {human_pos} rows  {elapsed}");
         if let Ok(style) = style {
@@ -28,6 +34,21 @@ impl Progress for Bar {
 
     fn rows(&self, rows: u64) {
         self.0.inc(rows);
+    }
+}
+
+/// Where nobody looks there is no bar, and nothing is told.
+impl Progress for Option<Bar> {
+    fn stage(&self, name: &str) {
+        if let Some(bar) = self {
+            bar.stage(name);
+        }
+    }
+
+    fn rows(&self, rows: u64) {
+        if let Some(bar) = self {
+            bar.rows(rows);
+        }
     }
 }
 

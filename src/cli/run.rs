@@ -4,20 +4,15 @@ use std::io;
 
 use super::progress::Bar;
 use super::stats::Stopwatch;
-use super::{RunCommand, Status, configure, in_pool, say, stderr_is_terminal, summary};
+use super::{RunCommand, Status, configure, in_pool, say, summary};
 use crate::error::Result;
-use crate::pipeline::{self, Progress, Published, Silent, write_report};
+use crate::pipeline::{self, Progress, Published, write_report};
 
 pub(super) fn run(command: &RunCommand) -> Result<Status> {
     let args = &command.run;
     let config = configure(args)?;
-    let show = !args.quiet && stderr_is_terminal();
-    let bar = show.then(Bar::new);
-    let progress: &dyn Progress = match &bar {
-        Some(bar) => bar,
-        None => &Silent,
-    };
-    let stopwatch = Stopwatch::new(progress);
+    let bar = Bar::unless(args.quiet);
+    let stopwatch = Stopwatch::new(&bar);
     let finished = in_pool(config.threads, || pipeline::run(&config, &stopwatch))??;
     stopwatch.stage("publishing");
     // Files first: whoever reads the report may stop reading it.

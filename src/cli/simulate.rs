@@ -6,12 +6,11 @@ use chrono::NaiveDate;
 use clap::Args;
 
 use super::progress::Bar;
-use super::{Status, in_pool, say, stderr_is_terminal};
+use super::{Status, in_pool, say};
 use crate::calendar::parse_day;
 use crate::config::check_threads;
 use crate::error::{Error, Result};
 use crate::output::{counted, thousands};
-use crate::pipeline::{Progress, Silent};
 use crate::simulate::{Plan, Size, Truth, World, simulate};
 
 /// How large a world is, and how it works.
@@ -121,13 +120,8 @@ pub(super) fn run(args: &SimulateArgs) -> Result<Status> {
         ..args.world.size()?
     };
     let plan = Plan::new(args.world.world()?, size)?;
-    let show = !args.quiet && stderr_is_terminal();
-    let bar = show.then(Bar::new);
-    let progress: &dyn Progress = match &bar {
-        Some(bar) => bar,
-        None => &Silent,
-    };
-    let made = in_pool(args.threads, || simulate(&plan, &args.output, progress))??;
+    let bar = Bar::unless(args.quiet);
+    let made = in_pool(args.threads, || simulate(&plan, &args.output, &bar))??;
     let (truth, rows) = made.publish()?;
     drop(bar);
     if !args.quiet {

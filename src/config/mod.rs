@@ -175,6 +175,15 @@ pub struct Config {
 }
 
 impl Config {
+    /// Leaves out of a run what another command asks nothing of: the further columns of the report,
+    /// and every file.
+    pub(crate) fn ask_one_thing(&mut self) {
+        self.compare = None;
+        self.bootstrap = None;
+        self.measures = MeasureSet::default();
+        self.outputs = self.outputs.without_files();
+    }
+
     /// Makes sense of settings; `now` is the clock of a run that names none.
     pub fn new(settings: Settings, now: i64) -> Result<Self> {
         let zone_text = settings.timezone.as_deref().unwrap_or("UTC");
@@ -511,11 +520,7 @@ fn outputs(settings: &Settings) -> Result<Outputs> {
         let Some(path) = path else { return Ok(None) };
         Ok(Some(Output { path: path.clone(), format: output::by_extension(path)? }))
     };
-    let format = match (&settings.format, &settings.output) {
-        (Some(name), _) => output::format(name)?,
-        (None, Some(path)) => output::by_extension(path)?,
-        (None, None) => output::format("table")?,
-    };
+    let format = output::chosen(settings.format.as_deref(), settings.output.as_deref())?;
     let outputs = Outputs {
         format,
         report: settings.output.clone(),

@@ -508,20 +508,25 @@ impl Settings {
         ]
     }
 
-    fn outputs_mut(&mut self) -> [Option<&mut PathBuf>; 12] {
+    /// Forgets every place that something is to be written to.
+    pub(crate) fn forget_outputs(&mut self) {
+        self.outputs_mut().into_iter().for_each(|output| *output = None);
+    }
+
+    fn outputs_mut(&mut self) -> [&mut Option<PathBuf>; 12] {
         [
-            self.output.as_mut(),
-            self.credits.as_mut(),
-            self.journeys.as_mut(),
-            self.orders_report.as_mut(),
-            self.spend_gaps.as_mut(),
-            self.ranks.as_mut(),
-            self.effects.as_mut(),
-            self.paths.as_mut(),
-            self.persons.as_mut(),
-            self.identity.as_mut(),
-            self.rejects.as_mut(),
-            self.summary.as_mut(),
+            &mut self.output,
+            &mut self.credits,
+            &mut self.journeys,
+            &mut self.orders_report,
+            &mut self.spend_gaps,
+            &mut self.ranks,
+            &mut self.effects,
+            &mut self.paths,
+            &mut self.persons,
+            &mut self.identity,
+            &mut self.rejects,
+            &mut self.summary,
         ]
     }
 }

@@ -45,10 +45,6 @@ struct Logistic {
 }
 
 impl Model for Logistic {
-    fn weigh(&self, _journey: Journey<'_>, _weights: &mut [f64]) {
-        // Nothing is learnt yet: the touches share evenly.
-    }
-
     fn channels(&self) -> Option<&str> {
         Some(&self.column)
     }

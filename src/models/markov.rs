@@ -61,10 +61,6 @@ struct Markov {
 }
 
 impl Model for Markov {
-    fn weigh(&self, _journey: Journey<'_>, _weights: &mut [f64]) {
-        // Nothing is learnt yet: the touches share evenly.
-    }
-
     fn channels(&self) -> Option<&str> {
         Some(&self.column)
     }

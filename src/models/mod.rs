@@ -68,7 +68,8 @@ pub trait Model: Send + Sync {
     /// Writes the weight of every touch of a journey: finite, not negative, in any unit.
     ///
     /// `weights` holds one entry a touch, all zero. If they stay zero, the touches share evenly.
-    fn weigh(&self, journey: Journey<'_>, weights: &mut [f64]);
+    /// A model that learns leaves it at that: until it has learnt, they do.
+    fn weigh(&self, _journey: Journey<'_>, _weights: &mut [f64]) {}
 
     /// The column of touches whose values are the model's channels; none for one that does not look
     /// at channels.

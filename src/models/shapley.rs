@@ -59,10 +59,6 @@ struct Shapley {
 }
 
 impl Model for Shapley {
-    fn weigh(&self, _journey: Journey<'_>, _weights: &mut [f64]) {
-        // Nothing is learnt yet: the touches share evenly.
-    }
-
     fn channels(&self) -> Option<&str> {
         Some(&self.column)
     }

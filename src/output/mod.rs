@@ -78,6 +78,38 @@ pub fn by_extension(path: &Path) -> Result<&'static Format> {
     })
 }
 
+/// The format that a result is written in: the one that is named, else the one that its file's name
+/// asks for, else text for a terminal.
+///
+/// # Errors
+///
+/// A name or an ending that is none of a format.
+pub fn chosen(name: Option<&str>, path: Option<&Path>) -> Result<&'static Format> {
+    match (name, path) {
+        (Some(name), _) => format(name),
+        (None, Some(path)) => by_extension(path),
+        (None, None) => format("table"),
+    }
+}
+
+/// Writes a result as `text` where people are to read it, else as the one `table` that it is.
+///
+/// # Errors
+///
+/// A sink that cannot be written to; a table that cannot be made.
+pub fn write_result(
+    format: &Format,
+    mut sink: Sink,
+    text: impl FnOnce() -> String,
+    table: impl FnOnce() -> Result<RecordBatch>,
+) -> Result<()> {
+    if format.name != "table" {
+        return write(format, sink, &table()?);
+    }
+    let written = sink.write_all(text().as_bytes()).and_then(|()| sink.flush());
+    written.map_err(|error| failed(format.name)(&error))
+}
+
 /// Writes a whole table.
 pub fn write(format: &Format, sink: Sink, rows: &RecordBatch) -> Result<()> {
     let mut writer = (format.begin)(sink, &rows.schema())?;

@@ -301,8 +301,7 @@ impl Ordering<'_> {
         let mut sorted: Vec<(Part, Vec<Range<usize>>)> =
             parts.map(|part| gathered.part(part, credits)).collect::<Result<_>>()?;
         let numbers = gathered.numbers;
-        let rows = merged.rows.as_ref();
-        let looks = rows.map_or_else(|| merged.touches.clone(), |rows| rows.looks.clone());
+        let looks = merged.touches.clone();
         let named = if credits {
             Some(self.named(&mut sorted, &numbers, &looks)?)
         } else {

@@ -13,7 +13,7 @@ use std::cmp::Reverse;
 pub use effect::{Effect, EffectLine, EffectSums, changed_journeys};
 pub(crate) use table::IDENTITY_COLUMNS;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::identity::{
     Account, ClusterSize, HeldKey, Identity, KeyValues, Outcome, cluster_sizes, members,
 };
@@ -213,15 +213,8 @@ impl IdentityReport {
     }
 
     /// Writes the report in a format: text for people, else one table.
-    pub fn write(&self, format: &Format, mut sink: Sink) -> Result<()> {
-        if format.name == "table" {
-            let text = terminal::render(self);
-            return sink
-                .write_all(text.as_bytes())
-                .and_then(|()| sink.flush())
-                .map_err(|error| Error::Output { format: "table", why: error.to_string() });
-        }
-        output::write(format, sink, &table::table(self)?)
+    pub fn write(&self, format: &Format, sink: Sink) -> Result<()> {
+        output::write_result(format, sink, || terminal::render(self), || table::table(self))
     }
 }
 
