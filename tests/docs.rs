@@ -365,6 +365,27 @@ fn the_order_that_every_model_divides_is_the_golden_case_of_that_name() {
     }
 }
 
+#[test]
+fn the_sample_is_what_its_command_makes() {
+    let playground = shop();
+    let page = fs::read_to_string("datasets/README.md").unwrap();
+    let made = commands(&page);
+    let (_, command) =
+        made.iter().find(|(_, command)| command.contains("-o datasets/shop")).unwrap();
+    let arguments: Vec<String> =
+        command.split_whitespace().skip(1).chain(["--quiet"]).map(str::to_owned).collect();
+    for table in ["sessions", "orders", "postviews"] {
+        fs::remove_file(playground.path(&format!("datasets/shop/{table}.parquet"))).unwrap();
+    }
+    let (_, complaints) = said(&playground.run(&arguments));
+    assert_eq!(complaints, "");
+    for entry in fs::read_dir("datasets/shop").unwrap() {
+        let kept = entry.unwrap().path();
+        let made = playground.path("datasets/shop").join(kept.file_name().unwrap());
+        assert!(fs::read(&kept).unwrap() == fs::read(made).unwrap(), "{} differs", kept.display());
+    }
+}
+
 /// A fresh folder with the sample data where the repository has it.
 fn shop() -> Playground {
     let playground = Playground::new();

@@ -10,5 +10,5 @@ echo "$command"
 report=$(bash -c "$command" 2>/tmp/readme-summary.$$) || { cat /tmp/readme-summary.$$ >&2; exit 1; }
 rm -f /tmp/readme-summary.$$
 grep -q '^last_click' <<< "$report"
-grep -Eq '^total .* 1,457.00 +100.0 % +101,732.64' <<< "$report"
+grep -Eq '^total .* 773.00 +100.0 % +50,167.82' <<< "$report"
 echo "the README's first command prints its report"

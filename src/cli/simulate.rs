@@ -52,6 +52,12 @@ pub(super) struct WorldArgs {
     /// Share of the orders that are paid back
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, help_heading = "Export")]
     refunds: f64,
+    /// Share of the orders that are cancelled
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, help_heading = "Export")]
+    cancellations: f64,
+    /// Share of the anonymous ids of customers that no alias joins to them
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, help_heading = "Export")]
+    unjoined: f64,
     /// Robots, each with 20,000 sessions and 5,000 orders
     #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Export")]
     bots: u64,
@@ -80,6 +86,8 @@ impl WorldArgs {
             alias_share: self.alias_share,
             late: self.late,
             refunds: self.refunds,
+            cancellations: self.cancellations,
+            unjoined: self.unjoined,
             bots: self.bots,
             ..Size::default()
         })
@@ -103,6 +111,9 @@ pub(super) struct SimulateArgs {
     /// Write sessions, orders and aliases alone, with the required columns, source, medium and price
     #[arg(long, help_heading = "Export")]
     minimal: bool,
+    /// Tell of devices, domains, time zones, impressions and dimensions of the shop's own too
+    #[arg(long, conflicts_with = "minimal", help_heading = "Export")]
+    full: bool,
     /// Threads to work on [default: all cores]
     #[arg(long, value_name = "N", help_heading = "Running")]
     threads: Option<usize>,
@@ -117,6 +128,7 @@ pub(super) fn run(args: &SimulateArgs) -> Result<Status> {
         stubs: args.stubs,
         id_length: args.id_length,
         minimal: args.minimal,
+        full: args.full,
         ..args.world.size()?
     };
     let plan = Plan::new(args.world.world()?, size)?;

@@ -17,6 +17,18 @@ pub(super) enum Purpose {
     Export,
     /// What belongs to nobody: exchange rates.
     World,
+    /// Which advertisements they see and do not click.
+    Views,
+    /// Under which of their users they see them.
+    Recognized,
+    /// Which devices they have, and which of them each visit is on.
+    Devices,
+    /// Which visits are recorded without their origin.
+    Origins,
+    /// What becomes of orders: codes, kinds, places, cancellations.
+    Fates,
+    /// Which of their users nothing joins to them.
+    Joins,
 }
 
 /// A source of random numbers.

@@ -7,7 +7,7 @@ use super::world::{Channel, World};
 /// Interest that visits have left in one person, by channel.
 pub(super) struct Interest<'a> {
     world: &'a World,
-    /// What is left of each channel's, as of the last visit.
+    /// What is left of each channel's, as of the last visit or view.
     left: Vec<f64>,
     at: i64,
     /// Exact for the polynomials of [`Effect::of`].
@@ -36,17 +36,27 @@ impl<'a> Interest<'a> {
         self.left.fill(0.0);
     }
 
+    /// A view of a channel's advertisement, not before the last visit or view.
+    pub(super) fn view(&mut self, at: i64, channel: usize) {
+        self.pass_until(at);
+        self.left[channel] += self.world.channels[channel].view_interest;
+    }
+
     /// A visit through a channel, not before the last one. Chances are those of the world by `scale`.
     pub(super) fn visit(&mut self, at: i64, channel: usize, scale: f64, effect: &mut Effect) {
+        self.pass_until(at);
+        let Channel { cold, warm, interest, .. } = self.world.channels[channel];
+        effect.of(&self.left, channel, scale * cold, scale * warm, &self.nodes);
+        self.left[channel] += interest;
+    }
+
+    fn pass_until(&mut self, at: i64) {
         let passed = (at - self.at) as f64 / self.world.half_life;
         let kept = libm::exp2(-passed.max(0.0));
         self.at = at;
         for left in &mut self.left {
             *left *= kept;
         }
-        let Channel { cold, warm, interest, .. } = self.world.channels[channel];
-        effect.of(&self.left, channel, scale * cold, scale * warm, &self.nodes);
-        self.left[channel] += interest;
     }
 }
 

@@ -29,7 +29,7 @@ use rayon::prelude::*;
 
 use self::person::{Living, Person};
 use self::response::Budget;
-use self::rows::{OrderRow, SessionRow, order_row, session_rows};
+use self::rows::{OrderRow, SessionRow, ViewRow, order_row, session_rows, view_row};
 use self::spool::Spool;
 use self::tables::Spent;
 use crate::error::{Error, Result};
@@ -171,13 +171,16 @@ struct Export<'a> {
     truth: Truth,
     sessions: Spool<SessionRow>,
     orders: Spool<OrderRow>,
+    /// Views are only told of where there are any.
+    views: Option<Spool<ViewRow>>,
+    devices: Option<Writing>,
     /// Users are known for their profile only where the export is not minimal.
     users: Option<Writing>,
     aliases: Option<Writing>,
-    /// Sessions and orders so far: the next one's number.
-    numbers: (u64, u64),
-    /// Visits that were paid for, by day, then by channel and campaign.
-    clicks: Vec<i64>,
+    /// Sessions, orders and views so far: the next one's number.
+    numbers: (u64, u64, u64),
+    /// Visits that were paid for, and views, by day, then by channel and campaign.
+    clicks: Vec<(i64, i64)>,
     /// Where the campaigns of each channel begin among those of a day.
     campaigns: Vec<usize>,
 }
@@ -197,6 +200,17 @@ impl<'a> Export<'a> {
         } else {
             None
         };
+        let views = if plan.world.has_views() {
+            // A guess will do: how many files there are changes no row.
+            Some(Spool::new(folder, size.sessions, plan.period)?)
+        } else {
+            None
+        };
+        let devices = if size.full {
+            Some(Writing::begin(folder, "devices", &tables::devices(plan, &[])?)?)
+        } else {
+            None
+        };
         let campaigns = plan.world.channels.iter().scan(0, |end, channel| {
             let begin = *end;
             *end += channel.campaigns.len().max(1);
@@ -213,8 +227,10 @@ impl<'a> Export<'a> {
             orders: Spool::new(folder, size.orders + size.bots * BOT_ORDERS, plan.period)?,
             users,
             aliases,
-            numbers: (0, 0),
-            clicks: vec![0; by_day * plan.days().count()],
+            views,
+            devices,
+            numbers: (0, 0, 0),
+            clicks: vec![(0, 0); by_day * plan.days().count()],
             campaigns,
         })
     }
@@ -224,7 +240,7 @@ impl<'a> Export<'a> {
         let Lived { persons, truth } = lived;
         self.truth.add(truth);
         for person in persons {
-            let (first_session, first_order) = self.numbers;
+            let (first_session, first_order, first_view) = self.numbers;
             for (number, visit) in (first_session..).zip(&person.visits) {
                 for row in session_rows(person, visit, number) {
                     self.sessions.push(&row)?;
@@ -234,7 +250,13 @@ impl<'a> Export<'a> {
                 self.orders.push(&order_row(person, purchase, number, first_session))?;
             }
             self.numbers.0 += person.visits.len() as u64;
+            if let Some(views) = &mut self.views {
+                for (number, view) in (first_view..).zip(&person.views) {
+                    views.push(&view_row(person, view, number))?;
+                }
+            }
             self.numbers.1 += person.purchases.len() as u64;
+            self.numbers.2 += person.views.len() as u64;
             if person.number < self.plan.size.persons {
                 self.count_clicks(person);
             }
@@ -245,14 +267,23 @@ impl<'a> Export<'a> {
         if let Some(aliases) = &mut self.aliases {
             aliases.write(&tables::aliases(self.plan, persons)?)?;
         }
+        if let Some(devices) = &mut self.devices {
+            devices.write(&tables::devices(self.plan, persons)?)?;
+        }
         Ok(())
     }
 
     fn count_clicks(&mut self, person: &Person) {
         let by_day = self.clicks.len() / self.plan.days().count();
+        let place = |at: i64, channel: u8, campaign: u8| {
+            let campaign = self.campaigns[usize::from(channel)] + usize::from(campaign);
+            self.plan.day(at) * by_day + campaign
+        };
         for visit in &person.visits {
-            let campaign = self.campaigns[usize::from(visit.channel)] + usize::from(visit.campaign);
-            self.clicks[self.plan.day(visit.at) * by_day + campaign] += 1;
+            self.clicks[place(visit.at, visit.channel, visit.campaign)].0 += 1;
+        }
+        for view in &person.views {
+            self.clicks[place(view.at, view.channel, view.campaign)].1 += 1;
         }
     }
 
@@ -268,6 +299,13 @@ impl<'a> Export<'a> {
         self.orders
             .drain(|rows| in_batches(rows, &|rows| tables::orders(plan, rows), &mut orders))?;
         done.extend([sessions, orders]);
+        if let Some(views) = self.views.take() {
+            let mut writing = Writing::begin(folder, "postviews", &tables::views(plan, &[])?)?;
+            views
+                .drain(|rows| in_batches(rows, &|rows| tables::views(plan, rows), &mut writing))?;
+            done.push(writing);
+        }
+        done.extend(self.devices.take());
         done.extend(self.users.take());
         done.extend(self.aliases.take());
         let mut small = vec![("truth", self.truth.table(&plan.world)?)];
@@ -287,7 +325,10 @@ impl<'a> Export<'a> {
             rows.push(count);
         }
         staged.push(text_file(&folder.join("world.toml"), &plan.world.text)?);
-        staged.push(text_file(&folder.join("apportion.toml"), &workspace(&rows, plan))?);
+        let workspace_path = folder.join("apportion.toml");
+        if !has_own_workspace(&workspace_path) {
+            staged.push(text_file(&workspace_path, &workspace(&rows, plan))?);
+        }
         rows.sort_unstable();
         Ok(Simulated { truth: self.truth, rows, staged })
     }
@@ -305,15 +346,25 @@ impl<'a> Export<'a> {
                 }
                 let begin = self.campaigns[at];
                 let clicks = &clicks[begin..begin + channel.campaigns.len().max(1)];
-                let all: i64 = clicks.iter().sum();
+                let all: i64 = clicks.iter().map(|(clicks, _)| clicks).sum();
                 let usual = (plan.by_themselves[at] + plan.harvested[at]) / days as f64;
                 let growth = libm::pow(all as f64 / usual, 1.0 / channel.elasticity);
                 let cents = 100.0 * channel.cost * usual * growth;
-                for (campaign, clicks) in clicks.iter().enumerate().filter(|(_, one)| **one > 0) {
-                    let part = cents * *clicks as f64 / all as f64;
+                for (campaign, (clicks, views)) in clicks.iter().enumerate() {
+                    if *clicks + *views == 0 {
+                        continue;
+                    }
+                    let part = cents * *clicks as f64 / all.max(1) as f64;
                     #[expect(clippy::cast_possible_truncation, reason = "casts saturate")]
                     let cents = libm::round(part) as i64;
-                    rows.push(Spent { day, channel: at, campaign, cents, clicks: *clicks });
+                    rows.push(Spent {
+                        day,
+                        channel: at,
+                        campaign,
+                        cents,
+                        clicks: *clicks,
+                        views: *views,
+                    });
                 }
             }
         }
@@ -343,10 +394,17 @@ fn text_file(path: &Path, text: &str) -> Result<Staged> {
     Ok(staged)
 }
 
+/// The first line of the workspace file of a simulated folder, by which it is known again.
+const WORKSPACE: &str = "# A simulated world: `apportion run --config` takes this file.";
+
+/// Whether a folder has a workspace file that was written by hand, so that it stays.
+fn has_own_workspace(path: &Path) -> bool {
+    fs::read_to_string(path).is_ok_and(|text| text.lines().next() != Some(WORKSPACE))
+}
+
 /// The workspace file of a simulated folder.
 fn workspace(rows: &[(&'static str, u64)], plan: &Plan) -> String {
-    let mut text =
-        String::from("# A simulated world: `apportion run --config` takes this file.\n\n");
+    let mut text = format!("{WORKSPACE}\n\n");
     for (name, _) in rows {
         let key = match *name {
             "truth" => continue,
@@ -358,6 +416,21 @@ fn workspace(rows: &[(&'static str, u64)], plan: &Plan) -> String {
     text.push_str(&format!("\ncurrency = \"{CURRENCY}\"\nas_of = \"{}\"\n", {
         crate::calendar::format_instant(plan.period.1)
     }));
+    if plan.size.full {
+        text.push_str("\n[domains]\n");
+        for (name, kind) in tables::DOMAINS {
+            text.push_str(&format!("{name} = \"{kind}\"\n"));
+        }
+    }
+    for channel in &plan.world.channels {
+        if let Some(code) = &channel.code {
+            let medium = channel.medium();
+            let code = toml::Value::from(code.as_str());
+            text.push_str(&format!("\n[vouchers.{code}]\nutm_source = "));
+            text.push_str(&toml::Value::from(channel.source()).to_string());
+            text.push_str(&format!("\nutm_medium = {}\n", toml::Value::from(medium)));
+        }
+    }
     text
 }
 
@@ -370,7 +443,16 @@ fn check_folder(folder: &Path) -> Result<()> {
     if folder.exists() && !folder.is_dir() {
         return refused("it is a file; name the folder of the tables".to_owned());
     }
-    let names = ["sessions", "orders", "users", "user_aliases", "spend", "exchange_rates"];
+    let names = [
+        "sessions",
+        "orders",
+        "users",
+        "user_aliases",
+        "devices",
+        "postviews",
+        "spend",
+        "exchange_rates",
+    ];
     let files = names.map(|name| format!("{name}.parquet")).into_iter();
     let files = files.chain(["world.toml", "apportion.toml"].map(str::to_owned));
     let found: Option<PathBuf> = files.map(|name| folder.join(name)).find(|path| path.exists());

@@ -55,7 +55,45 @@ pub(super) const COUNTRIES: [(&str, &str, f64); 7] = [
     ("ES", "es", 9.0),
     ("US", "en", 0.0),
 ];
-const UNITED_STATES: usize = 6;
+pub(super) const UNITED_STATES: usize = 6;
+
+/// The time zone of each of them.
+pub(super) const ZONES: [&str; 7] = [
+    "Europe/Berlin",
+    "Europe/Paris",
+    "Europe/Vienna",
+    "Europe/Amsterdam",
+    "Europe/Lisbon",
+    "Europe/Madrid",
+    "America/New_York",
+];
+
+/// Kinds of devices: type, browser and system, and how many there are of each.
+pub(super) const DEVICES: [(&str, Option<&str>, &str, f64); 12] = [
+    ("desktop", Some("Chrome"), "Windows", 24.0),
+    ("desktop", Some("Edge"), "Windows", 5.0),
+    ("desktop", Some("Safari"), "macOS", 8.0),
+    ("desktop", Some("Firefox"), "Linux", 3.0),
+    ("mobile", Some("Safari"), "iOS", 26.0),
+    ("mobile", Some("Chrome"), "Android", 22.0),
+    ("mobile", Some("Samsung Internet"), "Android", 4.0),
+    ("tablet", Some("Safari"), "iPadOS", 4.0),
+    ("tablet", Some("Chrome"), "Android", 2.0),
+    ("smarttv", Some("Silk"), "Fire OS", 1.0),
+    ("console", Some("Edge"), "Xbox", 0.5),
+    ("wearable", None, "watchOS", 0.5),
+];
+
+/// Devices that a person has at most, and how many persons have one, two and so on.
+pub(super) const MOST_DEVICES: usize = 3;
+const DEVICES_EACH: [f64; MOST_DEVICES] = [60.0, 31.0, 9.0];
+
+/// Share of visits that the device is not known of.
+const UNKNOWN_DEVICE: f64 = 0.04;
+
+/// Share of the orders outside any visit that are placed in the shop in town, by those who pay in
+/// euros.
+const IN_TOWN: f64 = 0.3;
 
 /// A visit: a row of sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +112,20 @@ pub(super) struct Visit {
     pub(super) wait: u32,
     /// Seconds until it arrives a second time; none where it does not.
     pub(super) again: Option<u32>,
+    /// Whether it is recorded without its origin.
+    pub(super) typed: bool,
+    /// Which of the person's devices it is on, where that is known.
+    pub(super) device: Option<u8>,
+}
+
+/// An advertisement that was seen and not clicked: a row of postviews.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct View {
+    pub(super) at: i64,
+    pub(super) channel: u8,
+    pub(super) campaign: u8,
+    pub(super) slot: u8,
+    pub(super) device: u8,
 }
 
 /// An order.
@@ -86,6 +138,15 @@ pub(super) struct Purchase {
     pub(super) cents: i64,
     /// When it was paid back, where it was.
     pub(super) refunded_at: Option<i64>,
+    /// The channel that set it off, or whose code was looked for on the way in.
+    pub(super) brought_by: Option<u8>,
+    /// When it was cancelled, where it was.
+    pub(super) cancelled_at: Option<i64>,
+    /// Its discount codes, by their number in the world.
+    pub(super) codes: [Option<u8>; 2],
+    pub(super) subscription: bool,
+    /// Whether it was placed in the shop in town.
+    pub(super) in_town: bool,
 }
 
 /// A person's life, as far as an export can know it.
@@ -99,6 +160,12 @@ pub(super) struct Person {
     /// In the order of time.
     pub(super) visits: Vec<Visit>,
     pub(super) purchases: Vec<Purchase>,
+    /// In the order of time.
+    pub(super) views: Vec<View>,
+    /// The kind of each device.
+    pub(super) devices: Vec<u8>,
+    /// Which variant of a test is shown, where the person takes part.
+    pub(super) variant: u8,
     /// When each user was first known; none where it never was.
     pub(super) known_since: [Option<i64>; SLOTS],
     /// When each user was last seen.
@@ -107,6 +174,8 @@ pub(super) struct Person {
     pub(super) aliases: Vec<(u8, u8, i64)>,
     /// Users without a profile.
     pub(super) stub: [bool; SLOTS],
+    /// Users that have left the address of the person's account, and that no alias joins to it.
+    pub(super) left_address: [bool; SLOTS],
 }
 
 /// An order before it is told of.
@@ -116,6 +185,8 @@ struct Decision {
     /// themselves.
     visit: Option<usize>,
     cents: f64,
+    /// The channel that set it off, or whose code was looked for on the way in.
+    brought_by: Option<usize>,
 }
 
 /// Time and again: one person after the other, in the same space.
@@ -141,8 +212,12 @@ impl<'a> Living<'a> {
         }
         let mut details = Chance::new(plan.size.seed, number, Purpose::Details);
         dress(plan, &mut person, &mut details);
+        recognize(plan, &mut person);
         name(plan, &mut person, &mut details, number >= plan.size.persons);
         export(plan, &mut person);
+        equip(plan, &mut person);
+        settle_fates(plan, &mut person);
+        part(plan, &mut person);
         person
     }
 
@@ -159,19 +234,28 @@ impl<'a> Living<'a> {
         let time = time_of(world, size, visits, chance.wait());
         let (start, end) = plan.period;
         let begin = start as f64 + chance.unit() * ((end - start) as f64 - time);
-        let at = |passed: f64| by_the_clock(begin + passed * time, plan.period);
-        let kept_of_price = 1.0 - size.refunds;
+        let at = |passed: f64| by_the_clock(plan.by_the_season(begin + passed * time), plan.period);
+        let kept = 1.0 - size.cancellations;
+        let kept_of_price = kept * (1.0 - size.refunds);
 
         let mut orders = Chance::new(size.seed, person.number, Purpose::Orders);
         let mut decisions: Vec<Decision> = Vec::new();
         interest.clear();
+        if tracked {
+            person.views = seen(plan, person.number, visits, at);
+            person.views.iter().for_each(|view| truth.viewed(usize::from(view.channel)));
+        }
+        let mut views = person.views.iter().peekable();
         let mut passed = if tracked && visits > 0.0 { chance.wait() / visits } else { 1.0 };
         while passed < 1.0 {
             let channel = chance.pick(world.channels.iter().map(|one| one.pull(passed)));
             let visit_at = at(passed);
+            while let Some(view) = views.next_if(|view| view.at <= visit_at) {
+                interest.view(view.at, usize::from(view.channel));
+            }
             interest.visit(visit_at, channel, plan.scale, effect);
             let in_time = in_time(plan, end - visit_at);
-            truth.visit(channel, effect, in_time, in_time * worth * kept_of_price);
+            truth.visit(channel, effect, in_time * kept, in_time * worth * kept_of_price);
             if orders.happens(effect.chance) {
                 let at_once = orders.happens(world.at_once);
                 let ordered_at = visit_at + delay(&mut orders, at_once, world.delay);
@@ -179,23 +263,25 @@ impl<'a> Living<'a> {
                 if ordered_at < end {
                     truth.caused(channel);
                     let visit = at_once.then_some(person.visits.len());
-                    decisions.push(Decision { at: ordered_at, visit, cents });
+                    let brought_by = Some(channel);
+                    decisions.push(Decision { at: ordered_at, visit, cents, brought_by });
                 }
             }
             person.visits.push(visit(visit_at, channel, false));
             passed += chance.wait() / visits;
         }
         let organic = plan.organic * libm::pow(busy, ORGANIC_POWER);
-        truth.organic(organic, organic * worth * kept_of_price);
+        truth.organic(organic * kept, organic * worth * kept_of_price);
         let mut passed = if organic > 0.0 { chance.wait() / organic } else { 1.0 };
         while passed < 1.0 {
             truth.uncaused();
             let cents = worth * orders.factor(OF_ORDERS);
-            decisions.push(Decision { at: at(passed), visit: None, cents });
+            let brought_by = None;
+            decisions.push(Decision { at: at(passed), visit: None, cents, brought_by });
             passed += chance.wait() / organic;
         }
         if tracked {
-            harvest(plan, person, &decisions, &mut orders, truth);
+            harvest(plan, person, &mut decisions, &mut orders, truth);
         }
         settle(plan, person, decisions, &mut orders);
     }
@@ -222,11 +308,12 @@ fn live_as_robot(plan: &Plan, person: &mut Person, truth: &mut Truth) {
             // Before the end, however near that is.
             let ordered_at = (at + 30 * SECOND).min(end - MILLISECOND);
             let visit = Some(person.visits.len());
-            decisions.push(Decision { at: ordered_at, visit, cents });
+            decisions.push(Decision { at: ordered_at, visit, cents, brought_by: None });
         }
         person.visits.push(visit(at, channel, false));
     }
-    truth.robot(decisions.len() as u64, plan.world.price * kept_of_price);
+    let kept = 1.0 - plan.size.cancellations;
+    truth.robot(decisions.len() as u64, kept, plan.world.price * kept_of_price);
     settle(plan, person, decisions, &mut chance);
 }
 
@@ -234,17 +321,20 @@ fn live_as_robot(plan: &Plan, person: &mut Person, truth: &mut Truth) {
 fn harvest(
     plan: &Plan,
     person: &mut Person,
-    decisions: &[Decision],
+    decisions: &mut [Decision],
     chance: &mut Chance,
     truth: &mut Truth,
 ) {
-    for decision in decisions.iter().filter(|decision| decision.visit.is_none()) {
+    for decision in decisions.iter_mut().filter(|decision| decision.visit.is_none()) {
         for (channel, way) in plan.world.channels.iter().enumerate() {
             if chance.happens(way.harvest) {
                 let before = DECIDED.0 + chance.unit() * (DECIDED.1 - DECIDED.0);
                 let at = decision.at - micros(before);
                 if at >= plan.period.0 {
                     truth.harvested(channel);
+                    if way.code.is_some() {
+                        decision.brought_by.get_or_insert(channel);
+                    }
                     person.visits.push(visit(at, channel, true));
                 }
             }
@@ -274,6 +364,11 @@ fn settle(plan: &Plan, person: &mut Person, decisions: Vec<Decision>, chance: &m
             slot: 0,
             cents: chance.whole(cents),
             refunded_at: None,
+            brought_by: decision.brought_by.map(|channel| small(channel as f64)),
+            cancelled_at: None,
+            codes: [None; 2],
+            subscription: false,
+            in_town: false,
         }
     });
     person.purchases = purchases.collect();
@@ -335,6 +430,16 @@ fn anonymous_share(plan: &Plan, person: &Person) -> f64 {
     }
 }
 
+/// Advertisers know a cookie more often than an account: views are under the id of some visit.
+fn recognize(plan: &Plan, person: &mut Person) {
+    let anonymous = anonymous_share(plan, person);
+    let mut chance = Chance::new(plan.size.seed, person.number, Purpose::Recognized);
+    for view in &mut person.views {
+        let hidden = chance.happens((2.0 * anonymous).min(1.0));
+        view.slot = u8::from(hidden);
+    }
+}
+
 /// Since when users are known, and what joins them.
 fn name(plan: &Plan, person: &mut Person, chance: &mut Chance, robot: bool) {
     let (start, end) = plan.period;
@@ -345,6 +450,7 @@ fn name(plan: &Plan, person: &mut Person, chance: &mut Chance, robot: bool) {
     };
     let rows = person.visits.iter().map(|visit| (visit.slot, visit.at));
     let rows = rows.chain(person.purchases.iter().map(|purchase| (purchase.slot, purchase.at)));
+    let rows = rows.chain(person.views.iter().map(|view| (view.slot, view.at)));
     for (slot, at) in rows {
         let slot = usize::from(slot);
         let first = person.known_since[slot].get_or_insert(at);
@@ -384,6 +490,114 @@ fn export(plan: &Plan, person: &mut Person) {
     }
 }
 
+/// The advertisements that a person sees, who has so many visits that come by themselves.
+///
+/// They come as visits do, `views` of them for each visit of their channel.
+fn seen(plan: &Plan, number: u64, visits: f64, at: impl Fn(f64) -> i64) -> Vec<View> {
+    let channels = &plan.world.channels;
+    let most = channels.iter().map(|channel| channel.views).fold(0.0, f64::max);
+    let mut views = Vec::new();
+    if most * visits <= 0.0 {
+        return views;
+    }
+    let mut chance = Chance::new(plan.size.seed, number, Purpose::Views);
+    let mut passed = chance.wait() / (most * visits);
+    while passed < 1.0 {
+        let channel = chance.pick(channels.iter().map(|one| one.pull(passed)));
+        let drawn = chance.unit();
+        let campaigns = channels[channel].campaigns.len() as f64;
+        if chance.happens(channels[channel].views / most) {
+            views.push(View {
+                at: at(passed),
+                channel: small(channel as f64),
+                campaign: small(drawn * drawn.sqrt() * campaigns),
+                slot: 0,
+                device: 0,
+            });
+        }
+        passed += chance.wait() / (most * visits);
+    }
+    views
+}
+
+/// Which devices a person has, which of them visits and views are on, and which test is shown there.
+fn equip(plan: &Plan, person: &mut Person) {
+    if !plan.size.full {
+        return;
+    }
+    let mut chance = Chance::new(plan.size.seed, person.number, Purpose::Devices);
+    let count = 1 + chance.pick(DEVICES_EACH.into_iter());
+    person.devices = (0..count)
+        .map(|_| small(chance.pick(DEVICES.iter().map(|device| device.3)) as f64))
+        .collect();
+    person.variant = small(chance.pick([45.0, 45.0, 10.0].into_iter()) as f64);
+    // An anonymous id is a cookie, and lives on one device; who has an account is seen on all.
+    let mut device = |slot: u8| {
+        let (first, any) = (chance.happens(0.7), chance.pick((0..count).map(|_| 1.0)));
+        let own = usize::from(slot.saturating_sub(1)) % count;
+        let place = if slot > 0 {
+            own
+        } else if first {
+            0
+        } else {
+            any
+        };
+        (small(place as f64), chance.unit())
+    };
+    for visit in &mut person.visits {
+        let (place, known) = device(visit.slot);
+        visit.device = (known >= UNKNOWN_DEVICE).then_some(place);
+    }
+    for view in &mut person.views {
+        view.device = device(view.slot).0;
+    }
+}
+
+/// What becomes of orders, and which visits come without their origin.
+fn settle_fates(plan: &Plan, person: &mut Person) {
+    let (world, size) = (&plan.world, &plan.size);
+    let mut origins = Chance::new(size.seed, person.number, Purpose::Origins);
+    for visit in &mut person.visits {
+        visit.typed = origins.happens(world.channels[usize::from(visit.channel)].typed);
+    }
+    let mut chance = Chance::new(size.seed, person.number, Purpose::Fates);
+    let of_channels = world.channels.iter().filter(|channel| channel.code.is_some()).count();
+    for purchase in &mut person.purchases {
+        purchase.subscription = chance.happens(world.subscriptions);
+        let after = micros(3_600.0 + chance.unit() * 2.0 * 86_400.0);
+        if chance.happens(size.cancellations) {
+            purchase.cancelled_at = Some((purchase.at + after).min(plan.period.1 - MILLISECOND));
+            purchase.refunded_at = None;
+        }
+        let in_town = chance.happens(IN_TOWN) && purchase.visit.is_none();
+        purchase.in_town = in_town && !person.dollars;
+        let (own, common) = (chance.unit(), chance.unit());
+        let which = chance.pick(world.codes.iter().map(|_| 1.0));
+        if let Some(channel) = purchase.brought_by.map(usize::from)
+            && own < world.channels[channel].redeemed
+        {
+            let before = world.channels[..channel].iter().filter(|one| one.code.is_some()).count();
+            let has_one = world.channels[channel].code.is_some();
+            purchase.codes[0] = has_one.then(|| small(before as f64));
+        }
+        if common < world.redeemed && !world.codes.is_empty() {
+            purchase.codes[1] = Some(small((of_channels + which) as f64));
+        }
+    }
+}
+
+/// Which anonymous users no alias joins to their person, and which of these left an address.
+fn part(plan: &Plan, person: &mut Person) {
+    let mut chance = Chance::new(plan.size.seed, person.number, Purpose::Joins);
+    let mut parted = [false; SLOTS];
+    for (parted, left) in parted.iter_mut().zip(&mut person.left_address).skip(1) {
+        let address = chance.happens(0.5);
+        *parted = chance.happens(plan.size.unjoined);
+        *left = *parted && address;
+    }
+    person.aliases.retain(|(from, ..)| !parted[usize::from(*from)]);
+}
+
 fn visit(at: i64, channel: usize, decided: bool) -> Visit {
     Visit {
         at,
@@ -397,6 +611,8 @@ fn visit(at: i64, channel: usize, decided: bool) -> Visit {
         interactions: 0,
         wait: 0,
         again: None,
+        typed: false,
+        device: None,
     }
 }
 

@@ -3,7 +3,7 @@
 //! The world says how chances compare; here they are scaled so that as many visits and orders are
 //! expected as were asked for. Not for what happens to a person: that is `person`.
 
-use chrono::{Days, NaiveDate};
+use chrono::{Datelike, Days, NaiveDate};
 use chrono_tz::Tz;
 
 use super::ids::{Ids, LENGTHS};
@@ -41,6 +41,9 @@ pub struct Plan {
     pub(super) rates: DollarRates,
     /// How ids are written.
     pub(super) ids: Ids,
+    /// How much of the period's traffic has passed at the end of each day; empty where all days are
+    /// alike.
+    season: Vec<f64>,
 }
 
 impl Plan {
@@ -94,6 +97,7 @@ impl Plan {
             response: response.scaled(scale),
             rates: DollarRates::new(size.seed, size.start, size.days),
             ids,
+            season: season(&world, &size),
             period,
             world,
             size,
@@ -103,6 +107,18 @@ impl Plan {
     /// The days of the period.
     pub(super) fn days(&self) -> impl Iterator<Item = NaiveDate> {
         self.size.start.iter_days().take(usize::try_from(self.size.days).unwrap_or(usize::MAX))
+    }
+
+    /// When something that happens evenly over the period happens by its seasons and days of the week:
+    /// the order stays, and so does the part of the day.
+    pub(super) fn by_the_season(&self, even: f64) -> f64 {
+        let Some(all) = self.season.last() else { return even };
+        let (start, end) = (self.period.0 as f64, self.period.1 as f64);
+        let passed = (even - start) / (end - start) * all;
+        let day = self.season.partition_point(|until| *until <= passed).min(self.season.len() - 1);
+        let before = if day == 0 { 0.0 } else { self.season[day - 1] };
+        let part = ((passed - before) / (self.season[day] - before)).clamp(0.0, 1.0);
+        start + (day as f64 + part) * DAY as f64
     }
 
     /// The day of the period that an instant falls on.
@@ -125,7 +141,29 @@ pub(super) fn moment(size: &Size, power: f64) -> f64 {
     }
 }
 
+/// How much of the traffic has passed at the end of each day.
+fn season(world: &World, size: &Size) -> Vec<f64> {
+    if world.months.is_empty() && world.weekdays.is_empty() {
+        return Vec::new();
+    }
+    let weight = |weights: &[f64], at: u32| {
+        usize::try_from(at).ok().and_then(|at| weights.get(at)).copied().unwrap_or(1.0)
+    };
+    let mut passed = 0.0;
+    let days = size.start.iter_days().take(usize::try_from(size.days).unwrap_or_default());
+    days.map(|day| {
+        let month = weight(&world.months, day.month0());
+        passed += month * weight(&world.weekdays, day.weekday().num_days_from_monday());
+        passed
+    })
+    .collect()
+}
+
 fn check(size: &Size) -> Result<()> {
+    if size.minimal && size.full {
+        let why = "`--minimal` leaves out what `--full` tells of; write one of them";
+        return Err(Error::Contradiction(why.to_owned()));
+    }
     let share = |flag: &str, value: f64, most: f64| {
         if (0.0..=most).contains(&value) {
             return Ok(());
@@ -136,6 +174,8 @@ fn check(size: &Size) -> Result<()> {
     share("--late", size.late, 1.0)?;
     share("--stubs", size.stubs, 1.0)?;
     share("--refunds", size.refunds, 1.0)?;
+    share("--cancellations", size.cancellations, 1.0)?;
+    share("--unjoined", size.unjoined, 1.0)?;
     let count = |flag: &str, value: u64, least: u64, most: u64| {
         if (least..=most).contains(&value) {
             return Ok(());

@@ -124,6 +124,10 @@ impl Point {
             for ((sum, rate), channel) in interest.iter_mut().zip(rates(then)).zip(&world.channels)
             {
                 *sum -= weight * passed * rate * libm::expm1(-channel.interest * kept);
+                if channel.views > 0.0 {
+                    let views = rate * channel.views;
+                    *sum -= weight * passed * views * libm::expm1(-channel.view_interest * kept);
+                }
             }
         }
         Self { visits: rates(passed).map(|rate| persons * rate).collect(), interest }

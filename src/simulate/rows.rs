@@ -1,6 +1,6 @@
-//! Sessions and orders as they wait to be exported: numbers, and no text.
+//! Sessions, views and orders as they wait to be exported: numbers, and no text.
 
-use super::person::{Person, Purchase, SLOTS, Visit};
+use super::person::{Person, Purchase, SLOTS, View, Visit};
 use super::spool::{Bytes, Waiting};
 
 /// A session on its way into the export.
@@ -16,6 +16,23 @@ pub(super) struct SessionRow {
     pub(super) seconds: u32,
     pub(super) pages: u16,
     pub(super) interactions: u16,
+    /// Whether it is recorded without its origin.
+    pub(super) typed: bool,
+    pub(super) device: Option<u8>,
+    pub(super) country: u8,
+    pub(super) variant: u8,
+}
+
+/// A view of an advertisement on its way into the export.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ViewRow {
+    pub(super) number: u64,
+    pub(super) at: i64,
+    pub(super) user: User,
+    pub(super) channel: u8,
+    pub(super) campaign: u8,
+    pub(super) device: u8,
+    pub(super) country: u8,
 }
 
 /// An order on its way into the export.
@@ -30,6 +47,10 @@ pub(super) struct OrderRow {
     pub(super) cents: i64,
     pub(super) dollars: bool,
     pub(super) refunded_at: Option<i64>,
+    pub(super) cancelled_at: Option<i64>,
+    pub(super) codes: [Option<u8>; 2],
+    pub(super) subscription: bool,
+    pub(super) in_town: bool,
 }
 
 /// A user as rows know it.
@@ -48,6 +69,11 @@ impl User {
         let since = person.known_since[usize::from(slot)].unwrap_or_default();
         let account = person.customer && slot == 0;
         Self { number: person.number * SLOTS as u64 + u64::from(slot), account, since }
+    }
+
+    /// The person that it is.
+    pub(super) fn person(&self) -> u64 {
+        self.number / SLOTS as u64
     }
 
     /// The letter that its id begins with: a customer, or somebody anonymous.
@@ -83,6 +109,10 @@ pub(super) fn session_rows(
         seconds: visit.seconds,
         pages: visit.pages,
         interactions: visit.interactions,
+        typed: visit.typed,
+        device: visit.device,
+        country: country_of(person),
+        variant: person.variant,
     };
     let begun = SessionRow { seconds: 0, pages: 1, interactions: 0, ..whole };
     let again = visit.again.map(|seconds| SessionRow {
@@ -94,6 +124,23 @@ pub(super) fn session_rows(
     });
     let first = if again.is_some() { begun } else { whole };
     [first].into_iter().chain(again)
+}
+
+/// The row of a view.
+pub(super) fn view_row(person: &Person, view: &View, number: u64) -> ViewRow {
+    ViewRow {
+        number,
+        at: view.at,
+        user: User::of(person, view.slot),
+        channel: view.channel,
+        campaign: view.campaign,
+        device: view.device,
+        country: country_of(person),
+    }
+}
+
+fn country_of(person: &Person) -> u8 {
+    u8::try_from(person.country).unwrap_or_default()
 }
 
 /// The row of an order; `first_session` is the number of the person's first visit.
@@ -112,6 +159,10 @@ pub(super) fn order_row(
         cents: purchase.cents,
         dollars: person.dollars,
         refunded_at: purchase.refunded_at,
+        cancelled_at: purchase.cancelled_at,
+        codes: purchase.codes,
+        subscription: purchase.subscription,
+        in_town: purchase.in_town,
     }
 }
 
@@ -131,7 +182,10 @@ impl Waiting for SessionRow {
         put(bytes, self.number);
         put(bytes, self.at.cast_unsigned());
         self.user.write(bytes);
-        put(bytes, u64::from_le_bytes([self.channel, self.campaign, self.page, 0, 0, 0, 0, 0]));
+        let (typed, device) = (u8::from(self.typed), one_more(self.device));
+        let Self { channel, campaign, page, country, variant, .. } = *self;
+        let small = [channel, campaign, page, typed, device, country, variant, 0];
+        put(bytes, u64::from_le_bytes(small));
         let counts = u64::from(self.pages) << 16 | u64::from(self.interactions);
         put(bytes, u64::from(self.seconds) << 32 | counts);
     }
@@ -139,7 +193,8 @@ impl Waiting for SessionRow {
     fn read(bytes: &mut Bytes<'_>) -> Self {
         let (arrives_at, number, at) = (bytes.signed(), bytes.next(), bytes.signed());
         let user = User::read(bytes);
-        let [channel, campaign, page, ..] = bytes.next().to_le_bytes();
+        let [channel, campaign, page, typed, device, country, variant, _] =
+            bytes.next().to_le_bytes();
         let [i0, i1, p0, p1, s0, s1, s2, s3] = bytes.next().to_le_bytes();
         Self {
             arrives_at,
@@ -152,12 +207,39 @@ impl Waiting for SessionRow {
             seconds: u32::from_le_bytes([s0, s1, s2, s3]),
             pages: u16::from_le_bytes([p0, p1]),
             interactions: u16::from_le_bytes([i0, i1]),
+            typed: typed == 1,
+            device: device.checked_sub(1),
+            country,
+            variant,
         }
     }
 }
 
+impl Waiting for ViewRow {
+    const BYTES: usize = 5 * 8;
+
+    fn place(&self) -> (i64, u64) {
+        (self.at, self.number)
+    }
+
+    fn write(&self, bytes: &mut Vec<u8>) {
+        put(bytes, self.number);
+        put(bytes, self.at.cast_unsigned());
+        self.user.write(bytes);
+        let Self { channel, campaign, device, country, .. } = *self;
+        put(bytes, u64::from_le_bytes([channel, campaign, device, country, 0, 0, 0, 0]));
+    }
+
+    fn read(bytes: &mut Bytes<'_>) -> Self {
+        let (number, at) = (bytes.next(), bytes.signed());
+        let user = User::read(bytes);
+        let [channel, campaign, device, country, ..] = bytes.next().to_le_bytes();
+        Self { number, at, user, channel, campaign, device, country }
+    }
+}
+
 impl Waiting for OrderRow {
-    const BYTES: usize = 8 * 8;
+    const BYTES: usize = 10 * 8;
 
     fn place(&self) -> (i64, u64) {
         (self.arrives_at, self.number)
@@ -171,12 +253,18 @@ impl Waiting for OrderRow {
         put(bytes, self.session.map_or(0, |session| session + 1));
         put(bytes, self.cents.cast_unsigned());
         put(bytes, self.refunded_at.unwrap_or(NEVER).cast_unsigned());
+        put(bytes, self.cancelled_at.unwrap_or(NEVER).cast_unsigned());
+        let [first, second] = self.codes.map(one_more);
+        let (subscription, in_town) = (u8::from(self.subscription), u8::from(self.in_town));
+        put(bytes, u64::from_le_bytes([first, second, subscription, in_town, 0, 0, 0, 0]));
     }
 
     fn read(bytes: &mut Bytes<'_>) -> Self {
         let (arrives_at, number, at) = (bytes.signed(), bytes.next(), bytes.signed());
         let user = User::read(bytes);
-        let (session, cents, refunded_at) = (bytes.next(), bytes.signed(), bytes.signed());
+        let (session, cents) = (bytes.next(), bytes.signed());
+        let (refunded_at, cancelled_at) = (bytes.signed(), bytes.signed());
+        let [first, second, subscription, in_town, ..] = bytes.next().to_le_bytes();
         Self {
             arrives_at,
             number: number / 2,
@@ -186,8 +274,17 @@ impl Waiting for OrderRow {
             cents,
             dollars: number % 2 == 1,
             refunded_at: (refunded_at != NEVER).then_some(refunded_at),
+            cancelled_at: (cancelled_at != NEVER).then_some(cancelled_at),
+            codes: [first, second].map(|code| code.checked_sub(1)),
+            subscription: subscription == 1,
+            in_town: in_town == 1,
         }
     }
+}
+
+/// A number that may be missing, as one that is not.
+fn one_more(number: Option<u8>) -> u8 {
+    number.map_or(0, |number| number.saturating_add(1))
 }
 
 /// No instant of any world.
@@ -211,7 +308,13 @@ mod tests {
             seconds: 70_000,
             pages: 500,
             interactions: 65_000,
+            typed: true,
+            device: Some(0),
+            country: 6,
+            variant: 2,
         };
+        let view =
+            ViewRow { number: 3, at: -1, user, channel: 2, campaign: 1, device: 2, country: 5 };
         let order = OrderRow {
             arrives_at: 1,
             number: 5,
@@ -221,11 +324,19 @@ mod tests {
             cents: 12_345,
             dollars: true,
             refunded_at: None,
+            cancelled_at: Some(7),
+            codes: [None, Some(253)],
+            subscription: true,
+            in_town: false,
         };
         let mut bytes = Vec::new();
         session.write(&mut bytes);
         assert_eq!(bytes.len(), SessionRow::BYTES);
         assert_eq!(SessionRow::read(&mut Bytes::new(&bytes)), session);
+        bytes.clear();
+        view.write(&mut bytes);
+        assert_eq!(bytes.len(), ViewRow::BYTES);
+        assert_eq!(ViewRow::read(&mut Bytes::new(&bytes)), view);
         bytes.clear();
         order.write(&mut bytes);
         assert_eq!(bytes.len(), OrderRow::BYTES);

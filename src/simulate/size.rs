@@ -30,12 +30,19 @@ pub struct Size {
     pub stubs: f64,
     /// Share of the orders that are paid back.
     pub refunds: f64,
+    /// Share of the orders that are cancelled.
+    pub cancellations: f64,
+    /// Share of the anonymous users of customers that no alias joins to them. Half of these have left
+    /// the customer's address.
+    pub unjoined: f64,
     /// Robots, each with [`BOT_SESSIONS`] sessions and [`BOT_ORDERS`] orders.
     pub bots: u64,
     /// Characters of an id.
     pub id_length: usize,
     /// Whether sessions, orders and aliases have their least columns, and all else is left out.
     pub minimal: bool,
+    /// Whether devices, domains, time zones and other dimensions are told of too.
+    pub full: bool,
 }
 
 /// Sessions of a robot.
@@ -59,9 +66,12 @@ impl Default for Size {
             late: 0.0,
             stubs: 0.0,
             refunds: 0.0,
+            cancellations: 0.0,
+            unjoined: 0.0,
             bots: 0,
             id_length: 20,
             minimal: false,
+            full: false,
         }
     }
 }

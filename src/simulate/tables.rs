@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Date32Array, Decimal128Array, Int64Array, RecordBatch, StringArray,
-    StringBuilder, TimestampMicrosecondArray,
+    ArrayRef, BooleanArray, Date32Array, Decimal128Array, Int64Array, ListBuilder, RecordBatch,
+    StringArray, StringBuilder, TimestampMicrosecondArray,
 };
 use chrono::{Datelike, NaiveDate};
 
 use super::ids::Ids;
-use super::person::{COUNTRIES, PAGES, Person, SLOTS};
+use super::person::{COUNTRIES, DEVICES, MOST_DEVICES, PAGES, Person, SLOTS, UNITED_STATES, ZONES};
 use super::plan::Plan;
 use super::rates::RATE_DECIMALS;
-use super::rows::{OrderRow, SessionRow, User};
+use super::rows::{OrderRow, SessionRow, User, ViewRow};
+use super::world::Channel;
 use crate::calendar::SECOND;
 use crate::error::Result;
 use crate::money::Currency;
@@ -20,6 +21,26 @@ use crate::report::decimals;
 
 /// Where pages lie.
 const HOST: &str = "https://shop.example.com";
+
+/// The shop in the internet for those who pay in euros, the one for dollars, and the one in town, with
+/// what kind of place each is.
+pub(super) const DOMAINS: [(&str, &str); 3] =
+    [("shop-eu", "web"), ("shop-us", "marketplace"), ("flagship", "retail")];
+
+/// Variants of the test that is shown to visitors; the third is of those who do not take part.
+const VARIANTS: [Option<&str>; 3] = [Some("control"), Some("new_checkout"), None];
+
+/// What is paid for shipping, in cents, and the price from which it is free.
+const SHIPPING: (i64, i64) = (495, 10_000);
+
+/// Orders that make a customer bronze, silver and gold.
+const TIERS: [(usize, &str); 3] = [(4, "gold"), (2, "silver"), (1, "bronze")];
+
+/// How often an advertisement is shown for a click, and for a view that is told of.
+const SHOWN: (i64, i64) = (40, 25);
+
+/// The number of the first campaign.
+const FIRST_CAMPAIGN: usize = 7_000_000;
 
 /// Columns with their names.
 type Columns = Vec<(&'static str, ArrayRef)>;
@@ -81,9 +102,30 @@ fn push_user<'a>(columns: &mut Columns, users: impl Iterator<Item = &'a User> + 
     ]);
 }
 
+fn devices_of<'a>(plan: &Plan, rows: impl Iterator<Item = (&'a User, Option<u8>)>) -> ArrayRef {
+    let number = |(user, place): (&User, Option<u8>)| Some(('d', device(user.person(), place?)));
+    ids(plan.ids, rows.map(number))
+}
+
+/// The number of a person's device.
+fn device(person: u64, place: u8) -> u64 {
+    person * (MOST_DEVICES as u64 + 1) + u64::from(place)
+}
+
+/// The number of a campaign, as the click says it.
+fn campaign_id(channels: &[Channel], channel: u8, campaign: u8) -> Option<String> {
+    let channel = usize::from(channel);
+    channels[channel].utm_id_from.as_ref()?;
+    let before: usize = channels[..channel].iter().map(|one| one.campaigns.len().max(1)).sum();
+    Some((FIRST_CAMPAIGN + 137 * (before + usize::from(campaign))).to_string())
+}
+
 /// Some rows of sessions.
 pub(super) fn sessions(plan: &Plan, rows: &[SessionRow]) -> Result<RecordBatch> {
-    let channels = || rows.iter().map(|row| &plan.world.channels[usize::from(row.channel)]);
+    let world = &plan.world;
+    // What was typed has lost where it came from.
+    let channels =
+        || rows.iter().map(|row| (!row.typed).then(|| &world.channels[usize::from(row.channel)]));
     let mut columns: Columns = vec![
         ("external_id", ids(plan.ids, rows.iter().map(|row| Some(('s', row.number))))),
         ("user_external_id", users(plan, rows.iter().map(|row| &row.user))),
@@ -104,22 +146,96 @@ pub(super) fn sessions(plan: &Plan, rows: &[SessionRow]) -> Result<RecordBatch> 
         ]);
     }
     columns.extend([
-        ("utm_source", strings(channels().map(|channel| channel.utm_source.as_deref()))),
-        ("utm_medium", strings(channels().map(|channel| channel.utm_medium.as_deref()))),
+        ("utm_source", strings(channels().map(|channel| channel?.utm_source.as_deref()))),
+        ("utm_medium", strings(channels().map(|channel| channel?.utm_medium.as_deref()))),
     ]);
     if !plan.size.minimal {
         let campaigns = channels().zip(rows).map(|(channel, row)| {
-            channel.campaigns.get(usize::from(row.campaign)).map(String::as_str)
+            channel?.campaigns.get(usize::from(row.campaign)).map(String::as_str)
         });
+        columns.push(("utm_campaign", strings(campaigns)));
+        if world.channels.iter().any(|channel| channel.utm_id_from.is_some()) {
+            let number = |row: &SessionRow| {
+                (!row.typed).then(|| campaign_id(&world.channels, row.channel, row.campaign))?
+            };
+            let numbers = rows.iter().map(number).collect::<StringArray>();
+            columns.push(("utm_id", Arc::new(numbers)));
+            let from = channels().map(|channel| channel?.utm_id_from.as_deref());
+            columns.push(("utm_id_from", strings(from)));
+        }
+        if world.channels.iter().any(|channel| channel.referrer.is_some()) {
+            let referrers = channels().map(|channel| channel?.referrer.as_deref());
+            columns.push(("referrer", strings(referrers)));
+        }
         columns.extend([
-            ("utm_campaign", strings(campaigns)),
             ("duration", integers(rows.iter().map(|row| i64::from(row.seconds)))),
             ("pageviews_count", integers(rows.iter().map(|row| i64::from(row.pages)))),
             ("interactions_count", integers(rows.iter().map(|row| i64::from(row.interactions)))),
         ]);
         push_user(&mut columns, rows.iter().map(|row| &row.user));
     }
+    if plan.size.full {
+        let variants = rows.iter().map(|row| VARIANTS[usize::from(row.variant)]);
+        let zones = rows.iter().map(|row| Some(ZONES[usize::from(row.country)]));
+        let devices = rows.iter().map(|row| (&row.user, row.device));
+        let domain = |row: &SessionRow| usize::from(usize::from(row.country) == UNITED_STATES);
+        columns.extend([
+            ("domain_id", strings(rows.iter().map(|row| Some(DOMAINS[domain(row)].0)))),
+            ("device_external_id", devices_of(plan, devices)),
+            ("timezone", strings(zones)),
+            ("app_experiment", strings(variants)),
+        ]);
+    }
     batch(columns)
+}
+
+/// Some rows of views.
+pub(super) fn views(plan: &Plan, rows: &[ViewRow]) -> Result<RecordBatch> {
+    let channels = || rows.iter().map(|row| &plan.world.channels[usize::from(row.channel)]);
+    let mut columns: Columns = vec![
+        ("external_id", ids(plan.ids, rows.iter().map(|row| Some(('v', row.number))))),
+        ("user_external_id", users(plan, rows.iter().map(|row| &row.user))),
+        ("created_at", times(rows.iter().map(|row| Some(row.at)))),
+        ("utm_source", strings(channels().map(|channel| channel.utm_source.as_deref()))),
+        ("utm_medium", strings(channels().map(|channel| channel.utm_medium.as_deref()))),
+    ];
+    if !plan.size.minimal {
+        let campaigns = channels().zip(rows).map(|(channel, row)| {
+            channel.campaigns.get(usize::from(row.campaign)).map(String::as_str)
+        });
+        columns.push(("utm_campaign", strings(campaigns)));
+    }
+    if plan.size.full {
+        let countries = rows.iter().map(|row| Some(COUNTRIES[usize::from(row.country)].0));
+        let devices = rows.iter().map(|row| (&row.user, Some(row.device)));
+        columns.extend([
+            ("device_external_id", devices_of(plan, devices)),
+            ("country", strings(countries)),
+        ]);
+    }
+    batch(columns)
+}
+
+/// The devices of some persons who were on the site.
+pub(super) fn devices(plan: &Plan, persons: &[Person]) -> Result<RecordBatch> {
+    let rows: Vec<(u64, User, usize)> = persons
+        .iter()
+        .filter(|person| !person.visits.is_empty() || !person.views.is_empty())
+        .flat_map(|person| {
+            let all = person.devices.iter().zip(0..);
+            all.map(|(kind, place)| {
+                (device(person.number, place), User::of(person, 0), usize::from(*kind))
+            })
+        })
+        .collect();
+    let kinds = || rows.iter().map(|row| &DEVICES[row.2]);
+    batch(vec![
+        ("external_id", ids(plan.ids, rows.iter().map(|row| Some(('d', row.0))))),
+        ("user_external_id", users(plan, rows.iter().map(|row| &row.1))),
+        ("device_type", strings(kinds().map(|kind| Some(kind.0)))),
+        ("browser", strings(kinds().map(|kind| kind.1))),
+        ("os", strings(kinds().map(|kind| Some(kind.2)))),
+    ])
 }
 
 /// Some rows of orders.
@@ -133,7 +249,10 @@ pub(super) fn orders(plan: &Plan, rows: &[OrderRow]) -> Result<RecordBatch> {
     if !plan.size.minimal {
         let sessions = rows.iter().map(|row| Some(('s', row.session?)));
         columns.extend([
-            ("updated_at", times(rows.iter().map(|row| Some(row.refunded_at.unwrap_or(row.at))))),
+            (
+                "updated_at",
+                times(rows.iter().map(|row| row.refunded_at.or(row.cancelled_at).or(Some(row.at)))),
+            ),
             ("session_external_id", ids(plan.ids, sessions)),
         ]);
     }
@@ -141,12 +260,44 @@ pub(super) fn orders(plan: &Plan, rows: &[OrderRow]) -> Result<RecordBatch> {
     if plan.size.refunds > 0.0 {
         columns.push(("refunded_price", money(rows.iter().map(refunded))?));
     }
+    if plan.size.cancellations > 0.0 {
+        columns.push(("cancelled_at", times(rows.iter().map(|row| row.cancelled_at))));
+    }
+    if plan.world.all_codes().next().is_some() {
+        columns.push(("discount_codes", discount_codes(plan, rows)));
+    }
     if !plan.size.minimal {
         let codes = rows.iter().map(|row| Some(if row.dollars { "USD" } else { "EUR" }));
         columns.push(("currency", strings(codes)));
+        if plan.world.subscriptions > 0.0 {
+            let kind = |row: &OrderRow| if row.subscription { "subscription" } else { "order" };
+            columns.push(("conversion_type", strings(rows.iter().map(|row| Some(kind(row))))));
+        }
         push_user(&mut columns, rows.iter().map(|row| &row.user));
     }
+    if plan.size.full {
+        let domain = |row: &OrderRow| if row.in_town { 2 } else { usize::from(row.dollars) };
+        let shipping = |row: &OrderRow| if row.cents < SHIPPING.1 { SHIPPING.0 } else { 0 };
+        let totals = rows.iter().map(|row| Some(row.cents + shipping(row)));
+        columns.extend([
+            ("domain_id", strings(rows.iter().map(|row| Some(DOMAINS[domain(row)].0)))),
+            ("total_price", money(totals)?),
+        ]);
+    }
     batch(columns)
+}
+
+/// The codes of each order, none where it has none.
+fn discount_codes(plan: &Plan, rows: &[OrderRow]) -> ArrayRef {
+    let codes: Vec<&str> = plan.world.all_codes().collect();
+    let mut lists = ListBuilder::new(StringBuilder::new());
+    for row in rows {
+        for code in row.codes.iter().flatten() {
+            lists.values().append_value(codes[usize::from(*code)]);
+        }
+        lists.append(row.codes.iter().any(Option::is_some));
+    }
+    Arc::new(lists.finish())
 }
 
 /// The profiles of some persons' users: of customers, and of whoever was seen, stubs aside.
@@ -168,14 +319,20 @@ pub(super) fn profiles(plan: &Plan, persons: &[Person]) -> Result<RecordBatch> {
         .map(|(person, slot, user)| Some(person.seen[usize::from(*slot)].max(user.since)));
     let mut email = String::new();
     let mut emails = StringBuilder::new();
-    for (_, _, user) in &rows {
+    for (person, slot, user) in &rows {
         email.clear();
-        plan.ids.write(user.kind(), user.number, &mut email);
+        let account = User::of(person, 0);
+        plan.ids.write(account.kind(), account.number, &mut email);
         email.push_str("@example.com");
-        emails.append_option(user.account.then_some(&email));
+        let left = person.left_address[usize::from(*slot)] && account.account;
+        if left {
+            // The same address, as somebody writes it who fills in a form.
+            email.make_ascii_uppercase();
+        }
+        emails.append_option((user.account || left).then_some(&email));
     }
     let country = |person: &Person| &COUNTRIES[person.country];
-    batch(vec![
+    let mut columns: Columns = vec![
         ("external_id", users(plan, rows.iter().map(|row| &row.2))),
         ("created_at", times(rows.iter().map(|row| Some(row.2.since)))),
         ("updated_at", times(seen)),
@@ -184,7 +341,19 @@ pub(super) fn profiles(plan: &Plan, persons: &[Person]) -> Result<RecordBatch> {
         ("email", Arc::new(emails.finish())),
         ("country", strings(rows.iter().map(|row| Some(country(row.0).0)))),
         ("language", strings(rows.iter().map(|row| Some(country(row.0).1)))),
-    ])
+    ];
+    if plan.size.full {
+        let tier = |(person, _, user): &(&Person, u8, User)| {
+            let kept = person.purchases.iter().filter(|purchase| purchase.cancelled_at.is_none());
+            let orders = if user.account { kept.count() } else { 0 };
+            TIERS.iter().find(|(least, _)| orders >= *least).map(|tier| tier.1)
+        };
+        columns.extend([
+            ("timezone", strings(rows.iter().map(|row| Some(ZONES[row.0.country])))),
+            ("app_loyalty_tier", strings(rows.iter().map(tier))),
+        ]);
+    }
+    batch(columns)
 }
 
 /// The aliases of some persons.
@@ -217,6 +386,7 @@ pub(super) struct Spent {
     pub(super) campaign: usize,
     pub(super) cents: i64,
     pub(super) clicks: i64,
+    pub(super) views: i64,
 }
 
 /// The table of spend.
@@ -225,7 +395,7 @@ pub(super) fn spend(plan: &Plan, rows: &[Spent]) -> Result<RecordBatch> {
     let campaigns = channels()
         .zip(rows)
         .map(|(channel, row)| channel.campaigns.get(row.campaign).map(String::as_str));
-    batch(vec![
+    let mut columns: Columns = vec![
         ("date", days(rows.iter().map(|row| row.day))),
         ("utm_source", strings(channels().map(|channel| Some(channel.source())))),
         ("utm_medium", strings(channels().map(|channel| Some(channel.medium())))),
@@ -233,7 +403,12 @@ pub(super) fn spend(plan: &Plan, rows: &[Spent]) -> Result<RecordBatch> {
         ("cost", money(rows.iter().map(|row| Some(row.cents)))?),
         ("currency", strings(rows.iter().map(|_| Some("EUR")))),
         ("clicks", integers(rows.iter().map(|row| row.clicks))),
-    ])
+    ];
+    if plan.size.full {
+        let shown = |row: &Spent| SHOWN.0 * row.clicks + SHOWN.1 * row.views;
+        columns.push(("impressions", integers(rows.iter().map(shown))));
+    }
+    batch(columns)
 }
 
 /// The table of exchange rates.

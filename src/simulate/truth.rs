@@ -32,6 +32,7 @@ pub struct Truth {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Sums {
     sessions: u64,
+    views: u64,
     harvested: u64,
     orders: u64,
     conversions: i128,
@@ -43,6 +44,7 @@ struct Sums {
 impl Sums {
     fn add(&mut self, other: &Self) {
         self.sessions += other.sessions;
+        self.views += other.views;
         self.harvested += other.harvested;
         self.orders += other.orders;
         self.conversions += other.conversions;
@@ -75,6 +77,11 @@ impl Truth {
         }
     }
 
+    /// A view of an advertisement.
+    pub(super) fn viewed(&mut self, channel: usize) {
+        self.channels[channel].views += 1;
+    }
+
     /// A visit of a person who had decided.
     pub(super) fn harvested(&mut self, channel: usize) {
         self.channels[channel].sessions += 1;
@@ -97,13 +104,13 @@ impl Truth {
         self.organic.orders += 1;
     }
 
-    /// The orders of a robot, each worth so much.
-    pub(super) fn robot(&mut self, orders: u64, cents: f64) {
+    /// The orders of a robot: which share of them is kept, and what each that is kept is worth.
+    pub(super) fn robot(&mut self, orders: u64, kept: f64, cents: f64) {
         let sums = &mut self.bots;
         sums.sessions += super::size::BOT_SESSIONS;
         sums.orders += orders;
-        sums.conversions += units(orders as f64);
-        sums.amount += units(orders as f64 * cents);
+        sums.conversions += units(orders as f64 * kept);
+        sums.amount += units(orders as f64 * kept * cents);
     }
 
     /// Adds that of other persons.
@@ -177,17 +184,23 @@ impl Truth {
             let values = rows.iter().map(|sums| fraction(of(sums)) / unit);
             Arc::new(Float64Array::from_iter_values(values))
         };
-        Ok(RecordBatch::try_from_iter([
+        let mut columns = vec![
             ("utm_source", texts(places.iter().map(|place| place.0))),
             ("utm_medium", texts(places.iter().map(|place| place.1))),
             ("sessions", counts(|sums| sums.sessions)),
+        ];
+        if world.has_views() {
+            columns.push(("views", counts(|sums| sums.views)));
+        }
+        columns.extend([
             ("harvested", counts(|sums| sums.harvested)),
             ("orders", counts(|sums| sums.orders)),
             ("conversions", fractions(|sums| sums.conversions, 1.0)),
             ("amount", fractions(|sums| sums.amount, 100.0)),
             ("lost_conversions", fractions(|sums| sums.lost_conversions, 1.0)),
             ("lost_amount", fractions(|sums| sums.lost_amount, 100.0)),
-        ])?)
+        ]);
+        Ok(RecordBatch::try_from_iter(columns)?)
     }
 }
 

@@ -16,6 +16,9 @@ const DEFAULT: &str = include_str!("default.toml");
 /// Channels that a world may have: each costs time and memory for every visit.
 const MOST_CHANNELS: usize = 64;
 
+/// Discount codes that a world may have.
+const MOST_CODES: usize = 254;
+
 /// A world: numbers that are right, as far as a number alone can be.
 #[derive(Debug, Clone, PartialEq)]
 pub struct World {
@@ -39,6 +42,16 @@ pub struct World {
     pub dollars: f64,
     /// Mean price of an order, in cents.
     pub price: f64,
+    /// Share of the orders that are subscriptions.
+    pub subscriptions: f64,
+    /// Traffic by month, from January on, relative to other months; none where all are alike.
+    pub months: Vec<f64>,
+    /// Traffic by day of the week, from Monday on; none where all are alike.
+    pub weekdays: Vec<f64>,
+    /// Discount codes that say nothing of where an order came from.
+    pub codes: Vec<String>,
+    /// Share of the orders that have one of these codes.
+    pub redeemed: f64,
     /// Its channels.
     pub channels: Vec<Channel>,
 }
@@ -71,6 +84,24 @@ pub struct Channel {
     /// Chance that a person who has decided to order comes this way.
     #[serde(default)]
     pub harvest: f64,
+    /// How many of its advertisements are seen and not clicked, for each visit that comes by itself.
+    #[serde(default)]
+    pub views: f64,
+    /// Interest that such a view leaves.
+    #[serde(default)]
+    pub view_interest: f64,
+    /// Share of its visits that are recorded without their origin, as if they were direct.
+    #[serde(default)]
+    pub typed: f64,
+    /// A discount code that is handed out here alone.
+    pub code: Option<String>,
+    /// Share of the orders that it set off, or was the way in to, that have its code.
+    #[serde(default)]
+    pub redeemed: f64,
+    /// The page that its visitors come from.
+    pub referrer: Option<String>,
+    /// The parameter of the landing page that the number of the campaign is read from.
+    pub utm_id_from: Option<String>,
     /// What a visit costs at the usual volume, in euros.
     #[serde(default)]
     pub cost: f64,
@@ -120,6 +151,16 @@ struct Written {
     customers: f64,
     dollars: f64,
     price: f64,
+    #[serde(default)]
+    subscriptions: f64,
+    #[serde(default)]
+    months: Vec<f64>,
+    #[serde(default)]
+    weekdays: Vec<f64>,
+    #[serde(default)]
+    codes: Vec<String>,
+    #[serde(default)]
+    redeemed: f64,
     channel: Vec<Channel>,
 }
 
@@ -167,6 +208,11 @@ impl World {
             customers: written.customers,
             dollars: written.dollars,
             price: 100.0 * written.price,
+            subscriptions: written.subscriptions,
+            months: written.months,
+            weekdays: written.weekdays,
+            codes: written.codes,
+            redeemed: written.redeemed,
             channels: written.channel,
         };
         world.check()?;
@@ -181,11 +227,27 @@ impl World {
             ("untracked", self.untracked),
             ("customers", self.customers),
             ("dollars", self.dollars),
+            ("subscriptions", self.subscriptions),
+            ("redeemed", self.redeemed),
         ];
         for (name, share) in shares {
             within(name, share, 0.0, 1.0)?;
         }
         within("price", self.price / 100.0, 0.01, 1e6)?;
+        for (name, weights, count) in
+            [("months", &self.months, 12), ("weekdays", &self.weekdays, 7)]
+        {
+            if !weights.is_empty() && weights.len() != count {
+                return Err(wrong(
+                    name,
+                    &weights.len(),
+                    &format!("write {count} numbers, or none"),
+                ));
+            }
+            for weight in weights {
+                within(name, *weight, 0.01, 1e6)?;
+            }
+        }
         for channel in &self.channels {
             let place = |name: &str| format!("{name} of {}/{}", channel.source(), channel.medium());
             within(&place("visits"), channel.visits, 0.0, 1e6)?;
@@ -194,6 +256,18 @@ impl World {
             within(&place("cold"), channel.cold, 0.0, 1e6)?;
             within(&place("warm"), channel.warm, 0.0, 1e6)?;
             within(&place("harvest"), channel.harvest, 0.0, 1.0)?;
+            within(&place("views"), channel.views, 0.0, 1e3)?;
+            within(&place("view_interest"), channel.view_interest, 0.0, 100.0)?;
+            within(&place("typed"), channel.typed, 0.0, 1.0)?;
+            within(&place("redeemed"), channel.redeemed, 0.0, 1.0)?;
+            if channel.code.is_some() && channel.utm_source.is_none() {
+                let why = "a code is handed out by somebody; name the `utm_source`";
+                return Err(wrong(
+                    &place("code"),
+                    &channel.code.as_deref().unwrap_or_default(),
+                    why,
+                ));
+            }
             within(&place("cost"), channel.cost, 0.0, 1e6)?;
             within(&place("elasticity"), channel.elasticity, 0.01, 1.0)?;
             if channel.campaigns.len() > usize::from(u8::MAX) {
@@ -212,6 +286,17 @@ impl World {
             let why = format!("a world has from 1 to {MOST_CHANNELS} of them");
             return Err(wrong("channel", &self.channels.len(), &why));
         }
+        let codes = self.all_codes().count();
+        if codes > MOST_CODES {
+            let why = format!("a world has at most {MOST_CODES} of them");
+            return Err(wrong("codes", &codes, &why));
+        }
+        let mut codes: Vec<&str> = self.all_codes().collect();
+        codes.sort_unstable();
+        if let Some([twice, _]) = codes.array_windows().find(|[left, right]| left == right) {
+            let why = "it is there twice; a code is handed out in one place";
+            return Err(wrong("code", twice, why));
+        }
         let sums = |of: fn(&Channel) -> f64| self.channels.iter().map(of).sum::<f64>() > 0.0;
         if !sums(|channel| channel.visits * (1.0 - channel.tilt.abs())) {
             let why = "at least one channel needs visits at any time (a tilt between -1 and 1)";
@@ -226,6 +311,17 @@ impl World {
             return Err(wrong("untracked", &self.untracked, why));
         }
         Ok(())
+    }
+
+    /// Every discount code: those of channels in their order, then those that name none.
+    pub(super) fn all_codes(&self) -> impl Iterator<Item = &str> {
+        let of_channels = self.channels.iter().filter_map(|channel| channel.code.as_deref());
+        of_channels.chain(self.codes.iter().map(String::as_str))
+    }
+
+    /// Whether advertisements are seen that are not clicked.
+    pub(super) fn has_views(&self) -> bool {
+        self.channels.iter().any(|channel| channel.views > 0.0)
     }
 }
 
@@ -257,5 +353,10 @@ mod tests {
         assert!(wrong("\"10d\"", "\"soon\"").to_string().contains("half_life"));
         assert!(wrong("\"tiktok\"", "\"facebook\"").to_string().contains("twice"));
         assert!(wrong("gap", "gaps").to_string().contains("w.toml"));
+        let added = |line: &str| wrong("price =", &format!("{line}\nprice =")).to_string();
+        assert!(added("months = [1, 2]").contains("write 12 numbers"));
+        assert!(added("weekdays = [0, 1, 1, 1, 1, 1, 1]").contains("from 0.01"));
+        assert!(added("codes = ['SALE', 'SALE']").contains("twice"));
+        assert!(wrong("visits = 11", "visits = 11\ncode = 'A'").to_string().contains("utm_source"));
     }
 }
