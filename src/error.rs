@@ -133,6 +133,15 @@ pub enum Error {
         why: String,
     },
 
+    /// A folder that is no kept run, or not one that can be read.
+    #[error("`{}` is not a kept run that can be read: {why}", folder.display())]
+    NotKept {
+        /// The folder.
+        folder: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+
     /// More rejected rows than the run allows.
     #[error(
         "{rejected} of {read} rows are rejected, more than the {limit} that `--max-rejects` allows"
@@ -247,6 +256,9 @@ impl Error {
                 "`apportion simulate` writes a `world.toml` that is complete, and docs/simulation.md explains its keys"
                     .to_owned(),
             ),
+            Self::NotKept { .. } => {
+                Some("`apportion run --keep FOLDER` keeps a run in a folder".to_owned())
+            }
             Self::Broken(_) => {
                 Some("this is a bug in apportion; please report it with the command".to_owned())
             }

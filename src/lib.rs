@@ -49,6 +49,7 @@ pub mod output;
 pub mod paths;
 pub mod items;
 pub mod summary;
+pub mod kept;
 pub mod pipeline;
 pub mod findings;
 pub mod simulate;

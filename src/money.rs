@@ -84,7 +84,9 @@ pub fn format_scaled(value: i128, scale: u32) -> String {
 }
 
 /// Whether an input column holds minor units (`1234`) or major units (`12.34`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, clap::ValueEnum)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, serde::Serialize, clap::ValueEnum,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Units {
     /// Hundredths, for a currency with two decimals.

@@ -8,6 +8,7 @@ mod comparison;
 mod gaps;
 mod identity;
 mod inputs;
+mod keep;
 mod lean;
 mod memory;
 mod orders;
@@ -22,6 +23,7 @@ use arrow::compute::filter_record_batch;
 use rayon::prelude::*;
 
 use self::bootstrap::ResampledSessions;
+use self::keep::Ended;
 use self::lean::buyers::Tried;
 use self::lean::everyone::Scans;
 use self::lean::{Gathered, Ordering, Rows, Spilled};
@@ -42,8 +44,9 @@ use crate::journeys::{
     self, Amounts, Combined, Dimension, Items, Labels, OrderSettings, Orders, Rates, Touches,
     combine,
 };
+use crate::kept::{self, Frame, Writing};
 use crate::merge::{external_ids, merge_rows};
-use crate::output::{self, Staged, TableWriter};
+use crate::output::{self, Staged, StagedFolder, TableWriter};
 use crate::paths::{Paths, SEPARATOR, is_direct};
 use crate::report::{
     self, CreditTable, EffectsReport, Line, MeasureSet, Measures, OrderSums, Places, Report,
@@ -84,6 +87,8 @@ pub struct Finished {
     /// What was done.
     pub summary: Summary,
     staged: Vec<Staged>,
+    /// The folder that the run is kept in.
+    kept: Option<StagedFolder>,
 }
 
 /// A run whose files are in their places.
@@ -99,8 +104,9 @@ pub struct Published {
 impl Finished {
     /// Makes every file of the run appear.
     pub fn publish(self) -> Result<Published> {
-        let Self { report, effects, summary, staged } = self;
+        let Self { report, effects, summary, staged, kept } = self;
         staged.into_iter().try_for_each(Staged::commit)?;
+        kept.into_iter().try_for_each(StagedFolder::commit)?;
         Ok(Published { report, effects, summary })
     }
 }
@@ -172,8 +178,19 @@ fn every_stage(config: &Config, progress: &dyn Progress) -> Result<Finished> {
     writers.table(orders::table(config, sums, sums_then, &mut summary)?)?;
     writers.table(gaps)?;
     writers.table(effects_table(config, &effects)?)?;
+    let ended = Ended {
+        config,
+        tables: &tables,
+        people: &people,
+        merged: &merged,
+        ordered: &ordered,
+        report: &report,
+        effects: &effects,
+        summary: &summary,
+    };
+    let kept = writers.kept.take().map(|writing| ended.keep(writing)).transpose()?;
     let staged = writers.finish(config, &tables, &people, &ordered, &report, &summary)?;
-    Ok(Finished { report, effects, summary, staged })
+    Ok(Finished { report, effects, summary, staged, kept })
 }
 
 /// Tables that are read, with one row per session, view and order, and who is who.
@@ -502,6 +519,8 @@ fn needs(config: &Config, table: Table) -> Needs {
             return Needs::All;
         }
         Table::Devices => names.extend(touchpoints::DEVICE_COLUMNS),
+        Table::Orders if config.keeps(Frame::Orders) => return Needs::All,
+        Table::Sessions | Table::Postviews if config.keeps(Frame::Sessions) => return Needs::All,
         Table::Orders => {
             names.extend(["conversion_type", ITEMS_AT]);
             if !config.vouchers.is_empty() {
@@ -529,10 +548,10 @@ fn needs(config: &Config, table: Table) -> Needs {
             if !config.vouchers.is_empty() {
                 names.extend(UTM);
             }
-            if config.outputs.credits.is_some() {
+            if config.wants_credits() {
                 names.extend(UTM);
             }
-            if config.outputs.credits.is_some() || wants_journeys(config) {
+            if config.wants_credits() || wants_journeys(config) {
                 names.extend(["domain_id", "device_external_id", "device_type"]);
             }
             if by_device {
@@ -561,10 +580,12 @@ pub(crate) const DEFAULT_AMOUNT: &str = "subtotal_price";
 /// What an order is that does not say what kind of conversion it is.
 const DEFAULT_CONVERSION_TYPE: &str = "order";
 
-/// Channels are worked out where the report is by them, a model looks at them, or credits are
-/// written.
+/// Channels are worked out where the report is by them, a model looks at them, credits are written,
+/// or touches or journeys are kept.
 fn wants_channels(config: &Config) -> bool {
-    config.outputs.credits.is_some()
+    let kept = [Frame::Sessions, Frame::Journeys];
+    config.wants_credits()
+        || kept.into_iter().any(|frame| config.keeps(frame))
         || looked_at(config).any(|name| channels::COLUMNS.contains(&name))
 }
 
@@ -575,7 +596,7 @@ fn wants_orders(config: &Config) -> bool {
 
 /// Journeys are gathered where they are written, or figures of orders follow from them.
 fn wants_journeys(config: &Config) -> bool {
-    config.outputs.journeys.is_some() || wants_orders(config)
+    config.outputs.journeys.is_some() || config.keeps(Frame::Journeys) || wants_orders(config)
 }
 
 fn touch_columns(config: &Config) -> impl Iterator<Item = &str> {
@@ -638,10 +659,10 @@ fn release(
     for (_, loaded) in tables.iter_mut().filter(|(table, _)| has_said(**table)) {
         loaded.rows = RecordBatch::new_empty(loaded.rows.schema());
     }
-    if config.outputs.identity.is_none() {
+    if !config.wants_identity() {
         (people.identity.next, people.identity.outcomes) = (Vec::new(), Vec::new());
     }
-    if config.outputs.persons.is_none() && config.where_persons.is_none() {
+    if !config.wants_persons() && config.where_persons.is_none() {
         people.identity.facts = Facts::default();
     }
 }
@@ -998,6 +1019,8 @@ struct Named {
     path_channels: Option<Labels>,
     /// What journeys are made of, where they are wanted.
     steps: Option<Steps>,
+    /// The channel of each touch, where journeys are kept.
+    kept_channels: Option<Labels>,
     /// Where orders stand in the table of what is known of them, where that is wanted.
     places: Option<Places>,
 }
@@ -1066,6 +1089,9 @@ fn label(
     let path_channels = config.outputs.paths.as_ref().map(|_| {
         engine::in_byte_order(in_order(Labels::of_column(&merged.touches, CHANNEL), touch_rows))
     });
+    let kept_channels = config
+        .keeps(Frame::Journeys)
+        .then(|| in_order(Labels::of_column(&merged.touches, CHANNEL), touch_rows));
     let has_touch_dimensions = !of_touch.is_empty();
     let mut touches = combine(&of_touch, touch_rows.len());
     let (mut orders, parts) = match items(config, tables, merged, ordered)? {
@@ -1091,6 +1117,7 @@ fn label(
         channels,
         path_channels,
         steps,
+        kept_channels,
         places: wants_orders(config).then(|| orders::places(config, merged, ordered)),
     })
 }
@@ -1203,8 +1230,10 @@ fn attribute(
     let learnt = learn(&work(config, ordered, named), people)?;
     let work = Work {
         fitted: &learnt.fitted,
-        credits: writers.credits.is_some(),
-        journeys: writers.journeys.is_some() || named.places.is_some(),
+        credits: writers.credits.is_some() || writers.keeps(Frame::Credits),
+        journeys: writers.journeys.is_some()
+            || writers.keeps(Frame::Journeys)
+            || named.places.is_some(),
         ..work(config, ordered, named)
     };
     let orders = &ordered.orders;
@@ -1243,14 +1272,10 @@ fn attribute(
     let mut by_channel = ByChannel::new(&work);
     let wave = 4 * rayon::current_num_threads();
     let kinds = &ordered.amounts.kinds;
-    let (credits, journeys) = (writers.credits.is_some(), writers.journeys.is_some());
-    let rows = |partial: &Partial| {
-        let credits = credits.then(|| credit_rows(&table, &partial.credits)).transpose()?;
-        let steps = named.steps.as_ref().filter(|_| journeys);
-        let of_steps = |steps| journey_rows(&table, &partial.journeys, steps, kinds);
-        Ok((credits, steps.map(of_steps).transpose()?))
-    };
-    let mut take = |partial: Partial, (credits, journeys): (Option<_>, Option<_>)| {
+    let wanted = WantedRows { table: &table, config, named, kinds, of: RowsOf::new(writers) };
+    let rows = |partial: &Partial| wanted.rows(partial);
+    let mut take = |partial: Partial, written: Written| {
+        let Written { credits, journeys, kept } = written;
         let places = sums.cells.merge(&partial.cells);
         sums.tally.merge(&partial.tally);
         if let Some(resampled) = &mut sums.resampled {
@@ -1266,6 +1291,11 @@ fn attribute(
         }
         if let (Some(writer), Some(rows)) = (&mut writers.journeys, journeys) {
             writer.write(&rows)?;
+        }
+        if let Some(writing) = &mut writers.kept {
+            for (frame, rows) in kept {
+                rows.map_or(Ok(()), |rows| writing.write(frame, &rows))?;
+            }
         }
         Ok(())
     };
@@ -1293,6 +1323,65 @@ fn attribute(
         engine::run(&work, &engine::partitions(&work, persons), wave, rows, &mut take)?;
     }
     Ok(sums)
+}
+
+/// Which rows of a partition are written.
+struct RowsOf {
+    credits: bool,
+    journeys: bool,
+    /// Those of them that are kept.
+    kept: BTreeSet<Frame>,
+}
+
+impl RowsOf {
+    fn new(writers: &Writers) -> Self {
+        let kept = [Frame::Credits, Frame::Journeys].into_iter();
+        let kept: BTreeSet<Frame> = kept.filter(|frame| writers.keeps(*frame)).collect();
+        Self {
+            credits: writers.credits.is_some() || kept.contains(&Frame::Credits),
+            journeys: writers.journeys.is_some() || kept.contains(&Frame::Journeys),
+            kept,
+        }
+    }
+}
+
+/// What makes the rows of a partition.
+struct WantedRows<'a> {
+    table: &'a CreditTable<'a>,
+    config: &'a Config,
+    named: &'a Named,
+    /// The conversion types of orders, by their number.
+    kinds: &'a [String],
+    of: RowsOf,
+}
+
+impl WantedRows<'_> {
+    fn rows(&self, partial: &Partial) -> Result<Written> {
+        let Self { table, config, named, kinds, of } = self;
+        let zone = config.zone;
+        let credits = of.credits.then(|| credit_rows(table, &partial.credits)).transpose()?;
+        let kept_credits = credits.as_ref().filter(|_| of.kept.contains(&Frame::Credits));
+        let kept_credits = kept_credits.map(|rows| kept::credits(rows, zone));
+        let steps = named.steps.as_ref().filter(|_| of.journeys);
+        let journeys = steps.map(|steps| journey_rows(table, &partial.journeys, steps, kinds));
+        let journeys = journeys.transpose()?;
+        let labels = named.kept_channels.as_ref().filter(|_| of.kept.contains(&Frame::Journeys));
+        let kept_journeys = journeys.as_ref().zip(labels);
+        let kept_journeys = kept_journeys
+            .map(|(rows, labels)| kept::journeys(rows, &partial.journeys, labels, zone));
+        let kept = [
+            (Frame::Credits, kept_credits.transpose()?),
+            (Frame::Journeys, kept_journeys.transpose()?),
+        ];
+        Ok(Written { credits, journeys, kept })
+    }
+}
+
+/// The rows of a partition that are written.
+struct Written {
+    credits: Option<RecordBatch>,
+    journeys: Option<RecordBatch>,
+    kept: [(Frame, Option<RecordBatch>); 2],
 }
 
 /// Sessions of a period by dimension values.
@@ -1584,6 +1673,23 @@ pub(crate) fn refuse_inputs(config: &Config, places: &[PathBuf]) -> Result<()> {
     Ok(())
 }
 
+/// An error if the run is to be kept in the place of a folder that it reads from.
+fn refuse_folder_of_inputs(config: &Config) -> Result<()> {
+    let kept = config.outputs.kept.as_ref().map(|kept| &kept.folder);
+    let Some(folder) = kept.and_then(|folder| fs::canonicalize(folder).ok()) else { return Ok(()) };
+    for (table, paths) in &config.inputs {
+        for source in input::find(*table, paths)? {
+            if fs::canonicalize(&source.path).is_ok_and(|path| path.starts_with(&folder)) {
+                let (folder, input) = (folder.display(), source.path.display());
+                return Err(Error::Contradiction(format!(
+                    "`--keep` would replace the folder `{folder}`, and `{input}` in it is read as {table}; name another folder"
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// The files of a run while they are written.
 struct Writers {
     credits: Option<Box<dyn TableWriter>>,
@@ -1591,12 +1697,14 @@ struct Writers {
     changed: Option<Box<dyn TableWriter>>,
     /// Every file of the run, by its place.
     staged: BTreeMap<PathBuf, Staged>,
+    /// The folder that the run is kept in.
+    kept: Option<Writing>,
 }
 
 impl Writers {
     /// No files: of a period that is only compared with.
     fn none() -> Self {
-        Self { credits: None, journeys: None, changed: None, staged: BTreeMap::new() }
+        Self { credits: None, journeys: None, changed: None, staged: BTreeMap::new(), kept: None }
     }
 
     /// Begins every file of the run, so that a place that cannot be written to is known before
@@ -1619,7 +1727,14 @@ impl Writers {
         };
         let (credits, journeys) = (begin(&outputs.credits)?, begin(&outputs.journeys)?);
         let changed = begin(&outputs.changed)?;
-        Ok(Self { credits, journeys, changed, staged })
+        let kept = outputs.kept.as_ref().map(Writing::begin).transpose()?;
+        refuse_folder_of_inputs(config)?;
+        Ok(Self { credits, journeys, changed, staged, kept })
+    }
+
+    /// Whether a table of the run is kept.
+    fn keeps(&self, frame: Frame) -> bool {
+        self.kept.as_ref().is_some_and(|kept| kept.keeps(frame))
     }
 
     /// Writes a table that is worked out beside the report, where it is to be written.

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use apportion::config::{Config, Settings, TEMPLATE};
+use apportion::kept::{Frame, Kept};
 use apportion::models::MODELS;
 use apportion::output::FORMATS;
 use apportion::schema::Table;
@@ -234,6 +235,33 @@ fn every_column_of_every_output_is_explained() {
     let header = credit.lines().next().unwrap().split(',');
     let unexplained: Vec<&str> = header.filter(|name| !known.contains(*name)).collect();
     assert!(unexplained.is_empty(), "docs/ says nothing of {unexplained:?} of `apportion paths`");
+}
+
+#[test]
+fn every_column_of_a_kept_run_is_explained() {
+    let playground = shop();
+    let arguments = ["run", "--config", "datasets/shop/full.toml", "--quiet", "--keep", "kept"];
+    let more = ["--spend", "datasets/shop/spend.parquet", "--model", "linear,markov"];
+    let (_, complaints) = said(&playground.run(arguments.iter().chain(&more)));
+    assert_eq!(complaints, "");
+    let kept = Kept::open(&playground.path("kept")).unwrap();
+    for frame in Frame::ALL.into_iter().filter(|frame| *frame != Frame::Report) {
+        let known = spans(&sections_on(&frame.file()));
+        let schema = kept.schema(frame).unwrap();
+        let names = schema.fields().iter().map(|field| field.name().as_str());
+        // What the export itself brings passes through under its own name.
+        let own = |name: &&str| {
+            let passes = name.starts_with("app_") || name.starts_with("via_");
+            !passes && (frame != Frame::Persons || !is_of_profile(name))
+        };
+        let missing = missing(names.filter(own), &known);
+        assert!(missing.is_empty(), "docs/ says nothing of {missing:?} of `{}`", frame.file());
+    }
+    let account = fs::read_to_string(playground.path("kept/run.json")).unwrap();
+    let account: serde_json::Value = serde_json::from_str(&account).unwrap();
+    let keys: Vec<&str> = account.as_object().unwrap().keys().map(String::as_str).collect();
+    let missing_keys = missing(keys, &spans(&sections_on("run.json")));
+    assert!(missing_keys.is_empty(), "docs/ says nothing of {missing_keys:?} of `run.json`");
 }
 
 #[test]

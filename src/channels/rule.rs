@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use regex::{Regex, RegexBuilder};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::channels::Taken;
 use crate::error::{Error, Result};
@@ -15,7 +15,7 @@ const SOURCES: &str = include_str!("sources.toml");
 const PATTERN_BYTES: usize = 1 << 20;
 
 /// A rule as `apportion.toml` says it.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct RuleText {
     /// The channel.
@@ -27,7 +27,7 @@ pub struct RuleText {
 }
 
 /// A condition as `apportion.toml` says it: a field, and exactly one operator.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ConditionText {
     /// The field of the touch.

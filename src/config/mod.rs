@@ -5,6 +5,7 @@
 
 mod comparison;
 mod settings;
+mod understood;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use bytesize::ByteSize;
 use chrono::NaiveDate;
 use chrono_tz::Tz;
+use serde_json::{Map, Value};
 
 pub use comparison::Comparison;
 pub use settings::{Cancelled, Normalize, Settings};
@@ -24,6 +26,7 @@ use crate::filter::Filter;
 use crate::identity::Key;
 use crate::items::Meaning;
 use crate::journeys::{Dimension, MissingRate, Window};
+use crate::kept::{Frame, Keep};
 use crate::models::{self, Asked};
 use crate::money::{Currency, Units};
 use crate::output::{self, Format};
@@ -44,8 +47,21 @@ const MOST_RESAMPLES: usize = 100_000;
 /// What resamples are drawn by, unless another seed is named.
 const DEFAULT_SEED: u64 = 1;
 
+/// What a report is by, unless it is by something else.
+const DEFAULT_BY: [&str; 2] = ["utm_source", "utm_medium"];
+
 /// What credits are dated by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, clap::ValueEnum)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Default,
+    serde::Deserialize,
+    serde::Serialize,
+    clap::ValueEnum,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum DateBy {
     /// The order: the report adds up to the orders of the period.
@@ -95,6 +111,8 @@ pub struct Outputs {
     pub changed: Option<Output>,
     /// The summary, as JSON.
     pub summary: Option<PathBuf>,
+    /// The folder that the run is kept in.
+    pub kept: Option<Keep>,
 }
 
 /// When a session counts as bounced.
@@ -108,6 +126,8 @@ pub struct Bounce {
 
 /// What a run is to do.
 pub struct Config {
+    /// The settings in the words of `apportion.toml`, with every default filled in.
+    pub understood: Map<String, Value>,
     /// The paths of each table that is given, and of JSON items.
     pub inputs: BTreeMap<Table, Vec<String>>,
     /// How the workspace names columns.
@@ -246,6 +266,7 @@ impl Config {
             )));
         }
         Ok(Self {
+            understood: understood::understood(&settings, as_of)?,
             mappings: mappings(&settings)?,
             inputs,
             units: settings.units,
@@ -291,6 +312,26 @@ impl Config {
         self.outputs.paths.is_some() || self.models.iter().any(|asked| asked.model.learns())
     }
 
+    /// Whether a table of a run is to be kept.
+    pub fn keeps(&self, frame: Frame) -> bool {
+        self.outputs.kept.as_ref().is_some_and(|kept| kept.frames.contains(&frame))
+    }
+
+    /// Whether credits are wanted one by one: in a file, or kept.
+    pub fn wants_credits(&self) -> bool {
+        self.outputs.credits.is_some() || self.keeps(Frame::Credits)
+    }
+
+    /// Whether persons are wanted one by one.
+    pub fn wants_persons(&self) -> bool {
+        self.outputs.persons.is_some() || self.keeps(Frame::Persons)
+    }
+
+    /// Whether it is wanted how every user id came to its person.
+    pub fn wants_identity(&self) -> bool {
+        self.outputs.identity.is_some() || self.keeps(Frame::Identity)
+    }
+
     /// What items do not say themselves.
     pub fn meaning(&self) -> Meaning {
         Meaning { currency: self.currency, units: self.units, as_of: self.as_of }
@@ -300,6 +341,16 @@ impl Config {
     pub fn mapping(&self, table: Table) -> &Mapping {
         const NONE: &Mapping = &Mapping { columns: BTreeMap::new(), constants: BTreeMap::new() };
         self.mappings.get(&table).unwrap_or(NONE)
+    }
+}
+
+/// An error if a run that is dated like this cannot be kept.
+pub(crate) fn check_kept(date_by: DateBy) -> Result<()> {
+    match date_by {
+        DateBy::Order => Ok(()),
+        DateBy::Touch => Err(Error::Contradiction(
+            "a kept run has every order with its day, and every touch with its own; leave out `--date-by touch`, and date by `touch_day` in a query".to_owned(),
+        )),
     }
 }
 
@@ -410,7 +461,7 @@ fn lookback(flag: &str, text: Option<&str>, default: i64) -> Result<Option<i64>>
 
 fn dimensions(settings: &Settings) -> Result<Vec<Dimension>> {
     let texts: Vec<&str> = match &settings.by[..] {
-        [] => vec!["utm_source", "utm_medium"],
+        [] => DEFAULT_BY.to_vec(),
         [none] if none.trim() == "none" => Vec::new(),
         texts => texts.iter().map(|text| text.trim()).collect(),
     };
@@ -536,10 +587,15 @@ fn outputs(settings: &Settings) -> Result<Outputs> {
         rejects: by_name(&settings.rejects)?,
         changed: by_name(&settings.changed)?,
         summary: settings.summary.clone(),
+        kept: settings.keep.clone().map(Keep::all),
     };
+    if outputs.kept.is_some() {
+        check_kept(settings.date_by.unwrap_or_default())?;
+    }
     let mut paths: Vec<&Path> = outputs.files().map(|output| output.path.as_path()).collect();
     paths.extend(outputs.report.as_deref());
     paths.extend(outputs.summary.as_deref());
+    paths.extend(outputs.kept.as_ref().map(|kept| kept.folder.as_path()));
     paths.sort_unstable();
     if let Some(twice) = paths.windows(2).find(|pair| pair[0] == pair[1]) {
         let path = twice[0].display();
@@ -567,6 +623,7 @@ impl Outputs {
             rejects: None,
             changed: None,
             summary: None,
+            kept: None,
         }
     }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::channels::RuleText;
 use crate::config::DateBy;
@@ -18,7 +18,7 @@ use crate::report::MeasureSet;
 use crate::vouchers::Origin;
 
 /// What is done with cancelled orders.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum Cancelled {
     /// They do not count, and do not end a window.
@@ -29,7 +29,7 @@ pub enum Cancelled {
 }
 
 /// What kind of place a domain is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DomainType {
     /// A web site.
@@ -58,7 +58,7 @@ impl DomainType {
 }
 
 /// What is done to the letters of utm fields.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum Normalize {
     /// They are folded to lower case.
@@ -66,7 +66,7 @@ pub enum Normalize {
 }
 
 /// The settings of a run as typed; a flag and a key of `apportion.toml` have the same name.
-#[derive(Debug, Clone, Default, clap::Args, Deserialize)]
+#[derive(Debug, Clone, Default, clap::Args, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 #[command(next_help_heading = "Inputs (files, folders or quoted globs; hive folders too)")]
 pub struct Settings {
@@ -357,6 +357,13 @@ pub struct Settings {
         help_heading = "Outputs (other formats by the file's name: .parquet .csv .ndjson .json .arrow .md)"
     )]
     pub summary: Option<PathBuf>,
+    /// Keep the run in a folder: its tables as Parquet and its settings, for `apportion query --run`
+    #[arg(
+        long,
+        value_name = "FOLDER",
+        help_heading = "Outputs (other formats by the file's name: .parquet .csv .ndjson .json .arrow .md)"
+    )]
+    pub keep: Option<PathBuf>,
 
     /// Threads to work on [default: all cores]
     #[arg(long, value_name = "N", help_heading = "Running")]
@@ -482,6 +489,7 @@ impl Settings {
             identity: self.identity.or(file.identity),
             rejects: self.rejects.or(file.rejects),
             summary: self.summary.or(file.summary),
+            keep: self.keep.or(file.keep),
             threads: self.threads.or(file.threads),
             memory_limit: self.memory_limit.or(file.memory_limit),
             changed: self.changed,
@@ -513,7 +521,7 @@ impl Settings {
         self.outputs_mut().into_iter().for_each(|output| *output = None);
     }
 
-    fn outputs_mut(&mut self) -> [&mut Option<PathBuf>; 12] {
+    fn outputs_mut(&mut self) -> [&mut Option<PathBuf>; 13] {
         [
             &mut self.output,
             &mut self.credits,
@@ -527,6 +535,7 @@ impl Settings {
             &mut self.identity,
             &mut self.rejects,
             &mut self.summary,
+            &mut self.keep,
         ]
     }
 }

@@ -10,6 +10,7 @@ mod json;
 mod markdown;
 mod parquet_file;
 mod staged;
+mod staged_folder;
 pub(crate) mod table;
 
 use std::io::Write;
@@ -20,6 +21,7 @@ use arrow::datatypes::SchemaRef;
 
 pub use cell::{Align, cell_text, counted, thousands};
 pub use staged::Staged;
+pub use staged_folder::StagedFolder;
 
 use crate::error::{Error, Result};
 

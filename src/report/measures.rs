@@ -16,7 +16,17 @@ use crate::report::{Columns, Line, Report, SessionCounts, Spent, decimals, share
 const ROLES_QUERY: &str = include_str!("../../queries/roles.sql");
 
 /// Which measures a report has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, clap::ValueEnum)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Default,
+    serde::Deserialize,
+    serde::Serialize,
+    clap::ValueEnum,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum MeasureSet {
     /// Those that most reports are read for.

@@ -45,9 +45,11 @@ pub use measures::{MeasureSet, is_own_column};
 pub use orders::{OrderMeasures, OrderSums, OrderTable, Places, order_rows};
 pub use persons::with_orders;
 pub use ranks::Ranks;
+pub(crate) use rows::channel_paths;
 pub use rows::{CREDIT_COLUMNS, CreditTable, Steps, credit_rows, journey_rows};
 pub use side::{
-    Session, SessionCounts, Sessions, Spending, Spent, Told, session_counts, session_rows, spending,
+    Session, SessionCounts, Sessions, Spending, Spent, Told, cost_of, session_counts, session_rows,
+    spending,
 };
 pub use terminal::{render, render_wide};
 

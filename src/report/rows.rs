@@ -300,6 +300,12 @@ pub fn journey_rows(
     )?)
 }
 
+/// The path of each journey through the channels of its touches.
+pub(crate) fn channel_paths(rows: &JourneyRows, channels: &Labels) -> ArrayRef {
+    let journeys = rows.starts.windows(2).map(|range| &rows.touches[range[0]..range[1]]);
+    funnel(&journeys.collect::<Vec<_>>(), channels)
+}
+
 /// The path of each journey through labels.
 fn funnel(journeys: &[&[u32]], labels: &Labels) -> ArrayRef {
     let mut path = Path::default();

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use arrow::array::{Array, AsArray, Float64Array, RecordBatch};
 use arrow::datatypes::{Date32Type, Float64Type, Int64Type};
+use chrono::NaiveDate;
 use chrono_tz::Tz;
 use rayon::prelude::*;
 
@@ -37,10 +38,8 @@ const NUMBERS: usize = 7;
 impl SessionCounts {
     /// Counts a session: it bounced unless it lasted long enough or had enough interactions.
     pub fn count(&mut self, session: &Session, bounce: Bounce) {
-        let stayed = session.duration.is_some_and(|seconds| seconds >= bounce.seconds)
-            || session.interactions.is_some_and(|count| count > bounce.interactions);
         self.sessions += 1;
-        self.bounced += u64::from(!stayed);
+        self.bounced += u64::from(session.bounced(bounce));
     }
 
     /// Counts how long a session lasted and the pages that it saw.
@@ -158,6 +157,13 @@ pub struct Session {
 }
 
 impl Session {
+    /// Whether it bounced: it did not last long enough, nor had enough interactions.
+    pub fn bounced(&self, bounce: Bounce) -> bool {
+        let stayed = self.duration.is_some_and(|seconds| seconds >= bounce.seconds)
+            || self.interactions.is_some_and(|count| count > bounce.interactions);
+        !stayed
+    }
+
     /// What gives the session of each row: `numbers` has the columns that there are, `at` and `person`
     /// are of the same rows.
     pub fn reader<'a>(
@@ -321,31 +327,18 @@ pub fn spending(
         return Ok(None);
     }
     let column = |name: &str| spend.column_by_name(name);
-    let text = |name: &str, row: usize| {
-        let texts = column(name)?.as_string_view_opt()?;
-        texts.is_valid(row).then(|| texts.value(row).to_owned())
-    };
+    let text = |name: &str, row: usize| text_at(spend, name, row).map(str::to_owned);
     let number = |name: &str, row: usize| {
         let numbers = column(name)?.as_primitive_opt::<Float64Type>()?;
         numbers.is_valid(row).then(|| numbers.value(row))
     };
     let mut spending = Spending::new();
-    let (Some(days), Some(amounts)) = (column("date"), column("cost")) else {
-        return Ok(Some(spending));
-    };
-    let (days, amounts) = (days.as_primitive::<Date32Type>(), amounts.as_primitive::<Int64Type>());
     for row in 0..spend.num_rows() {
-        let Some(day) = date(days.value(row)) else { continue };
+        let Some((day, cost, currency)) = cost_of(spend, row, to, rates)? else { continue };
         if !(period.0..period.1).contains(&start_of_day(day, zone)) {
             continue;
         }
-        let own = text("currency", row).and_then(|code| code.parse().ok()).unwrap_or(to);
-        let rate = rates.filter(|_| own != to).and_then(|rates| rates.on(own, day));
         let overflow = || Error::Overflow { what: format!("the cost of {day}") };
-        let (cost, currency) = match rate {
-            Some(rate) => (convert(amounts.value(row), own, to, rate).ok_or_else(overflow)?, to),
-            None => (amounts.value(row), own),
-        };
         let values = by.iter().map(|dimension| match dimension {
             Dimension::Span(span) => span.label(day),
             Dimension::Touch(column) | Dimension::Order(column) | Dimension::Item(column) => {
@@ -358,4 +351,37 @@ pub fn spending(
         sum.impressions.tell(number("impressions", row));
     }
     Ok(Some(spending))
+}
+
+/// The day of a row of spend, and its cost in minor units: of the workspace's currency `to` where a
+/// rate leads to it, else of its own. None of a table without days or cost.
+///
+/// # Errors
+///
+/// A cost that leaves 64 bits.
+pub fn cost_of(
+    spend: &RecordBatch,
+    row: usize,
+    to: Currency,
+    rates: Option<&Rates>,
+) -> Result<Option<(NaiveDate, i64, Currency)>> {
+    let (Some(days), Some(amounts)) = (spend.column_by_name("date"), spend.column_by_name("cost"))
+    else {
+        return Ok(None);
+    };
+    let Some(day) = date(days.as_primitive::<Date32Type>().value(row)) else { return Ok(None) };
+    let cost = amounts.as_primitive::<Int64Type>().value(row);
+    let own = text_at(spend, "currency", row).and_then(|code| code.parse().ok()).unwrap_or(to);
+    let rate = rates.filter(|_| own != to).and_then(|rates| rates.on(own, day));
+    let overflow = || Error::Overflow { what: format!("the cost of {day}") };
+    Ok(Some(match rate {
+        Some(rate) => (day, convert(cost, own, to, rate).ok_or_else(overflow)?, to),
+        None => (day, cost, own),
+    }))
+}
+
+/// A cell of a column of text, where there is one.
+fn text_at<'a>(rows: &'a RecordBatch, name: &str, row: usize) -> Option<&'a str> {
+    let texts = rows.column_by_name(name)?.as_string_view_opt()?;
+    texts.is_valid(row).then(|| texts.value(row))
 }

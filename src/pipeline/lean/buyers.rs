@@ -21,6 +21,7 @@ use crate::identity::{Facts, Identity, Keep};
 use crate::ids::{Distinct, UNKNOWN};
 use crate::input::{self, Keeper, Kept, Loaded, Needs};
 use crate::journeys::Touch;
+use crate::kept::Frame;
 use crate::pipeline::{
     Inputs, Met, Prepared, Progress, Tables, count_rows, counts_sessions, memory, merge_orders,
     needs, read_numbered, release, resolve_met, tell_bounces, wants_journeys,
@@ -39,11 +40,10 @@ fn will_do(config: &Config, inputs: &Inputs) -> Result<bool> {
     if config.needs_everybody() {
         return Ok(false);
     }
-    let outputs = &config.outputs;
     // Resamples need to know whose each session is.
     let resampled = config.bootstrap.is_some() && counts_sessions(config);
     let all = config.measures == MeasureSet::All;
-    if outputs.persons.is_some() || outputs.identity.is_some() || all || resampled {
+    if config.wants_persons() || config.wants_identity() || all || resampled {
         return Ok(false);
     }
     for table in TOUCHES {
@@ -144,7 +144,8 @@ fn read_others(
         };
         let columns: &[&str] = match table {
             Table::UserAliases => &["from_user_external_id", "to_user_external_id"],
-            Table::Orders if !wants_journeys(config) && config.outputs.credits.is_none() => {
+            Table::Orders if config.keeps(Frame::Orders) => &[],
+            Table::Orders if !wants_journeys(config) && !config.wants_credits() => {
                 &["user_external_id"]
             }
             _ => &[],

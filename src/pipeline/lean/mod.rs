@@ -296,7 +296,7 @@ impl Ordering<'_> {
     /// All touches in their order; the row of each is that of its look, or, where credits are
     /// written, its own in `merged.touches`, which has those touches only.
     pub(super) fn all(&self, gathered: Gathered, merged: &mut MergedTables) -> Result<Touches> {
-        let credits = self.config.outputs.credits.is_some();
+        let credits = self.config.wants_credits();
         let parts = (0..Parts::COUNT).into_par_iter();
         let mut sorted: Vec<(Part, Vec<Range<usize>>)> =
             parts.map(|part| gathered.part(part, credits)).collect::<Result<_>>()?;

@@ -1,0 +1,133 @@
+//! What of a run is kept: its tables, from what the stages before left, and its account.
+
+use arrow::array::RecordBatch;
+
+use super::{DEFAULT_AMOUNT, MergedTables, Ordered, People, Tables, all_persons, sort_by_name};
+use crate::channels;
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::identity::audit_table;
+use crate::kept::{
+    self, Account, Dated, Frame, KeptOrders, KeptSessions, Writing, in_minor_units, narrowed,
+};
+use crate::output::StagedFolder;
+use crate::report::{EffectsReport, Report};
+use crate::schema::Table;
+use crate::summary::Summary;
+use crate::validate::rejects_table;
+
+/// What a run ends with.
+pub(super) struct Ended<'a> {
+    pub(super) config: &'a Config,
+    pub(super) tables: &'a Tables,
+    pub(super) people: &'a People,
+    pub(super) merged: &'a MergedTables,
+    pub(super) ordered: &'a Ordered,
+    pub(super) report: &'a Report,
+    pub(super) effects: &'a EffectsReport,
+    pub(super) summary: &'a Summary,
+}
+
+impl Ended<'_> {
+    /// Writes the tables that were not written while orders were attributed, and the account: the
+    /// folder can take its place then.
+    pub(super) fn keep(&self, mut writing: Writing) -> Result<StagedFolder> {
+        for frame in Frame::ALL {
+            if writing.keeps(frame)
+                && let Some(rows) = self.frame(frame)?
+            {
+                writing.write(frame, &rows)?;
+            }
+        }
+        let rows = writing.end_tables()?;
+        writing.finish(&Account::new(self.config, self.summary, rows)?)
+    }
+
+    /// A table, where the run has it.
+    fn frame(&self, frame: Frame) -> Result<Option<RecordBatch>> {
+        let Self { config, tables, people, ordered, .. } = self;
+        Ok(match frame {
+            // They were written as they came.
+            Frame::Credits | Frame::Journeys => None,
+            Frame::Sessions => Some(self.sessions()?),
+            Frame::Orders => Some(self.orders()?),
+            Frame::Persons => {
+                let persons = all_persons(tables, people, ordered)?;
+                // What is an average in major units is a division of what stays.
+                let mut persons = in_minor_units(&persons, &["lifetime_value"], "orders_currency")?;
+                for name in ["average_cart", "repeat_cart"] {
+                    if let Ok(at) = persons.schema().index_of(name) {
+                        persons.remove_column(at);
+                    }
+                }
+                Some(narrowed(&persons)?)
+            }
+            Frame::Identity => Some(audit_table(&people.identity)?),
+            Frame::Spend => match tables.get(&Table::Spend) {
+                Some(loaded) => {
+                    let rows = channels::with_channels(&loaded.rows, &config.channels)?;
+                    Some(kept::spend(&rows, config.currency, ordered.rates.as_ref(), self.dated())?)
+                }
+                None => None,
+            },
+            Frame::Effects if self.effects.models.is_empty() => None,
+            Frame::Effects => {
+                let amounts = ["effect_amount", "credit_amount", "amount_difference"];
+                let effects = in_minor_units(&self.effects.table()?, &amounts, "currency")?;
+                Some(narrowed(&effects)?)
+            }
+            Frame::Rejects => Some(narrowed(&rejects_table(&ordered.rejects)?)?),
+            Frame::Report => Some(self.report.long()?),
+        })
+    }
+
+    fn dated(&self) -> Dated {
+        Dated { zone: self.config.zone, period: self.ordered.period }
+    }
+
+    /// The persons in the byte order of their ids, in which rows are written.
+    fn persons(&self) -> Vec<u32> {
+        let identity = &self.people.identity;
+        let mut persons: Vec<u32> = (0..).take(identity.person.len()).collect();
+        sort_by_name(&mut persons, identity);
+        persons
+    }
+
+    fn sessions(&self) -> Result<RecordBatch> {
+        let Self { config, people, merged, ordered, .. } = self;
+        if merged.rows.is_some() {
+            return Err(Error::Broken("touches that are kept were not read whole".to_owned()));
+        }
+        // Behind them are touches that discount codes put in the place of others.
+        let own = merged.touch_persons.len();
+        let of_person = |person: u32| ordered.touches.of(person);
+        let order = self.persons().into_iter().flat_map(of_person);
+        let order: Vec<u32> = order.map(|touch| ordered.touches.row[touch]).collect();
+        let person = |row: u32| people.identity.users.name(merged.touch_persons[row as usize]);
+        let kept = KeptSessions {
+            rows: &merged.touches.slice(0, own),
+            sessions: merged.sessions,
+            order,
+            person: &person,
+            bounce: config.bounce,
+        };
+        kept::sessions(&kept, self.dated())
+    }
+
+    fn orders(&self) -> Result<RecordBatch> {
+        let Self { config, people, merged, ordered, .. } = self;
+        let of_person = |person: u32| ordered.orders.of(person);
+        let order = self.persons().into_iter().flat_map(of_person);
+        let person = |row: u32| people.identity.users.name(merged.orders.person[row as usize]);
+        let kept = KeptOrders {
+            rows: &merged.orders.rows,
+            orders: &ordered.orders,
+            amounts: &ordered.amounts,
+            order: order.filter_map(|order| u32::try_from(order).ok()).collect(),
+            person: &person,
+            amount: config.amount.as_deref().unwrap_or(DEFAULT_AMOUNT),
+            currency: config.currency,
+        };
+        kept::orders(&kept, config.zone)
+    }
+}
