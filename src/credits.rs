@@ -25,10 +25,16 @@ pub fn share(units: i128) -> f64 {
 #[derive(Debug, Default)]
 pub struct Divider {
     shape: Shape,
+    touches: usize,
+    /// The weights as whole numbers, where they are mixed.
     weights: Vec<u64>,
     total: u128,
-    remainders: Vec<u128>,
-    order: Vec<u32>,
+    /// What each touch's part is above its floor, in units of one over the total.
+    remainders: Vec<u64>,
+    /// The same where the total needs more than 63 bits.
+    long_remainders: Vec<u128>,
+    ranked: Vec<u64>,
+    long_ranked: Vec<u128>,
 }
 
 /// How weights compare, where that makes division simple: most rules give all to one touch, or the
@@ -45,13 +51,22 @@ enum Shape {
 }
 
 impl Shape {
-    fn of(weights: &[u64]) -> Self {
-        let mut earning = weights.iter().enumerate().filter(|(_, weight)| **weight > 0);
-        match (earning.next(), earning.next()) {
-            (Some((position, _)), None) => Self::Alone(position),
-            _ if weights.windows(2).all(|pair| pair[0] == pair[1]) => Self::Even,
-            _ => Self::Mixed,
+    /// How weights compare, and the greatest of them.
+    fn of(weights: &[f64]) -> (Self, f64) {
+        let (mut least, mut greatest, mut earning) = (f64::INFINITY, 0.0_f64, 0_usize);
+        for weight in weights {
+            least = if *weight < least { *weight } else { least };
+            greatest = if *weight > greatest { *weight } else { greatest };
+            earning += usize::from(*weight > 0.0);
         }
+        let shape = if earning == 1 {
+            weights.iter().position(|weight| *weight > 0.0).map_or(Self::Even, Self::Alone)
+        } else if earning == 0 || least >= greatest {
+            Self::Even
+        } else {
+            Self::Mixed
+        };
+        (shape, greatest)
     }
 }
 
@@ -61,30 +76,45 @@ impl Divider {
     /// Whole numbers are taken as they are; others become whole in proportion to the greatest.
     /// Equal weights stay equal, and everything after is exact.
     pub fn weigh(&mut self, weights: &[f64]) {
-        let greatest = weights.iter().fold(0.0_f64, |greatest, weight| greatest.max(*weight));
-        self.weights.clear();
-        let whole = greatest <= GREATEST && weights.iter().all(|weight| weight.fract() == 0.0);
-        if greatest > 0.0 && whole {
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "whole, not negative and at most 2^52 by the check above"
-            )]
-            self.weights.extend(weights.iter().map(|weight| *weight as u64));
-        } else if greatest > 0.0 {
-            // Scaled down first: a weight near the largest float must not overflow.
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "a weight over the greatest is 0 to 1, and casting a float saturates"
-            )]
-            self.weights
-                .extend(weights.iter().map(|weight| (weight / greatest * GREATEST + 0.5) as u64));
-        } else {
-            self.weights.resize(weights.len(), 1);
+        let (shape, greatest) = Shape::of(weights);
+        (self.shape, self.touches) = (shape, weights.len());
+        if shape == Shape::Mixed {
+            self.take_as_whole(weights, greatest);
         }
-        self.total = self.weights.iter().map(|weight| u128::from(*weight)).sum();
-        self.shape = Shape::of(&self.weights);
+    }
+
+    /// The position of the touch that takes everything, where one does.
+    pub fn alone(&self) -> Option<usize> {
+        match self.shape {
+            Shape::Alone(position) => Some(position),
+            Shape::Even | Shape::Mixed => None,
+        }
+    }
+
+    fn take_as_whole(&mut self, weights: &[f64], greatest: f64) {
+        self.weights.clear();
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::float_cmp,
+            reason = "a float is whole if it is the same after it was whole; casting saturates"
+        )]
+        let is_whole = |weight: &f64| (*weight as i64) as f64 == *weight;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "not negative, and at most 2^52 by what is checked or by being over the greatest"
+        )]
+        if greatest <= GREATEST && weights.iter().all(is_whole) {
+            self.weights.extend(weights.iter().map(|weight| *weight as i64 as u64));
+        } else {
+            // Scaled down first: a weight near the largest float must not overflow.
+            self.weights.extend(
+                weights.iter().map(|weight| (weight / greatest * GREATEST + 0.5) as i64 as u64),
+            );
+        }
+        // A thousand of at most 2^52 do not go beyond 64 bits.
+        let thousands = self.weights.chunks(1_024).map(|some| some.iter().sum::<u64>());
+        self.total = thousands.map(u128::from).sum();
     }
 
     /// One amount a touch; the amounts sum to `amount` exactly.
@@ -110,7 +140,7 @@ impl Divider {
     ///
     /// If `parts` is not as long as the weights that were taken.
     pub fn divide(&mut self, amount: i64, parts: &mut [i64]) {
-        assert_eq!(parts.len(), self.weights.len(), "one part a touch");
+        assert_eq!(parts.len(), self.touches, "one part a touch");
         match self.shape {
             Shape::Alone(position) => {
                 parts.fill(0);
@@ -123,40 +153,81 @@ impl Divider {
 
     fn by_remainder(&mut self, amount: i64, parts: &mut [i64]) {
         let size = amount.unsigned_abs();
-        self.remainders.clear();
-        let mut left = size;
-        for (part, weight) in parts.iter_mut().zip(&self.weights) {
-            let (floor, remainder) = divide_exactly(size, *weight, self.total);
-            left -= floor;
-            *part = if amount < 0 {
-                0_i64.wrapping_sub_unsigned(floor)
-            } else {
-                0_i64.wrapping_add_unsigned(floor)
-            };
-            self.remainders.push(remainder);
+        // Remainders sum to what is left times the total and each is below it, so that fewer units
+        // are left than touches have a remainder: one that weighs nothing gets nothing.
+        match u64::try_from(self.total) {
+            Ok(total) if total >> 63 == 0 && size > 0 => {
+                let left = floors(size, &self.weights, total, parts, &mut self.remainders);
+                hand_out(left, &self.remainders, &mut self.ranked, parts);
+            }
+            _ => {
+                self.long_remainders.clear();
+                let mut left = size;
+                for (part, weight) in parts.iter_mut().zip(&self.weights) {
+                    let (floor, remainder) = divide_exactly(size, *weight, self.total);
+                    left -= floor;
+                    *part = 0_i64.wrapping_add_unsigned(floor);
+                    self.long_remainders.push(remainder);
+                }
+                hand_out(left, &self.long_remainders, &mut self.long_ranked, parts);
+            }
         }
-        if left == 0 {
-            return;
+        if amount < 0 {
+            for part in parts {
+                *part = part.wrapping_neg();
+            }
         }
-        // Remainders sum to `left` times the total and each is below it, so that fewer units are
-        // left than touches have a remainder: one that weighs nothing gets nothing.
-        let remainders = &self.remainders;
-        self.order.clear();
-        self.order.extend((0_u32..).take(remainders.len()));
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "fewer are left than there are touches"
-        )]
-        let left = left as usize;
-        if left < self.order.len() {
-            self.order.select_nth_unstable_by(left - 1, |one, other| {
-                let by_size = remainders[*other as usize].cmp(&remainders[*one as usize]);
-                by_size.then(one.cmp(other))
-            });
-        }
-        for touch in &self.order[..left] {
-            parts[*touch as usize] += amount.signum();
-        }
+    }
+}
+
+/// The floor of each touch's part of `size`, and the remainders; returns how much is left.
+///
+/// One division serves all touches: `size / total` to 64 bits names each quotient or one less, and
+/// the remainder, which 64 bits hold, says which. Neither `size` nor `total` is zero, and `total` is
+/// below 2^63.
+fn floors(
+    size: u64,
+    weights: &[u64],
+    total: u64,
+    parts: &mut [i64],
+    remainders: &mut Vec<u64>,
+) -> u64 {
+    let (dividend, divisor) = (size << size.leading_zeros(), total << total.leading_zeros());
+    let bits = if dividend < divisor { 64 } else { 63 };
+    #[expect(clippy::cast_possible_truncation, reason = "the bits make it fit")]
+    let ratio = u128::from(((u128::from(dividend) << bits) / u128::from(divisor)) as u64);
+    let shift = bits + size.leading_zeros() - total.leading_zeros();
+    remainders.clear();
+    let mut left = size;
+    remainders.extend(parts.iter_mut().zip(weights).map(|(part, weight)| {
+        #[expect(clippy::cast_possible_truncation, reason = "a part is at most `size`")]
+        let nearly = ((u128::from(*weight) * ratio) >> shift) as u64;
+        let rest = size.wrapping_mul(*weight).wrapping_sub(nearly.wrapping_mul(total));
+        let more = rest >= total;
+        let floor = nearly + u64::from(more);
+        left -= floor;
+        *part = 0_i64.wrapping_add_unsigned(floor);
+        if more { rest - total } else { rest }
+    }));
+    left
+}
+
+/// Gives one unit more to the touches of the largest remainders, of equal ones to the earliest.
+fn hand_out<R: Copy + Ord>(left: u64, remainders: &[R], ranked: &mut Vec<R>, parts: &mut [i64]) {
+    #[expect(clippy::cast_possible_truncation, reason = "fewer are left than there are touches")]
+    let left = left as usize;
+    if left == 0 {
+        return;
+    }
+    ranked.clear();
+    ranked.extend(remainders);
+    let (above, last, _) = ranked.select_nth_unstable_by(left - 1, |one, other| other.cmp(one));
+    let last = *last;
+    let mut of_last = left - above.iter().filter(|remainder| **remainder > last).count();
+    for (part, remainder) in parts.iter_mut().zip(remainders) {
+        let takes = *remainder > last || *remainder == last && of_last > 0;
+        of_last -= usize::from(takes && *remainder == last);
+        *part = part.wrapping_add(i64::from(takes));
     }
 }
 
@@ -255,6 +326,7 @@ mod tests {
             let mut divider = Divider::default();
             divider.weigh(&weights);
             prop_assert_ne!(divider.shape, Shape::Mixed);
+            divider.take_as_whole(&weights, Shape::of(&weights).1);
             let (mut quick, mut slow) = (vec![0; weights.len()], vec![0; weights.len()]);
             divider.divide(amount, &mut quick);
             divider.by_remainder(amount, &mut slow);
@@ -268,6 +340,23 @@ mod tests {
             let whole = u128::from(size) * u128::from(weight);
             let (quotient, remainder) = divide_exactly(size, weight, total);
             prop_assert_eq!((u128::from(quotient), remainder), (whole / total, whole % total));
+        }
+
+        #[test]
+        fn one_division_for_all_is_a_division_for_each(
+            size in prop_oneof![1_u64..=1 << 62, 1_u64..100_000],
+            weights in prop::collection::vec(prop_oneof![0_u64..=1 << 52, 0_u64..9], 1..40),
+        ) {
+            let total: u64 = weights.iter().sum();
+            prop_assume!(total > 0);
+            let (mut parts, mut remainders) = (vec![0; weights.len()], Vec::new());
+            let mut left = floors(size, &weights, total, &mut parts, &mut remainders);
+            for (at, weight) in weights.iter().enumerate() {
+                let (floor, remainder) = divide_exactly(size, *weight, u128::from(total));
+                prop_assert_eq!((parts[at].unsigned_abs(), remainders[at]), (floor, u64::try_from(remainder).unwrap()));
+                left += floor;
+            }
+            prop_assert_eq!(left, size);
         }
 
         #[test]
