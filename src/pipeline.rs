@@ -26,7 +26,7 @@ use self::bootstrap::ResampledSessions;
 use self::keep::Ended;
 use self::lean::buyers::Tried;
 use self::lean::everyone::Scans;
-use self::lean::{Gathered, Ordering, Rows, Spilled};
+use self::lean::{Gathered, Ordering, Rows, Waiting};
 use crate::bootstrap::Resampled;
 use crate::channels;
 use crate::config::{Cancelled, Config, DateBy, Output};
@@ -830,7 +830,7 @@ fn keep_touches(merged: MergedTables, holds: &[bool]) -> Result<MergedTables> {
 struct Ordered {
     /// The touches, unless they wait on disk.
     touches: Touches,
-    spilled: Option<Spilled>,
+    waiting: Option<Waiting>,
     orders: Orders,
     amounts: Amounts,
     rates: Option<Rates>,
@@ -851,7 +851,7 @@ impl Ordered {
     }
 }
 
-/// Touches in their order, or on disk where they can be put in order part by part.
+/// Touches in their order, or waiting in their parts where each can be put in order by itself.
 fn order_touches(
     config: &Config,
     inputs: &Inputs,
@@ -859,10 +859,10 @@ fn order_touches(
     people: &People,
     merged: &mut MergedTables,
     gathered: Option<Gathered>,
-) -> Result<(Touches, Option<Spilled>)> {
+) -> Result<(Touches, Option<Waiting>)> {
     let ordering = Ordering { config, inputs, people, tables };
     match gathered {
-        Some(gathered) if gathered.is_on_disk() => {
+        Some(gathered) if memory::can_wait(config) => {
             Ok((Touches::default(), Some(ordering.later(gathered, &merged.touches)?)))
         }
         Some(gathered) => Ok((ordering.all(gathered, merged)?, None)),
@@ -880,7 +880,7 @@ fn order(
     tables: &Tables,
     merged: &MergedTables,
     people: &People,
-    (touches, spilled): (Touches, Option<Spilled>),
+    (touches, waiting): (Touches, Option<Waiting>),
     summary: &mut Summary,
 ) -> Result<Ordered> {
     let persons = people.identity.person.len();
@@ -909,7 +909,7 @@ fn order(
     rejects.extend(without_rate(merged, &amounts));
     Ok(Ordered {
         touches,
-        spilled,
+        waiting,
         orders,
         amounts,
         rates,
@@ -1047,9 +1047,9 @@ fn label(
     ordered: &Ordered,
 ) -> Result<Named> {
     let (touches, orders) = (&ordered.touches, &ordered.orders);
-    // Touches that wait on disk are called by their looks.
+    // Touches that wait are called by their looks.
     let looks: Vec<u32> = (0..).take(merged.touches.num_rows()).collect();
-    let touch_rows = if ordered.spilled.is_some() { &looks } else { &touches.row };
+    let touch_rows = if ordered.waiting.is_some() { &looks } else { &touches.row };
     let too_many = |what: &str| Error::Contradiction(format!("there are more than 2^32 {what}"));
     u32::try_from(touches.row.len()).map_err(|_| too_many("touches"))?;
     u32::try_from(orders.row.len()).map_err(|_| too_many("orders"))?;
@@ -1299,28 +1299,26 @@ fn attribute(
         }
         Ok(())
     };
-    let Some(spilled) = &ordered.spilled else {
+    let Some(waiting) = &ordered.waiting else {
         let partitions = engine::partitions(&work, &persons);
-        engine::run(&work, &partitions, wave, rows, &mut take)?;
+        let tasks: Vec<_> = partitions.into_iter().map(|partition| (&work, partition)).collect();
+        engine::run(&tasks, wave, rows, &mut take)?;
         let currencies = &ordered.amounts.currencies;
         sums.effects =
             EffectsReport::new(&models, &learnt, work.channels, &by_channel, currencies)?;
         return Ok(sums);
     };
-    // As many parts at a time as there are threads to read them.
-    let parts: Vec<u32> = (0..Spilled::PARTS).collect();
-    let read = |parts: &[u32]| -> Vec<Result<(Range<u32>, Touches)>> {
-        parts.par_iter().map(|part| spilled.part(*part)).collect()
-    };
-    for part in parts.chunks(rayon::current_num_threads()).flat_map(read) {
-        let (of_part, touches) = part?;
-        let cells: Vec<u32> =
-            touches.row.iter().map(|look| named.touch_cells[*look as usize]).collect();
-        let channels = named.channels.of_rows(&touches.row);
-        let work = Work { touches: &touches, touch_cells: &cells, channels: &channels, ..work };
-        let place = |person: u32| persons.partition_point(|known| *known < person);
-        let persons = &persons[place(of_part.start)..place(of_part.end)];
-        engine::run(&work, &engine::partitions(&work, persons), wave, rows, &mut take)?;
+    // Some parts at a time: the next are put in order when these are done with.
+    let parts: Vec<u32> = (0..Waiting::PARTS).collect();
+    for parts in parts.chunks(2 * rayon::current_num_threads()) {
+        let arrive = |part: &u32| Arrived::new(waiting, *part, named);
+        let arrived: Vec<Arrived> = parts.par_iter().map(arrive).collect::<Result<_>>()?;
+        let works: Vec<Work<'_>> = arrived.iter().map(|arrived| arrived.work(work)).collect();
+        let partitions = works.iter().zip(&arrived).flat_map(|(work, arrived)| {
+            let partitions = engine::partitions(work, arrived.of(&persons));
+            partitions.into_iter().map(move |partition| (work, partition))
+        });
+        engine::run(&partitions.collect::<Vec<_>>(), wave, rows, &mut take)?;
     }
     Ok(sums)
 }
@@ -1382,6 +1380,36 @@ struct Written {
     credits: Option<RecordBatch>,
     journeys: Option<RecordBatch>,
     kept: [(Frame, Option<RecordBatch>); 2],
+}
+
+/// A part of the touches, in order, with what they are called.
+struct Arrived {
+    /// The part's persons.
+    persons: Range<u32>,
+    touches: Touches,
+    cells: Vec<u32>,
+    channels: TouchChannels,
+}
+
+impl Arrived {
+    fn new(waiting: &Waiting, part: u32, named: &Named) -> Result<Self> {
+        let (persons, touches) = waiting.part(part)?;
+        let cells = touches.row.iter().map(|look| named.touch_cells[*look as usize]).collect();
+        let channels = named.channels.of_rows(&touches.row);
+        Ok(Self { persons, touches, cells, channels })
+    }
+
+    /// The work on the part.
+    fn work<'a>(&'a self, work: Work<'a>) -> Work<'a> {
+        let Self { touches, cells, channels, .. } = self;
+        Work { touches, touch_cells: cells, channels, ..work }
+    }
+
+    /// Those of some persons, in the order of their numbers, who are of the part.
+    fn of<'p>(&self, persons: &'p [u32]) -> &'p [u32] {
+        let place = |person: u32| persons.partition_point(|known| *known < person);
+        &persons[place(self.persons.start)..place(self.persons.end)]
+    }
 }
 
 /// Sessions of a period by dimension values.

@@ -30,6 +30,21 @@ pub struct Credited {
 }
 
 impl Credited {
+    /// What a model credits to one order's touches in a cell: `seconds` from each to the order, times
+    /// its share, or none of an order without touches; `first` where the order is its person's first.
+    pub(super) fn of_order(share: i64, amount: i64, seconds: Option<i128>, first: bool) -> Self {
+        let (conversions, amount) = (i128::from(share), i128::from(amount));
+        let if_first = |part: i128| if first { part } else { 0 };
+        Self {
+            conversions,
+            amount,
+            first_conversions: if_first(conversions),
+            first_amount: if_first(amount),
+            timed: if seconds.is_some() { conversions } else { 0 },
+            seconds: seconds.unwrap_or(0),
+        }
+    }
+
     /// Adds what is credited elsewhere.
     pub fn add(&mut self, other: &Self) {
         self.conversions += other.conversions;
@@ -39,19 +54,6 @@ impl Credited {
         self.timed += other.timed;
         self.seconds += other.seconds;
     }
-}
-
-/// A touch of a counted order's journey, or a counted order that has none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Contribution {
-    /// The order.
-    pub order: u32,
-    /// Its person.
-    pub person: u32,
-    /// Whether it is that person's first conversion.
-    pub first: bool,
-    /// The touch's role and the seconds from it to the order; none for an order without touches.
-    pub touch: Option<(Role, i64)>,
 }
 
 /// What is counted in a cell, whatever the model.
@@ -69,6 +71,8 @@ pub struct Cell {
     pub roles: [u64; 4],
     last_order: u32,
     last_person: u32,
+    /// The place of the cell among those of the last order.
+    place: u32,
 }
 
 /// All cells of a part of a run.
@@ -112,6 +116,7 @@ impl Cells {
                 roles: [0; 4],
                 last_order: u32::MAX,
                 last_person: u32::MAX,
+                place: 0,
             });
             self.credited.resize(self.sums.len() * self.models, Credited::default());
             if let Some(by_role) = &mut self.by_role {
@@ -121,51 +126,46 @@ impl Cells {
         found
     }
 
-    /// Counts a contribution; an order of a person counts once, however many touches it has here.
+    /// The place of a cell among those of an order, where the order has it; else counts the order and
+    /// its person there, and gives it the `next` place.
     ///
     /// Orders must come person by person.
-    pub fn meet(&mut self, cell: usize, contribution: Contribution) {
-        let Contribution { order, person, first, touch } = contribution;
+    pub(super) fn place(&mut self, cell: usize, (order, person): (u32, u32), next: u32) -> u32 {
         let sums = &mut self.sums[cell];
         if sums.last_order != order {
             sums.last_order = order;
             sums.orders += 1;
+            sums.place = next;
         }
         if sums.last_person != person {
             sums.last_person = person;
             sums.persons += 1;
         }
-        if let Some((role, _)) = touch {
-            sums.roles[role as usize] += 1;
-            if let Some(by_role) = &mut self.by_role {
-                by_role[cell].meet(role, first);
-            }
+        sums.place
+    }
+
+    /// Counts a touch of the order.
+    pub(super) fn meet(&mut self, cell: usize, role: Role, first: bool) {
+        self.sums[cell].roles[role as usize] += 1;
+        if let Some(by_role) = &mut self.by_role {
+            by_role[cell].meet(role, first);
         }
     }
 
-    /// Adds what a model credits to a contribution: its share and its amount.
-    pub fn credit(
+    /// Adds what a model credits to the cell of one order.
+    pub(super) fn credit(&mut self, (cell, model): (usize, usize), credited: &Credited) {
+        self.credited[cell * self.models + model].add(credited);
+    }
+
+    /// Adds what a model credits to a touch by its role, where that is asked for.
+    pub(super) fn credit_role(
         &mut self,
-        cell: usize,
-        model: usize,
-        (share, amount): (i64, i64),
-        contribution: Contribution,
+        (cell, model): (usize, usize),
+        (role, first): (Role, bool),
+        part: Part,
     ) {
-        let credited = &mut self.credited[cell * self.models + model];
-        let (share, amount) = (i128::from(share), i128::from(amount));
-        credited.conversions += share;
-        credited.amount += amount;
-        if contribution.first {
-            credited.first_conversions += share;
-            credited.first_amount += amount;
-        }
-        if let Some((role, seconds)) = contribution.touch {
-            credited.timed += share;
-            credited.seconds += share * i128::from(seconds);
-            if let Some(by_role) = &mut self.by_role {
-                let part = Part { conversions: share, amount };
-                by_role[cell].credit(model, role, contribution.first, part);
-            }
+        if let Some(by_role) = &mut self.by_role {
+            by_role[cell].credit(model, role, first, part);
         }
     }
 

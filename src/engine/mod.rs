@@ -21,7 +21,7 @@ use std::collections::BTreeSet;
 
 use rayon::prelude::*;
 
-pub use cells::{Cell, Cells, Contribution, Credited, UNATTRIBUTED_CELL};
+pub use cells::{Cell, Cells, Credited, UNATTRIBUTED_CELL};
 pub use changes::{Change, Changed, Changes, Side};
 pub use learning::{
     Evidence, Learnt, Observed, TouchChannels, in_byte_order, learn, learns, observe_all,
@@ -76,23 +76,25 @@ pub fn partitions<'a>(work: &Work<'_>, persons: &'a [u32]) -> Vec<Partition<'a>>
     partitions
 }
 
+/// A partition and the work on it.
+pub type Task<'a> = (&'a Work<'a>, Partition<'a>);
+
 /// Attributes every partition, and makes of each partial result what `also` does, in parallel too;
 /// see [`in_waves`].
 pub fn run<T: Send>(
-    work: &Work<'_>,
-    partitions: &[Partition<'_>],
+    tasks: &[Task<'_>],
     wave: usize,
     also: impl Fn(&Partial) -> Result<T> + Sync,
     mut take: impl FnMut(Partial, T) -> Result<()>,
 ) -> Result<()> {
     // Where the person of the last partition was counted, in case the next one goes on with it.
     let mut counted = BTreeSet::new();
-    let one = |partition: Partition<'_>| {
+    let one = |(work, partition): Task<'_>| {
         let partial = attribute(work, partition)?;
         let made = also(&partial)?;
         Ok((partial, made))
     };
-    in_waves(partitions, wave, one, |partition, (mut partial, made)| {
+    in_waves(tasks, wave, one, |(_, partition), (mut partial, made)| {
         if !partition.goes_on() {
             counted.clear();
         }
@@ -104,15 +106,15 @@ pub fn run<T: Send>(
     })
 }
 
-/// Works on every partition in parallel and hands over each partial result in the order of the
-/// partitions, so that what is written from them is in order.
+/// Works on partitions in parallel and hands over what comes of each in their order, so that what is
+/// written from it is in order.
 ///
-/// `wave` partitions are held in memory at a time.
-pub fn in_waves<T: Send>(
-    partitions: &[Partition<'_>],
+/// `wave` results are held in memory at a time.
+pub fn in_waves<P: Copy + Sync, T: Send>(
+    partitions: &[P],
     wave: usize,
-    work: impl Fn(Partition<'_>) -> Result<T> + Sync,
-    mut take: impl FnMut(&Partition<'_>, T) -> Result<()>,
+    work: impl Fn(P) -> Result<T> + Sync,
+    mut take: impl FnMut(&P, T) -> Result<()>,
 ) -> Result<()> {
     for some in partitions.chunks(wave.max(1)) {
         let partials: Vec<Result<T>> = some.par_iter().map(|partition| work(*partition)).collect();

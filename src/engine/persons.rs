@@ -121,7 +121,7 @@ fn numbers(cell: &Cell, credited: &[Credited], by_role: Option<&ByRole>) -> Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::Contribution;
+    use crate::engine::Part;
     use crate::journeys::Role;
 
     #[test]
@@ -129,11 +129,12 @@ mod tests {
         for by_role in [false, true] {
             let mut cells = Cells::new(2, by_role);
             for (order, role) in (0..3).zip(Role::ALL) {
-                let touch = Some((role, 60));
-                let contribution = Contribution { order, person: order, first: order == 0, touch };
-                let cell = cells.find(order % 2, 0);
-                cells.meet(cell, contribution);
-                cells.credit(cell, 1, (1 << 61, -5), contribution);
+                let (cell, first) = (cells.find(order % 2, 0), order == 0);
+                cells.place(cell, (order, order), 0);
+                cells.meet(cell, role, first);
+                cells.credit((cell, 1), &Credited::of_order(1 << 61, -5, Some(60), first));
+                let part = Part { conversions: 1 << 61, amount: -5 };
+                cells.credit_role((cell, 1), (role, first), part);
             }
             let width = cells.width();
             let all: Vec<Vec<i128>> =

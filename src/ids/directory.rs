@@ -21,7 +21,7 @@ const SHARDS: usize = 64;
 
 /// Texts that go through the shards together: few enough for all that is known of them to stay in
 /// the cache.
-const TOGETHER: usize = 8 * 1024;
+const TOGETHER: usize = 4 * 1024;
 
 /// Rows of a long column that one thread numbers at a time.
 const BATCH_ROWS: usize = 64 * 1024;
@@ -98,9 +98,24 @@ const EMPTY: Place = Place { key: Key { bytes: [0; ROOM], length: 0 }, number: 0
 impl Key {
     /// The key of a short text.
     fn short(text: &[u8]) -> Option<Self> {
-        let mut bytes = [0; ROOM];
-        bytes.get_mut(..text.len())?.copy_from_slice(text);
+        if text.len() > ROOM {
+            return None;
+        }
+        let mut filled = [0; 4 * 8];
+        // Eight bytes at a time: copying a slice of any length is a call, and this is done for each row.
+        for (at, part) in filled.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+            *part = eight(text, 8 * at).to_le_bytes();
+        }
+        let bytes = *filled.first_chunk()?;
         Some(Self { bytes, length: u8::try_from(text.len()).unwrap_or(LONG) })
+    }
+
+    /// The hash of a short text.
+    fn hash(&self, hasher: &DefaultHashBuilder) -> u64 {
+        let Self { bytes, length } = self;
+        let last = u64::from_le_bytes([bytes[24], bytes[25], bytes[26], *length, 0, 0, 0, 0]);
+        // Number by number: as a slice they would be hashed by a loop.
+        hasher.hash_one((self.part(0), self.part(8), self.part(16), last))
     }
 
     /// The key of a long text that lies there.
@@ -128,6 +143,44 @@ impl Key {
     }
 }
 
+/// The eight bytes of a text from a place on as a number, filled up with zeros.
+fn eight(text: &[u8], from: usize) -> u64 {
+    let Some(rest) = text.get(from..).filter(|rest| !rest.is_empty()) else { return 0 };
+    if let Some(eight) = rest.first_chunk() {
+        return u64::from_le_bytes(*eight);
+    }
+    match text.last_chunk() {
+        // What comes before the place is shifted out.
+        Some(last) => u64::from_le_bytes(*last) >> (8 * (8 - rest.len())),
+        None => rest.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)),
+    }
+}
+
+/// A text that is looked for: its key, where it is short, and its hash.
+struct Wanted<'a> {
+    text: &'a [u8],
+    key: Option<Key>,
+    hash: u64,
+}
+
+impl<'a> Wanted<'a> {
+    fn new(hasher: &DefaultHashBuilder, text: &'a [u8]) -> Self {
+        let key = Key::short(text);
+        let hash = key.as_ref().map_or_else(|| hasher.hash_one(text), |key| key.hash(hasher));
+        Self { text, key, hash }
+    }
+}
+
+/// The hash of a text.
+pub(super) fn hash(hasher: &DefaultHashBuilder, text: &str) -> u64 {
+    Wanted::new(hasher, text.as_bytes()).hash
+}
+
+/// A text of a column; a missing one is empty.
+fn text(texts: &StringViewArray, row: usize) -> &[u8] {
+    if texts.is_valid(row) { texts.value(row).as_bytes() } else { &[] }
+}
+
 impl Directory {
     /// A provisional number for every text of a column; a missing text is numbered as empty.
     ///
@@ -135,40 +188,49 @@ impl Directory {
     ///
     /// With more than 2^26 distinct texts in one of the parts, some four billion in all.
     pub fn number(&self, texts: &StringViewArray) -> Vec<u32> {
-        let starts = (0..texts.len()).step_by(TOGETHER);
-        let some = starts.map(|start| texts.slice(start, TOGETHER.min(texts.len() - start)));
-        some.flat_map(|some| self.number_some(&some)).collect()
+        let mut numbers = vec![0; texts.len()];
+        let rows: Vec<u32> = (0..).take(texts.len()).collect();
+        self.number_rows(texts, &rows, |row, number| numbers[row as usize] = number);
+        numbers
     }
 
-    fn number_some(&self, texts: &StringViewArray) -> Vec<u32> {
-        let text = |row: usize| {
-            let text = if texts.is_valid(row) { texts.value(row) } else { "" };
-            text.as_bytes()
-        };
-        let hashes: Vec<u64> =
-            (0..texts.len()).map(|row| self.hasher.hash_one(text(row))).collect();
-        let parts: Vec<u32> = hashes.iter().map(|hash| part(*hash)).collect();
-        let (rows, starts) = group_rows(&parts, SHARDS);
-        let mut numbers = vec![0; texts.len()];
+    /// Gives a provisional number to some rows of a column each, in any order.
+    pub(super) fn number_rows(
+        &self,
+        texts: &StringViewArray,
+        rows: &[u32],
+        mut give: impl FnMut(u32, u32),
+    ) {
+        let mut wanted = Vec::with_capacity(rows.len().min(TOGETHER));
+        for rows in rows.chunks(TOGETHER) {
+            wanted.clear();
+            wanted.extend(
+                rows.iter().map(|row| Wanted::new(&self.hasher, text(texts, *row as usize))),
+            );
+            self.number_wanted(&wanted, |at, number| give(rows[at], number));
+        }
+    }
+
+    fn number_wanted(&self, wanted: &[Wanted<'_>], mut give: impl FnMut(usize, u32)) {
+        let parts: Vec<u32> = wanted.iter().map(|wanted| part(wanted.hash)).collect();
+        let (order, starts) = group_rows(&parts, SHARDS);
         // Threads begin at different parts, so that they seldom wait for each other.
         let begin = rayon::current_thread_index().unwrap_or_default() * (SHARDS / 4 + 1);
         for at in 0..SHARDS {
             let at = (begin + at) % SHARDS;
-            let of_part = &rows[starts[at] as usize..starts[at + 1] as usize];
+            let of_part = &order[starts[at] as usize..starts[at + 1] as usize];
             if of_part.is_empty() {
                 continue;
             }
             let mut shard = lock(&self.shards[at]);
             for some in of_part.chunks(AHEAD) {
-                shard.touch(some.iter().map(|row| hashes[*row as usize]));
-                for row in some {
-                    let row = *row as usize;
-                    let local = shard.number(&self.hasher, hashes[row], text(row));
-                    numbers[row] = provisional(at, local);
+                shard.touch(some.iter().map(|place| wanted[*place as usize].hash));
+                for place in some {
+                    let local = shard.number(&self.hasher, &wanted[*place as usize]);
+                    give(*place as usize, provisional(at, local));
                 }
             }
         }
-        numbers
     }
 
     /// [`number`](Self::number) of a long column, on all threads.
@@ -228,18 +290,18 @@ fn after(at: usize, size: usize) -> usize {
 
 impl Shard {
     /// The number of a text within the part, a new one if it was never seen.
-    fn number(&mut self, hasher: &DefaultHashBuilder, hash: u64, text: &[u8]) -> u32 {
+    fn number(&mut self, hasher: &DefaultHashBuilder, wanted: &Wanted<'_>) -> u32 {
         if 10 * (self.at.len() + 1) > 7 * self.places.len() {
             self.grow(hasher);
         }
-        let (at, found) = self.find(hash, text);
+        let (at, found) = self.find(wanted);
         if let Some(found) = found {
             return found;
         }
-        let key = Key::short(text).unwrap_or_else(|| {
+        let key = wanted.key.unwrap_or_else(|| {
             let start = self.long.len();
-            self.long.extend_from_slice(text);
-            Key::long(hash, start..self.long.len())
+            self.long.extend_from_slice(wanted.text);
+            Key::long(wanted.hash, start..self.long.len())
         });
         self.at.push(number(at));
         let given = number(self.at.len());
@@ -248,17 +310,17 @@ impl Shard {
     }
 
     /// The place of a text or where it would be, and its number, if it is there.
-    fn find(&self, hash: u64, text: &[u8]) -> (usize, Option<u32>) {
-        let short = Key::short(text);
-        let mut at = place(hash, self.places.len());
+    fn find(&self, wanted: &Wanted<'_>) -> (usize, Option<u32>) {
+        let Wanted { text, key: short, hash } = wanted;
+        let mut at = place(*hash, self.places.len());
         loop {
             let Place { key, number } = &self.places[at];
             if *number == 0 {
                 return (at, None);
             }
-            let is_same = match &short {
+            let is_same = match short {
                 Some(short) => key == short,
-                None => key.length == LONG && key.part(0) == hash && key.text(&self.long) == text,
+                None => key.length == LONG && key.part(0) == *hash && key.text(&self.long) == *text,
             };
             if is_same {
                 return (at, Some(number - 1));
@@ -286,7 +348,10 @@ impl Shard {
         let size = (self.places.len() + self.places.len() / 2).max(256);
         let old = std::mem::replace(&mut self.places, vec![EMPTY; size]);
         for known in old.into_iter().filter(|place| place.number != 0) {
-            let hash = hasher.hash_one(known.key.text(&self.long));
+            let hash = match known.key.length {
+                LONG => known.key.part(0),
+                _ => known.key.hash(hasher),
+            };
             let mut at = place(hash, size);
             while self.places[at].number != 0 {
                 at = after(at, size);
@@ -316,8 +381,8 @@ impl Names {
     pub(crate) fn numbered<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> Self {
         let mut names = Self { firsts: vec![0], shards: vec![Shard::default()], ..Self::default() };
         for text in texts {
-            let text = text.as_ref().as_bytes();
-            names.shards[0].number(&names.hasher, names.hasher.hash_one(text), text);
+            let wanted = Wanted::new(&names.hasher, text.as_ref().as_bytes());
+            names.shards[0].number(&names.hasher, &wanted);
         }
         names.count = names.shards[0].at.len();
         names
@@ -335,37 +400,32 @@ impl Names {
 
     /// The number of a text that was seen.
     pub fn get(&self, text: &str) -> Option<u32> {
-        let hash = self.hasher.hash_one(text.as_bytes());
-        let part = part(hash) as usize;
+        self.find(&Wanted::new(&self.hasher, text.as_bytes()))
+    }
+
+    fn find(&self, wanted: &Wanted<'_>) -> Option<u32> {
+        let part = part(wanted.hash) as usize;
         let shard = self.shards.get(part).filter(|shard| !shard.places.is_empty())?;
-        Some(self.firsts[part] + shard.find(hash, text.as_bytes()).1?)
+        Some(self.firsts[part] + shard.find(wanted).1?)
     }
 
     /// The number of every text of a column, [`UNKNOWN`] for one that was never seen; a missing text
     /// is looked for as empty.
     pub fn look_up(&self, texts: &StringViewArray) -> Vec<u32> {
-        let text = |row: usize| {
-            let text = if texts.is_valid(row) { texts.value(row) } else { "" };
-            text.as_bytes()
-        };
         if self.is_empty() {
             return vec![UNKNOWN; texts.len()];
         }
         let mut numbers = Vec::with_capacity(texts.len());
-        let mut hashes = Vec::with_capacity(AHEAD);
+        let mut wanted = Vec::with_capacity(AHEAD);
         for start in (0..texts.len()).step_by(AHEAD) {
             let rows = start..texts.len().min(start + AHEAD);
-            hashes.clear();
-            hashes.extend(rows.clone().map(|row| self.hasher.hash_one(text(row))));
-            let near = hashes.iter().map(|hash| self.shards[part(*hash) as usize].first(*hash));
+            wanted.clear();
+            wanted.extend(rows.map(|row| Wanted::new(&self.hasher, text(texts, row))));
+            let near = wanted
+                .iter()
+                .map(|wanted| self.shards[part(wanted.hash) as usize].first(wanted.hash));
             std::hint::black_box(near.fold(0, |all, number| all ^ number));
-            for (row, hash) in rows.zip(&hashes) {
-                let part = part(*hash) as usize;
-                let shard = &self.shards[part];
-                let found =
-                    if shard.places.is_empty() { None } else { shard.find(*hash, text(row)).1 };
-                numbers.push(found.map_or(UNKNOWN, |local| self.firsts[part] + local));
-            }
+            numbers.extend(wanted.iter().map(|wanted| self.find(wanted).unwrap_or(UNKNOWN)));
         }
         numbers
     }

@@ -21,8 +21,8 @@ const PARTS: usize = 256;
 /// use apportion::ids::Distinct;
 /// use arrow::array::StringViewArray;
 /// for texts in [Distinct::in_memory(), Distinct::on_disk()?] {
-///     texts.meet(&StringViewArray::from(vec!["ann", "bob"]))?;
-///     texts.meet(&StringViewArray::from(vec!["ann", ""]))?;
+///     texts.meet(&StringViewArray::from(vec!["ann", "bob"]), &[0, 1])?;
+///     texts.meet(&StringViewArray::from(vec!["ann", "carl", ""]), &[0, 2])?;
 ///     assert_eq!(texts.count()?, 3);
 /// }
 /// # Ok::<(), apportion::Error>(())
@@ -49,28 +49,30 @@ impl Distinct {
         Ok(Self::Disk(DefaultHashBuilder::default(), Buckets::new(PARTS)?))
     }
 
-    /// Takes in a column of texts; a missing one is taken for empty.
+    /// Takes in some rows of a column of texts; a missing one is taken for empty.
     ///
     /// # Errors
     ///
     /// Texts that cannot be written.
-    pub fn meet(&self, texts: &StringViewArray) -> Result<()> {
+    pub fn meet(&self, texts: &StringViewArray, rows: &[u32]) -> Result<()> {
         let (hasher, buckets) = match self {
             Self::Memory(directory) => {
-                directory.number(texts);
+                directory.number_rows(texts, rows, |_, _| ());
                 return Ok(());
             }
             Self::Disk(hasher, buckets) => (hasher, buckets),
         };
-        let text = |row: usize| if texts.is_valid(row) { texts.value(row) } else { "" };
-        let part = |row: usize| (hasher.hash_one(text(row)) >> 56) as u32;
-        let parts: Vec<u32> = (0..texts.len()).map(part).collect();
-        let (rows, starts) = group_rows(&parts, PARTS);
+        let text = |row: u32| {
+            if texts.is_valid(row as usize) { texts.value(row as usize) } else { "" }
+        };
+        let part = |row: &u32| (hasher.hash_one(text(*row)) >> 56) as u32;
+        let parts: Vec<u32> = rows.iter().map(part).collect();
+        let (order, starts) = group_rows(&parts, PARTS);
         let mut bytes = Vec::new();
         for (part, range) in starts.windows(2).enumerate() {
             bytes.clear();
-            for row in &rows[range[0] as usize..range[1] as usize] {
-                let text = text(*row as usize).as_bytes();
+            for at in &order[range[0] as usize..range[1] as usize] {
+                let text = text(rows[*at as usize]).as_bytes();
                 bytes.extend((text.len() as u64).to_le_bytes());
                 bytes.extend(text);
             }

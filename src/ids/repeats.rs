@@ -3,13 +3,13 @@
 //! Exports mostly hold one row an id. Then nothing has to be merged, and that is cheaper to know
 //! than to do. Not for which ids those are: whoever finds that there may be some compares texts.
 
-use std::hash::BuildHasher;
 use std::sync::{Mutex, PoisonError};
 
 use arrow::array::{Array, StringViewArray};
 use hashbrown::DefaultHashBuilder;
 use rayon::prelude::*;
 
+use super::directory::hash;
 use super::group_rows;
 use crate::error::Result;
 use crate::spill::Buckets;
@@ -65,7 +65,7 @@ impl Repeats {
     /// Hashes that cannot be written.
     pub fn meet(&self, ids: &StringViewArray) -> Result<()> {
         let hashes: Vec<u64> =
-            (0..ids.len()).map(|row| self.hasher.hash_one(ids.value(row))).collect();
+            (0..ids.len()).map(|row| hash(&self.hasher, ids.value(row))).collect();
         let part = |hash: &u64| (hash >> 56) as u32;
         let of_hash: Vec<u32> = hashes.iter().map(part).collect();
         let (rows, starts) = group_rows(&of_hash, PARTS);

@@ -63,6 +63,15 @@ pub struct Orders {
 }
 
 impl Touches {
+    /// Makes space for so many more touches of so many more persons.
+    fn reserve(&mut self, touches: usize, persons: usize) {
+        self.starts.reserve(persons);
+        self.at.reserve(touches);
+        self.direct.reserve(touches);
+        self.view.reserve(touches);
+        self.row.reserve(touches);
+    }
+
     /// The touches of a person.
     pub fn of(&self, person: u32) -> Range<usize> {
         person.checked_sub(self.first).map_or(0..0, |person| range(&self.starts, person))

@@ -121,27 +121,11 @@ impl Selected {
         let from = if views_count { sessions_from.min(views_from) } else { sessions_from };
         let start = of.start + times.partition_point(|at| *at < from);
         let end = of.start + times.partition_point(|at| *at <= order_at);
-        let view_counts = |touch: &usize| touches.view[*touch] && touches.at[*touch] >= views_from;
-        let only_view = match window.views {
-            ViewPolicy::First => (start..end).find(view_counts),
-            ViewPolicy::Last => (start..end).rfind(view_counts),
-            ViewPolicy::None | ViewPolicy::All => None,
-        };
-        for touch in start..end {
-            let counts = if touches.view[touch] {
-                match window.views {
-                    ViewPolicy::None => false,
-                    ViewPolicy::All => view_counts(&touch),
-                    ViewPolicy::First | ViewPolicy::Last => only_view == Some(touch),
-                }
-            } else {
-                touches.at[touch] >= sessions_from
-            };
-            if !counts {
-                continue;
-            }
-            #[expect(clippy::cast_possible_truncation, reason = "touches are numbered in 32 bits")]
-            self.touches.push(touch as u32);
+        if touches.view[start..end].contains(&true) {
+            self.select_with_views(window.views, touches, start..end, (sessions_from, views_from));
+        } else {
+            let start = start.max(of.start + times.partition_point(|at| *at < sessions_from));
+            self.touches.extend(numbers(start..end.max(start)));
         }
         if let Some((from, to)) = replaced
             && let Some(touch) = self.touches.iter_mut().rev().find(|touch| **touch == from)
@@ -158,6 +142,39 @@ impl Selected {
         self.touched_at.extend(self.touches.iter().map(|touch| touches.at[*touch as usize]));
         self.direct.extend(self.touches.iter().map(|touch| touches.direct[*touch as usize]));
     }
+
+    /// Selects among touches of which some are views: sessions and views from an instant on each.
+    fn select_with_views(
+        &mut self,
+        views: ViewPolicy,
+        touches: &Touches,
+        among: Range<usize>,
+        (sessions_from, views_from): (i64, i64),
+    ) {
+        let view_counts = |touch: &usize| touches.view[*touch] && touches.at[*touch] >= views_from;
+        let only_view = match views {
+            ViewPolicy::First => among.clone().find(view_counts),
+            ViewPolicy::Last => among.clone().rfind(view_counts),
+            ViewPolicy::None | ViewPolicy::All => None,
+        };
+        let counts = |touch: &usize| {
+            if !touches.view[*touch] {
+                return touches.at[*touch] >= sessions_from;
+            }
+            match views {
+                ViewPolicy::None => false,
+                ViewPolicy::All => view_counts(touch),
+                ViewPolicy::First | ViewPolicy::Last => only_view == Some(*touch),
+            }
+        };
+        self.touches.extend(numbers(among).filter(|touch| counts(&(*touch as usize))));
+    }
+}
+
+/// Positions as the numbers of touches.
+#[expect(clippy::cast_possible_truncation, reason = "touches are numbered in 32 bits")]
+fn numbers(positions: Range<usize>) -> Range<u32> {
+    positions.start as u32..positions.end as u32
 }
 
 /// When the previous order of each of a person's orders was, in the order of `of`.

@@ -43,6 +43,11 @@ fn rows(config: &Config, inputs: &Inputs) -> Result<(u64, u64)> {
     Ok((touches, others))
 }
 
+/// Whether touches of those who ordered can be worked on part by part.
+pub(super) fn can_wait(config: &Config) -> bool {
+    needs_all_touches(config).is_none() && !config.needs_everybody()
+}
+
 /// What a run asks for that needs all touches at once, if anything does.
 fn needs_all_touches(config: &Config) -> Option<&'static str> {
     let by_span = config.by.iter().any(|dimension| matches!(dimension, Dimension::Span(_)));

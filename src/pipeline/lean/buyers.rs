@@ -7,8 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use arrow::array::{AsArray, BooleanArray, RecordBatch, StringViewArray};
-use arrow::compute::filter;
+use arrow::array::{RecordBatch, StringViewArray};
 use rayon::prelude::*;
 
 use super::counts::DailyCounts;
@@ -82,11 +81,9 @@ impl Keeper for Buyers<'_> {
 
     fn number(&self, users: &StringViewArray) -> Result<Vec<u32>> {
         let numbers = self.identity.users.look_up(users);
-        let is_unknown: BooleanArray =
-            numbers.iter().map(|number| Some(*number == UNKNOWN)).collect();
-        if is_unknown.true_count() > 0 {
-            self.strangers.meet(filter(users, &is_unknown)?.as_string_view())?;
-        }
+        let unknown = (0..).zip(&numbers).filter(|(_, number)| **number == UNKNOWN);
+        let unknown: Vec<u32> = unknown.map(|(row, _)| row).collect();
+        self.strangers.meet(users, &unknown)?;
         if let Some(referred) = self.referred {
             for number in numbers.iter().filter(|number| **number != UNKNOWN) {
                 referred[*number as usize].store(true, Ordering::Relaxed);
@@ -96,10 +93,10 @@ impl Keeper for Buyers<'_> {
     }
 
     fn keep(&self, users: &[u32], at: &[i64]) -> Option<Vec<u32>> {
-        let touches = (0_u32..).zip(users.iter().zip(at));
-        let kept =
-            touches.filter(|(_, (user, at))| **user != UNKNOWN && self.spans.hold(**user, **at));
-        Some(kept.map(|(row, _)| row).collect())
+        let is_held = |(user, at): (&u32, &i64)| self.spans.hold(*user, *at);
+        // All first, and then which: memory that one waits for is on its way while another waits.
+        let held: Vec<bool> = users.iter().zip(at).map(is_held).collect();
+        Some((0..).zip(held).filter(|(_, held)| *held).map(|(row, _)| row).collect())
     }
 
     fn pass(&self, group: usize, rows: &RecordBatch, looks: &[u32]) -> Result<()> {

@@ -86,22 +86,17 @@ impl Gathered {
         let ties = part.ties(named);
         Ok((part, ties))
     }
-
-    /// Whether the touches wait on disk.
-    pub(super) fn is_on_disk(&self) -> bool {
-        self.parts.are_on_disk()
-    }
 }
 
-/// Touches that wait on disk, and what it takes to put each part of them in order.
-pub(super) struct Spilled {
+/// Touches that wait in their parts, in memory or on disk, and what it takes to put each part in order.
+pub(super) struct Waiting {
     gathered: Gathered,
     ids: Ids,
     /// Whether touches of each look are direct.
     direct: Vec<bool>,
 }
 
-impl Spilled {
+impl Waiting {
     /// How many parts there are.
     pub(super) const PARTS: u32 = Parts::COUNT;
 
@@ -300,6 +295,7 @@ impl Ordering<'_> {
         let parts = (0..Parts::COUNT).into_par_iter();
         let mut sorted: Vec<(Part, Vec<Range<usize>>)> =
             parts.map(|part| gathered.part(part, credits)).collect::<Result<_>>()?;
+        (0..Parts::COUNT).for_each(|part| gathered.parts.forget(part));
         let numbers = gathered.numbers;
         let looks = merged.touches.clone();
         let named = if credits {
@@ -324,15 +320,17 @@ impl Ordering<'_> {
     }
 
     /// Touches that are put in order when their part is worked on; `looks` are theirs.
-    pub(super) fn later(&self, gathered: Gathered, looks: &RecordBatch) -> Result<Spilled> {
+    pub(super) fn later(&self, gathered: Gathered, looks: &RecordBatch) -> Result<Waiting> {
         let parts = (0..Parts::COUNT).into_par_iter();
         let of_part = |part: u32| {
-            let (part, ties) = gathered.part(part, false)?;
-            Ok(unsettled(&part, &ties).collect())
+            let (sorted, ties) = gathered.part(part, false)?;
+            let unsettled = unsettled(&sorted, &ties).collect();
+            gathered.parts.hold(part, sorted.touches);
+            Ok(unsettled)
         };
         let unsettled: Vec<Vec<u32>> = parts.map(of_part).collect::<Result<_>>()?;
         let ids = Ids::read(self, unsettled.concat(), &gathered.numbers)?;
-        Ok(Spilled { gathered, ids, direct: direct_touches(looks) })
+        Ok(Waiting { gathered, ids, direct: direct_touches(looks) })
     }
 
     /// Puts touches in their final order; returns a table with a row each that names it: its look, id

@@ -72,16 +72,33 @@ impl Parts {
         Ok(())
     }
 
-    /// The touches of a part; what was in memory is gone from it then.
+    /// The touches of a part.
     pub(super) fn part(&self, part: u32, views_from: u32) -> Result<Part> {
         let first = self.width.saturating_mul(part).min(self.persons);
         let touches = match &self.store {
-            Store::Memory(parts) => std::mem::take(&mut *lock(&parts[part as usize])).concat(),
+            // Row groups come from any thread; in their own order touches are nearly in theirs.
+            Store::Memory(parts) => {
+                let mut groups = lock(&parts[part as usize]);
+                groups.sort_unstable_by_key(|group| group.first().map(|touch| touch.number));
+                groups.concat()
+            }
             Store::Disk(buckets) => {
                 buckets.read(part as usize)?.as_chunks::<BYTES>().0.iter().map(decode).collect()
             }
         };
         Ok(Part { persons: first..(first + self.width).min(self.persons), touches, views_from })
+    }
+
+    /// Holds a part in the order that it was put in, where parts are in memory.
+    pub(super) fn hold(&self, part: u32, touches: Vec<Touch>) {
+        if let Store::Memory(parts) = &self.store {
+            *lock(&parts[part as usize]) = vec![touches];
+        }
+    }
+
+    /// Forgets a part that is in memory.
+    pub(super) fn forget(&self, part: u32) {
+        self.hold(part, Vec::new());
     }
 }
 
