@@ -12,6 +12,7 @@ mod keep;
 mod lean;
 mod memory;
 mod orders;
+mod sweep;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -42,7 +43,7 @@ use crate::ids::Directory;
 use crate::input::{self, FileRead, Loaded, Needs, Reading, Source};
 use crate::journeys::{
     self, Amounts, Combined, Dimension, Items, Labels, OrderSettings, Orders, Rates, Touches,
-    combine,
+    Window, combine,
 };
 use crate::kept::{self, Frame, Writing};
 use crate::merge::{external_ids, merge_rows};
@@ -61,6 +62,7 @@ use crate::vouchers::{self, Replacement};
 
 pub use self::identity::{Audited, identity};
 pub use inputs::{Inputs, Unpacked};
+pub use sweep::{Swept, sweep, write_sweep};
 
 /// Who is told how far a run has come, from any thread.
 pub trait Progress: Sync {
@@ -189,7 +191,8 @@ fn every_stage(config: &Config, progress: &dyn Progress) -> Result<Finished> {
         summary: &summary,
     };
     let kept = writers.kept.take().map(|writing| ended.keep(writing)).transpose()?;
-    let staged = writers.finish(config, &tables, &people, &ordered, &report, &summary)?;
+    let write = |sink| write_report(config, &report, sink);
+    let staged = writers.finish(config, &tables, &people, &ordered, write, &summary)?;
     Ok(Finished { report, effects, summary, staged, kept })
 }
 
@@ -840,6 +843,8 @@ struct Ordered {
     wanted_persons: Option<Vec<bool>>,
     /// The instants that are reported: from the first, before the second.
     period: (i64, i64),
+    /// The rules of a journey's window.
+    window: Window,
 }
 
 impl Ordered {
@@ -917,6 +922,7 @@ fn order(
         replacements: Vec::new(),
         wanted_persons: None,
         period: config.period,
+        window: config.window,
     })
 }
 
@@ -965,7 +971,7 @@ fn all_persons(tables: &Tables, people: &People, ordered: &Ordered) -> Result<Re
 fn reattribute(config: &Config, merged: &mut MergedTables, ordered: &mut Ordered) -> Result<()> {
     ordered.replacements = vouchers::reattribute(
         &config.vouchers,
-        &config.window,
+        &ordered.window,
         &mut ordered.touches,
         &mut merged.touches,
         &ordered.orders,
@@ -1175,7 +1181,7 @@ fn work<'a>(config: &'a Config, ordered: &'a Ordered, named: &'a Named) -> Work<
         order_cells: &named.order_cells,
         parts: named.parts.as_ref(),
         replacements: &ordered.replacements,
-        window: config.window,
+        window: ordered.window,
         models: &config.models,
         fitted: &[],
         channels: &named.channels,
@@ -1777,7 +1783,7 @@ impl Writers {
         tables: &Tables,
         people: &People,
         ordered: &Ordered,
-        report: &Report,
+        report: impl FnOnce(output::Sink) -> Result<()>,
         summary: &Summary,
     ) -> Result<Vec<Staged>> {
         let Self { credits, journeys, staged, .. } = self;
@@ -1798,7 +1804,7 @@ impl Writers {
             write(output, &rejects_table(&ordered.rejects)?)?;
         }
         if let Some(path) = &outputs.report {
-            write_report(config, report, staged[path].sink()?)?;
+            report(staged[path].sink()?)?;
         }
         if let Some(path) = &outputs.summary {
             let mut sink = staged[path].sink()?;

@@ -45,6 +45,8 @@ pub struct Summary {
     pub compared: Option<Compared>,
     /// How figures were resampled, where they were.
     pub resamples: Option<Resamples>,
+    /// What was tried, where several values of a setting were.
+    pub sweep: Option<SweepAccount>,
     /// What a reader should know before trusting the numbers.
     pub warnings: Vec<String>,
 }
@@ -69,6 +71,30 @@ impl Resamples {
         };
         Self { resamples: bootstrap.resamples, seed, level: bootstrap.level }
     }
+}
+
+/// What a sweep tried.
+#[derive(Debug, Clone, Serialize)]
+pub struct SweepAccount {
+    /// Each setting with its values: `lookback=30d,90d`.
+    pub settings: Vec<String>,
+    /// How many results there are.
+    pub results: u64,
+    /// Each distinct window.
+    pub windows: Vec<WindowAccount>,
+}
+
+/// What came of a window of a sweep.
+#[derive(Debug, Clone, Serialize)]
+pub struct WindowAccount {
+    /// The settings that make it: `lookback=30d views=all`.
+    pub settings: String,
+    /// Orders with touches.
+    pub attributed: u64,
+    /// Orders without.
+    pub unattributed: u64,
+    /// Touches in journeys.
+    pub in_journeys: u64,
 }
 
 /// A table that was read.

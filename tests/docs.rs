@@ -288,6 +288,57 @@ fn every_column_of_ranks_and_every_key_about_resamples_is_explained() {
 }
 
 #[test]
+fn every_column_and_key_of_a_sweep_is_explained() {
+    let playground = shop();
+    let (_, complaints) = said(&playground.run([
+        "run",
+        "--config",
+        "datasets/shop/apportion.toml",
+        "--spend",
+        "datasets/shop/spend.parquet",
+        "--sweep",
+        "lookback=7d,30d",
+        "--quiet",
+        "-o",
+        "report.csv",
+        "--ranges",
+        "ranges.csv",
+        "--decisions",
+        "decisions.csv",
+        "--summary",
+        "summary.json",
+    ]));
+    assert_eq!(complaints, "");
+    let header = |name: &str| -> Vec<String> {
+        let mut reader = csv::Reader::from_path(playground.path(name)).unwrap();
+        reader.headers().unwrap().iter().map(str::to_owned).collect()
+    };
+    assert_eq!(header("report.csv")[0], "lookback");
+    let of_report = all_spans();
+    let dimensions = ["utm_source", "utm_medium"];
+    for (output, heading) in [("ranges.csv", "--ranges"), ("decisions.csv", "--decisions")] {
+        let known = spans(&sections_on(heading));
+        let header = header(output);
+        let own = header.iter().map(String::as_str).filter(|name| !dimensions.contains(name));
+        let missing: Vec<&str> = own
+            .filter(|name| {
+                let figure = name.strip_suffix("_min").or_else(|| name.strip_suffix("_max"));
+                let figure = figure.filter(|_| output == "ranges.csv");
+                let known = figure.map_or(&known, |_| &of_report);
+                !known.contains(figure.unwrap_or(name))
+            })
+            .collect();
+        assert!(missing.is_empty(), "docs/ says nothing of {missing:?} of `{heading}`");
+    }
+    let summary = fs::read_to_string(playground.path("summary.json")).unwrap();
+    let summary: serde_json::Value = serde_json::from_str(&summary).unwrap();
+    let mut keys = BTreeSet::new();
+    collect_keys(&summary["sweep"], &mut keys);
+    let missing = missing(keys.iter().map(String::as_str), &spans(&sections_on("--summary")));
+    assert!(missing.is_empty(), "docs/ says nothing of {missing:?} of `sweep`");
+}
+
+#[test]
 fn every_column_of_the_identity_report_is_explained() {
     let playground = shop();
     let (_, complaints) = said(&playground.run([

@@ -72,7 +72,10 @@ const TABLES: [(&str, &str); 9] = [
 const OUTPUTS: [&str; 5] = ["credits", "journeys", "persons", "identity", "rejects"];
 
 /// Outputs that change what a run works out, or that need an input: only where a case expects them.
-const ASKED_FOR: [&str; 3] = ["orders-report", "spend-gaps", "effects"];
+const ASKED_FOR: [&str; 5] = ["orders-report", "spend-gaps", "effects", "ranges", "decisions"];
+
+/// Outputs that are of one combination of settings: a sweep has none of them.
+const OF_ONE: [&str; 2] = ["credits", "journeys"];
 
 /// How the rows of a case are laid out in files.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -150,7 +153,8 @@ fn sortable(header: &[String], row: &[String]) -> Vec<String> {
 
 /// Whether a column holds floats, then or now, the change of one or a bound; roles share two endings.
 fn is_float(name: &str) -> bool {
-    let name = name.strip_suffix("_low").or_else(|| name.strip_suffix("_high")).unwrap_or(name);
+    let bounds = ["_low", "_high", "_min", "_max"];
+    let name = bounds.iter().find_map(|bound| name.strip_suffix(bound)).unwrap_or(name);
     let figure = name.strip_suffix("_then").or_else(|| name.strip_suffix("_change"));
     let figure = figure.unwrap_or(name);
     FLOATS
@@ -234,7 +238,8 @@ fn failures(case: &Path, layout: Layout) -> Vec<String> {
     }
     let asked = arguments.clone();
     arguments.extend(["--format", "csv", "--summary", "summary.json"].map(str::to_owned));
-    for output in OUTPUTS {
+    let sweeps = command.contains("--sweep");
+    for output in OUTPUTS.iter().filter(|output| !sweeps || !OF_ONE.contains(output)) {
         arguments.extend([format!("--{output}"), format!("{output}.csv")]);
     }
     for output in ASKED_FOR.iter().filter(|output| case.join(format!("{output}.csv")).exists()) {

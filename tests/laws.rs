@@ -14,7 +14,7 @@ use apportion::journeys::ViewPolicy;
 use apportion::models::{MODELS, ask, ask_all};
 use apportion::output;
 use apportion::paths::{self, PathsReading, SEPARATOR, column_names, credit};
-use apportion::pipeline::{Published, Silent, identity, run};
+use apportion::pipeline::{Published, Silent, identity, run, sweep};
 use apportion::report::{IdentityReport, MeasureSet, OrderMeasures};
 use apportion::schema::{Kind, Table};
 use arrow::array::RecordBatch;
@@ -348,6 +348,129 @@ fn records(csv: &str) -> Vec<BTreeMap<String, String>> {
 /// `-12.34` as an integer.
 fn cents(text: &str) -> i128 {
     text.replace('.', "").parse().unwrap()
+}
+
+/// The rows of a CSV file as they stand.
+fn rows_of(path: &Path) -> Vec<Vec<String>> {
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_path(path).unwrap();
+    reader.records().map(|row| row.unwrap().iter().map(str::to_owned).collect()).collect()
+}
+
+/// Does a sweep, then a run for each of its combinations: says where a result is not that of the run.
+///
+/// `settings` name every input, the models and the sweep; reports are written to `folder`.
+fn differing_results(settings: &Settings, folder: &Path, threads: usize) -> Vec<String> {
+    let now = apportion::calendar::parse_instant("2030-01-01").unwrap();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+    let (swept, single) = (folder.join("swept.csv"), folder.join("single.csv"));
+    let of_sweep = Settings {
+        output: Some(swept.clone()),
+        ranges: Some(folder.join("ranges.csv")),
+        decisions: Some(folder.join("decisions.csv")),
+        ..settings.clone()
+    };
+    let config = Config::new(of_sweep, now).unwrap();
+    let (report, summary) = pool.install(|| sweep(config, &Silent).unwrap().publish().unwrap());
+    assert!(summary.proof.holds);
+    let rows = rows_of(&swept);
+    let columns = report.settings.len();
+    let mut differing = Vec::new();
+    let mut seen = 1;
+    for tried in &report.tried {
+        let mut one =
+            Settings { sweep: Vec::new(), output: Some(single.clone()), ..settings.clone() };
+        let mut model = tried.model.clone();
+        for (setting, value) in report.settings.iter().zip(&tried.values) {
+            let Some(value) = value else { continue };
+            match setting.name.as_str() {
+                "lookback" => one.lookback = Some(value.clone()),
+                "view_lookback" => one.view_lookback = Some(value.clone()),
+                "overlap" => one.overlap = Some(value == "true"),
+                "direct" if value == "skip" => {
+                    one.direct = Some(apportion::journeys::DirectPolicy::Skip);
+                }
+                "direct" => one.direct = Some(apportion::journeys::DirectPolicy::Include),
+                "views" if value == "all" => one.views = Some(ViewPolicy::All),
+                "views" => one.views = Some(ViewPolicy::None),
+                parameter => model.push_str(&format!(":{parameter}={value}")),
+            }
+        }
+        one.model = vec![model.clone()];
+        let config = Config::new(one, now).unwrap();
+        pool.install(|| run(&config, &Silent).unwrap().publish().unwrap());
+        let expected = rows_of(&single);
+        let values = tried.values.iter().map(|value| value.clone().unwrap_or_default());
+        let values: Vec<String> = values.chain([tried.model.clone()]).collect();
+        let of_result = &rows[seen..(seen + expected.len() - 1).min(rows.len())];
+        let same = rows[0][columns..] == expected[0]
+            && of_result.len() == expected.len() - 1
+            && of_result.iter().zip(&expected[1..]).all(|(row, expected)| {
+                row[..=columns] == values && row[columns + 1..] == expected[1..]
+            });
+        if !same {
+            differing.push(format!("{values:?}: {of_result:?} is not {expected:?}"));
+        }
+        seen += expected.len() - 1;
+    }
+    if seen != rows.len() {
+        differing.push(format!("{} rows, and {seen} in all runs", rows.len()));
+    }
+    differing
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 8, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_result_of_a_sweep_is_that_of_a_run_with_its_settings(world in worlds(), all in any::<bool>(), seed in 0_u64..9) {
+        let playground = Playground::new();
+        let settings = Settings {
+            model: ["last_click", "time_decay", "markov"].map(str::to_owned).to_vec(),
+            sweep: ["lookback=12h,none", "half_life=1d,3d", "direct=include,skip", "overlap=false,true"]
+                .map(str::to_owned)
+                .to_vec(),
+            measures: all.then_some(MeasureSet::All),
+            ..laid_out(&world, &playground, 2, seed, &plain)
+        };
+        let folder = playground.path("");
+        let differing = differing_results(&settings, &folder, 2);
+        prop_assert!(differing.is_empty(), "{}", differing.join("\n"));
+        let of = |name: &str| fs::read(folder.join(name)).unwrap();
+        let files = ["swept.csv", "ranges.csv", "decisions.csv"];
+        let first = files.map(of);
+        let now = apportion::calendar::parse_instant("2030-01-01").unwrap();
+        let again = Settings {
+            output: Some(folder.join("swept.csv")),
+            ranges: Some(folder.join("ranges.csv")),
+            decisions: Some(folder.join("decisions.csv")),
+            sweep: settings.sweep.clone(),
+            model: settings.model.clone(),
+            measures: settings.measures,
+            ..laid_out(&world, &playground, 1, 0, &plain)
+        };
+        let config = Config::new(again, now).unwrap();
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        pool.install(|| sweep(config, &Silent).unwrap().publish().unwrap());
+        prop_assert_eq!(first, files.map(of));
+    }
+}
+
+/// With views, discount codes, spend, devices and exchange rates.
+#[test]
+fn every_result_of_a_sweep_over_the_sample_is_that_of_a_run() {
+    let playground = Playground::new();
+    let settings = Settings {
+        model: ["linear", "time_decay"].map(str::to_owned).to_vec(),
+        sweep: ["lookback=7d,90d", "views=none,all", "half_life=3d,7d"].map(str::to_owned).to_vec(),
+        by: ["channel", "month"].map(str::to_owned).to_vec(),
+        spend: vec!["datasets/shop/spend.parquet".into()],
+        format: Some("csv".into()),
+        ..Settings::default()
+    };
+    let full = settings.over(Settings::read(Path::new("datasets/shop/full.toml")).unwrap());
+    assert!(!full.vouchers.is_empty() && !full.postviews.is_empty());
+    let differing = differing_results(&full, &playground.path(""), 2);
+    assert!(differing.is_empty(), "{}", differing.join("\n"));
 }
 
 proptest! {

@@ -12,13 +12,16 @@ use crate::error::{Error, Result};
 use crate::pipeline;
 
 /// The settings that only a run has: what it writes, and further columns of its report.
-const OF_RUNS: [&str; 13] = [
+const OF_RUNS: [&str; 16] = [
     "credits",
     "journeys",
     "orders_report",
     "spend_gaps",
     "effects",
     "paths",
+    "ranges",
+    "decisions",
+    "sweep",
     "persons",
     "identity",
     "rejects",
@@ -78,6 +81,8 @@ fn configure(args: &IdentityArgs) -> Result<Config> {
         ("--ranks", &flags.ranks),
         ("--effects", &flags.effects),
         ("--paths", &flags.paths),
+        ("--ranges", &flags.ranges),
+        ("--decisions", &flags.decisions),
         ("--persons", &flags.persons),
         ("--identity", &flags.identity),
         ("--rejects", &flags.rejects),
@@ -89,6 +94,7 @@ fn configure(args: &IdentityArgs) -> Result<Config> {
         )));
     }
     let of_reports = [
+        ("--sweep", !flags.sweep.is_empty()),
         ("--compare", flags.compare.is_some()),
         ("--bootstrap", flags.bootstrap.is_some()),
         ("--seed", flags.seed.is_some()),
@@ -107,6 +113,7 @@ fn configure(args: &IdentityArgs) -> Result<Config> {
         format: flags.format.clone(),
         output: flags.output.clone(),
         changed: args.changed.clone(),
+        sweep: Vec::new(),
         measures: None,
         compare: None,
         bootstrap: None,

@@ -88,6 +88,7 @@ enum Command {
   apportion run --config shop/apportion.toml --from 2025-01-01 --to 2025-03-31
   apportion run --sessions s.parquet --orders o.parquet --by month --format csv -o report.csv
   apportion run --items items.ndjson --model linear
+  apportion run --config shop/apportion.toml --spend spend.parquet --sweep lookback=30d,90d half_life=3d,7d
   apportion run --sessions s.parquet --orders o.parquet \\
       --column sessions.user_external_id=user_id orders.user_external_id=user_id")]
     Run(RunCommand),

@@ -3,7 +3,7 @@
 use crate::output::table::{aligned, printable};
 use crate::output::{Align, thousands};
 use crate::report::{GapKind, OrderMeasures};
-use crate::summary::{Compared, Proof, Resamples, SpendGap, Summary};
+use crate::summary::{Compared, Proof, ProofLine, Resamples, SpendGap, Summary};
 
 /// The summary as text: what was read, who is who, what counted, and the proof sheet.
 pub(super) fn text(summary: &Summary) -> String {
@@ -65,13 +65,8 @@ pub(super) fn text(summary: &Summary) -> String {
         }
     }
     let orders = &summary.orders;
-    lines.push(format!(
-        "{:<15} {} counted: {} attributed, {} unattributed",
-        "orders",
-        number(orders.counted),
-        number(orders.attributed),
-        number(orders.unattributed)
-    ));
+    let attributed = attributed(summary);
+    lines.push(format!("{:<15} {} counted: {attributed}", "orders", number(orders.counted)));
     let left_out = [
         (orders.cancelled, "cancelled"),
         (orders.filtered, "left out by a filter"),
@@ -98,11 +93,72 @@ pub(super) fn text(summary: &Summary) -> String {
         lines.push(format!("{:<15} {warning}", "warning"));
     }
     lines.push(String::new());
-    let mut text = format!("{}\n{}", lines.join("\n"), proof("proof sheet", &summary.proof));
+    let proved = match &summary.sweep {
+        Some(_) => proof_of_sweep(&summary.proof),
+        None => proof("proof sheet", &summary.proof),
+    };
+    let mut text = format!("{}\n{proved}", lines.join("\n"));
     if let Some(compared) = &summary.compared {
         text.push_str(&format!("\n{}", proof("proof then", &compared.proof_then)));
     }
     text
+}
+
+/// How many orders have touches; in a sweep, from how many to how many by window.
+fn attributed(summary: &Summary) -> String {
+    let number = |count: u64| thousands(&count.to_string());
+    let Some(sweep) = &summary.sweep else {
+        let orders = &summary.orders;
+        let (with, without) = (number(orders.attributed), number(orders.unattributed));
+        return format!("{with} attributed, {without} unattributed");
+    };
+    let attributed = || sweep.windows.iter().map(|window| window.attributed);
+    let (fewest, most) =
+        (attributed().min().unwrap_or_default(), attributed().max().unwrap_or_default());
+    if fewest == most {
+        return format!("{} attributed in every window", number(most));
+    }
+    format!("from {} to {} attributed, by window", number(fewest), number(most))
+}
+
+/// The proof of every window and model of a sweep, summed up: a line a currency.
+fn proof_of_sweep(proof: &Proof) -> String {
+    let mut by_currency: Vec<(&ProofLine, u64)> = Vec::new();
+    for line in &proof.models {
+        match by_currency.iter_mut().find(|(known, _)| known.currency == line.currency) {
+            Some((_, proofs)) => *proofs += 1,
+            None => by_currency.push((line, 1)),
+        }
+    }
+    let header = [
+        ("proof sheet", Align::Left),
+        ("proofs", Align::Right),
+        ("orders", Align::Right),
+        ("owed", Align::Right),
+        ("credited in each", Align::Right),
+        ("", Align::Left),
+    ];
+    let rows = by_currency.into_iter().map(|(line, proofs)| {
+        vec![
+            "window and model".to_owned(),
+            thousands(&proofs.to_string()),
+            thousands(&line.orders.to_string()),
+            thousands(&line.owed),
+            if line.compared { thousands(&line.credited) } else { String::new() },
+            held(line),
+        ]
+    });
+    aligned(&header, rows.collect())
+}
+
+/// Whether what was credited is what was owed, after the currency.
+fn held(line: &ProofLine) -> String {
+    let held = match (line.compared, line.holds) {
+        (false, _) => "(dated by touch: not compared)",
+        (true, true) => "\u{2713}",
+        (true, false) => "\u{2717}",
+    };
+    format!("{} {held}", line.currency)
 }
 
 /// What was measured beside credit: of orders, of spend, of the period that is compared with.
@@ -206,15 +262,7 @@ fn proof(title: &str, proof: &Proof) -> String {
             thousands(&line.conversions.to_string()),
             thousands(&line.owed),
             thousands(&line.credited),
-            format!(
-                "{} {}",
-                line.currency,
-                match (line.compared, line.holds) {
-                    (false, _) => "(dated by touch: not compared)",
-                    (true, true) => "\u{2713}",
-                    (true, false) => "\u{2717}",
-                }
-            ),
+            held(line),
         ]
     });
     aligned(&header, rows.collect())

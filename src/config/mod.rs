@@ -5,6 +5,7 @@
 
 mod comparison;
 mod settings;
+mod sweep;
 mod understood;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use serde_json::{Map, Value};
 
 pub use comparison::Comparison;
 pub use settings::{Cancelled, Normalize, Settings};
+pub use sweep::{Sweep, SweptModel, SweptSetting, SweptWindow};
 
 use crate::bootstrap::{Bootstrap, Draws, Level};
 use crate::calendar::{DAY, parse_day, parse_duration, parse_instant, parse_zone, start_of_day};
@@ -101,6 +103,10 @@ pub struct Outputs {
     pub effects: Option<Output>,
     /// Journeys added up by path.
     pub paths: Option<Output>,
+    /// The least and the greatest of each figure in a sweep.
+    pub ranges: Option<Output>,
+    /// What a sweep makes of decisions.
+    pub decisions: Option<Output>,
     /// Persons.
     pub persons: Option<Output>,
     /// The audit of identity.
@@ -142,6 +148,8 @@ pub struct Config {
     pub as_of: i64,
     /// The models, in the order asked for.
     pub models: Vec<Asked>,
+    /// What is tried in one run, where something is.
+    pub sweep: Option<Sweep>,
     /// The rules of a journey's window.
     pub window: Window,
     /// Whether cancelled orders count.
@@ -274,6 +282,7 @@ impl Config {
             max_rejects,
             as_of,
             models,
+            sweep: sweep(&settings, &by)?,
             window: window(&settings)?,
             cancelled: settings.cancelled.unwrap_or_default(),
             currency,
@@ -426,12 +435,60 @@ fn mappings(settings: &Settings) -> Result<BTreeMap<Table, Mapping>> {
 }
 
 fn asked(settings: &Settings) -> Result<Vec<Asked>> {
-    let texts: Vec<&str> = if settings.model.is_empty() {
+    models::ask_all(&model_texts(settings), &settings.models)
+}
+
+/// What asks for each model.
+fn model_texts(settings: &Settings) -> Vec<&str> {
+    if settings.model.is_empty() {
         models::DEFAULT.to_vec()
     } else {
         settings.model.iter().map(String::as_str).collect()
+    }
+}
+
+/// What is swept, where something is.
+///
+/// # Errors
+///
+/// As of [`Sweep::new`]; something that a sweep does not answer, or that only a sweep does.
+fn sweep(settings: &Settings, by: &[Dimension]) -> Result<Option<Sweep>> {
+    let sweep = Sweep::new(settings, &model_texts(settings))?;
+    let only = [("--ranges", &settings.ranges), ("--decisions", &settings.decisions)];
+    if let Some((flag, _)) = only.iter().find(|(_, path)| path.is_some() && sweep.is_none()) {
+        return Err(Error::Contradiction(format!("`{flag}` says nothing without `--sweep`")));
+    }
+    if sweep.is_none() {
+        return Ok(None);
+    }
+    let refused = [
+        ("--compare", settings.compare.is_some()),
+        ("--bootstrap", settings.bootstrap.is_some()),
+        ("--wide", settings.wide == Some(true)),
+        ("--credits", settings.credits.is_some()),
+        ("--journeys", settings.journeys.is_some()),
+        ("--orders-report", settings.orders_report.is_some()),
+        ("--spend-gaps", settings.spend_gaps.is_some()),
+        ("--effects", settings.effects.is_some()),
+        ("--paths", settings.paths.is_some()),
+        ("--keep", settings.keep.is_some()),
+    ];
+    if let Some((flag, _)) = refused.iter().find(|(_, given)| *given) {
+        return Err(Error::Contradiction(format!(
+            "`{flag}` is of one combination of settings; run it without `--sweep` for the one that you choose"
+        )));
+    }
+    let named = |dimension: &&Dimension| {
+        let name = dimension.to_string();
+        let swept = settings.sweep.iter().filter_map(|text| text.split_once('='));
+        { swept }.any(|(swept, _)| swept.trim().replace('-', "_") == name)
     };
-    models::ask_all(&texts, &settings.models)
+    match by.iter().find(named) {
+        None => Ok(sweep),
+        Some(dimension) => Err(Error::Contradiction(format!(
+            "`{dimension}` is a setting of the sweep and a dimension; `--column sessions.app_{dimension}={dimension}` gives yours another name"
+        ))),
+    }
 }
 
 fn window(settings: &Settings) -> Result<Window> {
@@ -582,6 +639,8 @@ fn outputs(settings: &Settings) -> Result<Outputs> {
         ranks: by_name(&settings.ranks)?,
         effects: by_name(&settings.effects)?,
         paths: by_name(&settings.paths)?,
+        ranges: by_name(&settings.ranges)?,
+        decisions: by_name(&settings.decisions)?,
         persons: by_name(&settings.persons)?,
         identity: by_name(&settings.identity)?,
         rejects: by_name(&settings.rejects)?,
@@ -618,6 +677,8 @@ impl Outputs {
             ranks: None,
             effects: None,
             paths: None,
+            ranges: None,
+            decisions: None,
             persons: None,
             identity: None,
             rejects: None,
@@ -637,6 +698,8 @@ impl Outputs {
             &self.ranks,
             &self.effects,
             &self.paths,
+            &self.ranges,
+            &self.decisions,
             &self.persons,
             &self.identity,
             &self.rejects,
@@ -709,6 +772,11 @@ mod tests {
             (
                 "effects = 'effects.csv'",
                 "`--effects` says nothing without a model that learns, such as `--model markov`",
+            ),
+            ("ranges = 'ranges.csv'", "`--ranges` says nothing without `--sweep`"),
+            (
+                "credits = 'credits.csv'\n[sweep]\nlookback = ['7d', '30d']",
+                "`--credits` is of one combination of settings; run it without `--sweep` for the one that you choose",
             ),
             ("spend_gaps = 'gaps.csv'", "`--spend-gaps` says nothing without `--spend`"),
             ("credits = 'a.csv'\njourneys = 'a.csv'", "two outputs would be written to `a.csv`"),

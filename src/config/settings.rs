@@ -136,6 +136,10 @@ pub struct Settings {
     #[arg(long, value_name = "MODEL", value_delimiter = ',', num_args = 1.., help_heading = "Attribution")]
     #[serde(deserialize_with = "one_or_many")]
     pub model: Vec<String>,
+    /// Try several values of a setting in one run: `lookback=30d,90d`, or a parameter of a model: `half_life=3d,7d`
+    #[arg(long, value_name = "NAME=VALUES", num_args = 1.., help_heading = "Attribution")]
+    #[serde(deserialize_with = "by_name")]
+    pub sweep: Vec<String>,
     /// How long before an order a session counts, or `none` for ever [default: 90d]
     #[arg(long, value_name = "DURATION|none", help_heading = "Attribution")]
     pub lookback: Option<String>,
@@ -329,6 +333,20 @@ pub struct Settings {
         help_heading = "Outputs (other formats by the file's name: .parquet .csv .ndjson .json .arrow .md)"
     )]
     pub paths: Option<PathBuf>,
+    /// Write the least and the greatest that each figure is in a sweep
+    #[arg(
+        long,
+        value_name = "PATH",
+        help_heading = "Outputs (other formats by the file's name: .parquet .csv .ndjson .json .arrow .md)"
+    )]
+    pub ranges: Option<PathBuf>,
+    /// Write which lines a sweep makes worth their cost or not, and how their ranks change
+    #[arg(
+        long,
+        value_name = "PATH",
+        help_heading = "Outputs (other formats by the file's name: .parquet .csv .ndjson .json .arrow .md)"
+    )]
+    pub decisions: Option<PathBuf>,
     /// Write every person
     #[arg(
         long,
@@ -449,6 +467,7 @@ impl Settings {
             max_rejects: self.max_rejects.or(file.max_rejects),
             as_of: self.as_of.or(file.as_of),
             model: many(self.model, file.model),
+            sweep: many(self.sweep, file.sweep),
             lookback: self.lookback.or(file.lookback),
             view_lookback: self.view_lookback.or(file.view_lookback),
             views: self.views.or(file.views),
@@ -485,6 +504,8 @@ impl Settings {
             ranks: self.ranks.or(file.ranks),
             effects: self.effects.or(file.effects),
             paths: self.paths.or(file.paths),
+            ranges: self.ranges.or(file.ranges),
+            decisions: self.decisions.or(file.decisions),
             persons: self.persons.or(file.persons),
             identity: self.identity.or(file.identity),
             rejects: self.rejects.or(file.rejects),
@@ -521,7 +542,7 @@ impl Settings {
         self.outputs_mut().into_iter().for_each(|output| *output = None);
     }
 
-    fn outputs_mut(&mut self) -> [&mut Option<PathBuf>; 13] {
+    fn outputs_mut(&mut self) -> [&mut Option<PathBuf>; 15] {
         [
             &mut self.output,
             &mut self.credits,
@@ -531,6 +552,8 @@ impl Settings {
             &mut self.ranks,
             &mut self.effects,
             &mut self.paths,
+            &mut self.ranges,
+            &mut self.decisions,
             &mut self.persons,
             &mut self.identity,
             &mut self.rejects,
@@ -578,6 +601,19 @@ fn by_table<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D
             .collect::<Vec<_>>()
     };
     Ok(tables.into_iter().flat_map(of_table).collect())
+}
+
+/// `[sweep]` with lists of values, in the order of the names, as a flag would say each.
+fn by_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let lists = BTreeMap::<String, toml::Value>::deserialize(deserializer)?;
+    let text = |(name, values): (String, toml::Value)| {
+        let values = match values {
+            toml::Value::Array(values) => values.iter().map(text_of).collect::<Vec<_>>().join(","),
+            one => text_of(&one),
+        };
+        format!("{name}={values}")
+    };
+    Ok(lists.into_iter().map(text).collect())
 }
 
 /// `[models.NAME]` with parameters; lists of weights become what a flag would say.

@@ -260,6 +260,32 @@ pub fn entry(name: &str) -> Result<&'static Entry> {
 /// # Ok::<(), apportion::Error>(())
 /// ```
 pub fn ask(text: &str, named: &BTreeMap<String, BTreeMap<String, String>>) -> Result<Asked> {
+    let (entry, given) = read(text, named)?;
+    let arguments = Arguments::new(entry, given)?;
+    Ok(Asked { name: text.trim().to_owned(), model: (entry.build)(&arguments)? })
+}
+
+/// Whether a parameter of a model is left open by the text that asks for it; none where the model has
+/// no such parameter.
+///
+/// # Errors
+///
+/// A text that [`ask`] would not understand.
+pub fn takes(
+    text: &str,
+    named: &BTreeMap<String, BTreeMap<String, String>>,
+    parameter: &str,
+) -> Result<Option<bool>> {
+    let (entry, given) = read(text, named)?;
+    let has_it = entry.parameters.iter().any(|one| one.name == parameter);
+    Ok(has_it.then(|| !given.contains_key(parameter)))
+}
+
+/// The model that a text asks for, and the arguments that it gives.
+fn read(
+    text: &str,
+    named: &BTreeMap<String, BTreeMap<String, String>>,
+) -> Result<(&'static Entry, BTreeMap<String, String>)> {
     let mut parts = text.trim().split(':').map(str::trim);
     let name = parts.next().unwrap_or_default();
     let mut given = named.get(name).cloned().unwrap_or_default();
@@ -280,8 +306,7 @@ pub fn ask(text: &str, named: &BTreeMap<String, BTreeMap<String, String>>) -> Re
         name: base.clone(),
         known: known(),
     })?;
-    let arguments = Arguments::new(entry, given)?;
-    Ok(Asked { name: text.trim().to_owned(), model: (entry.build)(&arguments)? })
+    Ok((entry, given))
 }
 
 /// Reads several models, each as [`ask`] does.

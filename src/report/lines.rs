@@ -35,10 +35,15 @@ pub struct Line {
 impl Line {
     /// The values of the dimensions that are time, which a report is ordered by first.
     pub(super) fn period(&self, by: &[Dimension]) -> String {
-        let spans = by.iter().zip(&self.values);
-        let spans = spans.filter(|(dimension, _)| matches!(dimension, Dimension::Span(_)));
-        spans.map(|(_, value)| value.as_str()).collect::<Vec<_>>().join(" ")
+        period(by, &self.values)
     }
+}
+
+/// The values of those dimensions that are time.
+pub(super) fn period(by: &[Dimension], values: &[String]) -> String {
+    let spans = by.iter().zip(values);
+    let spans = spans.filter(|(dimension, _)| matches!(dimension, Dimension::Span(_)));
+    spans.map(|(_, value)| value.as_str()).collect::<Vec<_>>().join(" ")
 }
 
 /// Where the value of each dimension of a report is found.

@@ -134,7 +134,7 @@ pub(super) fn without<'a>(name: &'a str, endings: &[&str]) -> &'a str {
 /// assert!(!is_own_column("app_plan"));
 /// ```
 pub fn is_own_column(name: &str) -> bool {
-    let figure = without(name, &["_low", "_high"]);
+    let figure = without(name, &["_low", "_high", "_min", "_max"]);
     let figure = without(figure, &["_then", "_change", "_change_ratio"]);
     let of_role = Orders::EACH.into_iter().any(|orders| {
         let rest = figure.strip_prefix(orders.prefix()).unwrap_or(figure);

@@ -5,7 +5,8 @@
 //! `orders` is the table of what is known of orders alone, `gaps` of spend and sessions that do not
 //! meet; `coverage` says what channel rules took; `rows` writes credits and journeys as tables;
 //! `terminal` lays the report out for people; `identity` says what identity did;
-//! `effects` says what models learnt of channels. Not for file formats; that is `output`.
+//! `effects` says what models learnt of channels; `sweep` what the results of several settings have in
+//! common. Not for file formats; that is `output`.
 
 mod compare;
 mod coverage;
@@ -21,6 +22,8 @@ mod persons;
 mod ranks;
 mod rows;
 mod side;
+mod sweep;
+mod sweep_text;
 mod terminal;
 
 use std::collections::BTreeMap;
@@ -51,6 +54,8 @@ pub use side::{
     Session, SessionCounts, Sessions, Spending, Spent, Told, cost_of, session_counts, session_rows,
     spending,
 };
+pub use sweep::{SweepReport, Tried};
+pub use sweep_text::render_sweep;
 pub use terminal::{render, render_wide};
 
 use crate::credits::share;

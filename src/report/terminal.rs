@@ -130,7 +130,7 @@ fn side_by_side(report: &Report, lines: &[&Line], figure: &dyn Fn(&Credited) -> 
 }
 
 /// The names of the dimensions; one without a name where there are none.
-fn names(report: &Report) -> Vec<String> {
+pub(super) fn names(report: &Report) -> Vec<String> {
     let names: Vec<String> = report.by.iter().map(ToString::to_string).collect();
     if names.is_empty() { vec![String::new()] } else { names }
 }
