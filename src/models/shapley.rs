@@ -21,9 +21,9 @@ pub(super) const ENTRY: Entry = Entry {
         },
         Parameter {
             name: "samples",
-            default: "1000000",
-            about: "how many journeys are drawn where there are too many channels (more than 20) for \
-                    every set of them",
+            default: "1000",
+            about: "how many orders of joining are drawn where there are too many channels (more than \
+                    20) for every set of them",
         },
         Parameter {
             name: "seed",
@@ -36,7 +36,8 @@ pub(super) const ENTRY: Entry = Entry {
                people buy anyway takes its part of that.",
     source: "Shapley 1953, A value for n-person games; Zhao, Mahboobi and Bagheri 2018, Shapley value \
              methods for attribution modeling; Singal, Besbes, Desir, Goyal and Iyengar 2022, Shapley \
-             meets uniform",
+             meets uniform; Castro, Gomez and Tejada 2009, Polynomial calculation of \
+             the Shapley value based on sampling",
     build,
 };
 
@@ -45,7 +46,7 @@ fn build(arguments: &Arguments) -> Result<Box<dyn Model>> {
         column: arguments.column()?,
         order: arguments.order("order", "")?,
         game: Game {
-            samples: arguments.whole("samples", 100..=10_000_000_000)?,
+            samples: arguments.whole("samples", 100..=10_000_000)?,
             seed: arguments.whole("seed", 0..=u64::MAX)?,
         },
     }))
@@ -92,10 +93,9 @@ impl Model for Shapley {
             probability: chain.probability()?,
             order: Some(chain.order),
             channels,
-            curve: Vec::new(),
-            samples: values.errors.is_some().then_some(self.game.samples),
-            notes: Vec::new(),
+            samples: values.errors.is_some().then_some(self.game.samples.next_multiple_of(2)),
             sets: chain.sets,
+            ..Effects::default()
         };
         Ok(Some(Fitted { rule: Box::new(rule), effects }))
     }

@@ -228,7 +228,7 @@ fn render_model(model: &ModelEffects) -> String {
     if let Some(samples) = effects.samples {
         let errors = effects.channels.iter().filter_map(|channel| channel.error);
         say(&format!(
-            "values are estimated from {} journeys drawn from the chain; standard errors are at most {:.2e}",
+            "values are estimated from {} orders in which channels can join; standard errors are at most {:.2e}",
             thousands(&samples.to_string()),
             errors.fold(0.0, f64::max)
         ));

@@ -6,17 +6,9 @@
 //! that every set of channels starts from the half-eliminated chain of those decided before it
 //! instead of from the whole. All numbers are probabilities and only ever added up: nothing cancels.
 //!
-//! Beyond that, sampled. A journey of the chain that converts is worth, over all orders in which
-//! channels can join, 1 / m to each of its m channels: the one that joins last makes it, and each is
-//! last equally often. So journeys of the chain are drawn, and the orders of joining are averaged
-//! without drawing any. Every sample is divided whole: sampled values sum to P too.
-
-use rand_pcg::Pcg64;
-use rand_pcg::rand_core::Rng;
-use rayon::prelude::*;
+//! Beyond that, and where a chain has too many states for it, orders of joining are `sampled`.
 
 use super::Chain;
-use super::solve::{Lost, System};
 use crate::error::{Error, Result};
 
 /// The most channels whose sets are all worked out.
@@ -25,16 +17,14 @@ pub(in crate::models) const MOST_EXACT: usize = 20;
 /// The most multiplications that working out all sets may take: about a minute of one core.
 const MOST_WORK: f64 = 5e10;
 
-/// Samples that are drawn from one stream of random numbers.
-const DRAWN_AT_ONCE: u64 = 10_000;
-
 /// How many decisions are made before the two sides of one are worked on in turn.
 const SPLIT: usize = 6;
 
 /// What the values of a game are worked out with.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::models) struct Game {
-    /// How many journeys are drawn where not all sets can be worked out.
+    /// How many orders of joining are drawn where not all sets can be worked out: an order and its
+    /// opposite are two, and of an odd number the last has its opposite too.
     pub(in crate::models) samples: u64,
     /// Where the random numbers begin.
     pub(in crate::models) seed: u64,
@@ -64,7 +54,7 @@ impl Game {
         let values = if chain.channels.len() <= MOST_EXACT && exact.work() <= MOST_WORK {
             Values { values: exact.values(), errors: None }
         } else {
-            self.sampled(chain, probability)?
+            self.sampled(chain)?
         };
         let sum: f64 = values.values.iter().sum();
         if (sum - probability).abs() > super::TOLERANCE {
@@ -73,113 +63,6 @@ impl Game {
             )));
         }
         Ok(values)
-    }
-
-    /// Values from journeys of the chain that are drawn among those that convert.
-    pub(super) fn sampled(self, chain: &Chain, probability: f64) -> Result<Values> {
-        let draw = Draw::new(chain)?;
-        let streams = self.samples.div_ceil(DRAWN_AT_ONCE);
-        let stream = |stream: u64| {
-            let drawn = DRAWN_AT_ONCE.min(self.samples - stream * DRAWN_AT_ONCE);
-            // Two generators with neighbouring streams may be alike: the state differs too.
-            let state = u128::from(self.seed) << 64 | u128::from(stream);
-            let mut random = Pcg64::new(
-                state.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835),
-                u128::from(stream),
-            );
-            let mut seen = vec![Vec::new(); chain.channels.len()];
-            let mut met = Vec::new();
-            for _ in 0..drawn {
-                draw.journey(&mut random, &mut met);
-                for channel in &met {
-                    let seen: &mut Vec<u64> = &mut seen[*channel as usize];
-                    if seen.len() < met.len() {
-                        seen.resize(met.len(), 0);
-                    }
-                    seen[met.len() - 1] += 1;
-                }
-            }
-            seen
-        };
-        // How often a channel was one of so many, which are integers.
-        let nothing = || vec![Vec::new(); chain.channels.len()];
-        let seen = (0..streams).into_par_iter().map(stream).reduce(nothing, |mut left, right| {
-            for (left, right) in left.iter_mut().zip(right) {
-                left.resize(left.len().max(right.len()), 0);
-                left.iter_mut().zip(right).for_each(|(left, right)| *left += right);
-            }
-            left
-        });
-        let all = self.samples as f64;
-        let mean = |seen: &Vec<u64>, of: &dyn Fn(f64) -> f64| {
-            let counted = seen.iter().zip(1_u32..);
-            counted.map(|(times, met)| *times as f64 * of(f64::from(met))).sum::<f64>() / all
-        };
-        let value = |seen: &Vec<u64>| probability * mean(seen, &|met| 1.0 / met);
-        let error = |seen: &Vec<u64>| {
-            let part = mean(seen, &|met| 1.0 / met);
-            let variance = mean(seen, &|met| 1.0 / (met * met)) - part * part;
-            probability * (variance.max(0.0) / all).sqrt()
-        };
-        Ok(Values {
-            values: seen.iter().map(value).collect(),
-            errors: Some(seen.iter().map(error).collect()),
-        })
-    }
-}
-
-/// How journeys that convert are drawn: by what follows each state, given that they will.
-struct Draw {
-    /// What can follow a state, up to which part of all: a state, or none for CONVERSION.
-    next: Vec<Vec<(f64, Option<u32>)>>,
-    /// The channel of each state's last touch.
-    channel: Vec<Option<u32>>,
-}
-
-impl Draw {
-    fn new(chain: &Chain) -> Result<Self> {
-        let system = System::new(chain, &|_| true, Lost::Kept)?;
-        let converting = system.converting();
-        let next = chain.states.iter().enumerate().map(|(at, state)| {
-            // A step that stays adds no channel: it is left out, and the others take its part.
-            let steps = state.next.iter().filter(|(to, _)| *to as usize != at);
-            let steps =
-                steps.map(|(to, times)| (*times as f64 * converting[*to as usize], Some(*to)));
-            let all = steps.chain([(state.converted as f64, None)]);
-            let mut sum = 0.0;
-            let mut up_to: Vec<(f64, Option<u32>)> = Vec::new();
-            for (part, next) in all.filter(|(part, _)| *part > 0.0) {
-                sum += part;
-                up_to.push((sum, next));
-            }
-            for (part, _) in &mut up_to {
-                *part /= sum;
-            }
-            up_to
-        });
-        Ok(Self {
-            next: next.collect(),
-            channel: chain.states.iter().map(|state| state.window.last().copied()).collect(),
-        })
-    }
-
-    /// Draws a journey: the distinct channels that it meets.
-    fn journey(&self, random: &mut Pcg64, met: &mut Vec<u32>) {
-        met.clear();
-        let mut state = 0;
-        loop {
-            let next = &self.next[state];
-            // 53 bits, as many as a float holds below one.
-            let part = (random.next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
-            let at = next.partition_point(|(up_to, _)| *up_to <= part).min(next.len().max(1) - 1);
-            let Some((_, Some(to))) = next.get(at) else { return };
-            state = *to as usize;
-            if let Some(channel) = self.channel[state]
-                && !met.contains(&channel)
-            {
-                met.push(channel);
-            }
-        }
     }
 }
 

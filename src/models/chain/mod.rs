@@ -3,18 +3,21 @@
 //! A state of a chain of order k is a window: the last k channels, or all of them where there are
 //! fewer. Journeys begin at START, the window without channels, and end in CONVERSION or NULL. A
 //! [`Chain`] is made of integer counts; `solve` works out probabilities, `removal` what is lost
-//! without a channel, `game` Shapley values, `choice` which order the data speak for. Not for what
+//! without a channel, `game` Shapley values and `sampled` those of many channels, `choice` which
+//! order the data speak for. Not for what
 //! touches weigh: that is `markov` and `shapley`.
 
 mod choice;
 mod game;
 mod removal;
+mod sampled;
 mod solve;
 
 use std::cmp::Ordering;
 
 pub(super) use choice::choose;
 pub(super) use game::Game;
+use game::Values;
 pub(super) use removal::{Removal, removal_effects};
 
 use crate::error::{Error, Result};
@@ -221,6 +224,7 @@ mod tests {
     use rand_pcg::Pcg64;
     use rand_pcg::rand_core::Rng;
 
+    use super::sampled::{Joining, Space};
     use super::solve::{Lost, Work, reach};
     use super::*;
 
@@ -338,6 +342,18 @@ mod tests {
                 };
                 let defined: Vec<f64> = (0..count).map(value).collect();
                 prop_assert!(near(&values(&chain), &defined, 1e-12));
+                // In one order of joining: what each channel adds to the set of those before it.
+                let joins: Vec<u32> = [3, 1, 4, 0, 2].into_iter().filter(|at| (*at as usize) < count).collect();
+                let mut set = 0_u32;
+                let mut added = vec![0.0; count];
+                for channel in &joins {
+                    added[*channel as usize] = worth[(set | 1 << channel) as usize] - worth[set as usize];
+                    set |= 1 << channel;
+                }
+                let mut gains = vec![0.0; count];
+                let (joining, mut space) = (Joining::new(&chain), Space::default());
+                joining.gains(&joins, f64::INFINITY, &mut space, &mut gains).unwrap();
+                prop_assert!(near(&gains, &added, 1e-12));
             }
         }
 
@@ -369,27 +385,50 @@ mod tests {
         }
     }
 
+    /// Journeys over so many channels, as if by chance.
+    fn many(channels: u32) -> Vec<(Vec<u32>, u64, u64)> {
+        let mut random = Pcg64::new(5, 1);
+        let mut below = |most: u32| random.next_u32() % most;
+        let mut journey = || {
+            let path = (0..=below(6)).map(|_| below(channels).min(below(channels))).collect();
+            (path, u64::from(below(3)), u64::from(below(4)))
+        };
+        (0..300).map(|_| journey()).collect()
+    }
+
     #[test]
     fn sampled_values_are_near_the_exact_ones_and_the_same_for_a_seed() {
-        let paths: Vec<Vec<u32>> = (0..200_u32)
-            .map(|at| (0..=at % 7).map(|step| at * (step + 3) % 11 % 8).collect())
-            .collect();
-        let paths: Vec<(&[u32], u64, u64)> =
-            paths.iter().zip(0_u64..).map(|(path, at)| (&path[..], at % 3, (at + 1) % 4)).collect();
-        let chain = Chain::new(&counted(2, &paths), 2);
-        let exact = values(&chain);
-        let probability = chain.probability().unwrap();
-        let game = Game { samples: 40_000, seed: 7 };
-        let sampled = game.sampled(&chain, probability).unwrap();
-        let errors = sampled.errors.clone().unwrap();
-        for (at, error) in errors.iter().enumerate() {
-            assert!(*error < 0.01 * probability, "{error}");
-            assert!((sampled.values[at] - exact[at]).abs() < 5.0 * error);
+        for (channels, order) in [(12, 1), (8, 2)] {
+            let paths = many(channels);
+            let paths: Vec<_> =
+                paths.iter().map(|(path, yes, no)| (&path[..], *yes, *no)).collect();
+            let chain = Chain::new(&counted(order, &paths), order);
+            let exact = values(&chain);
+            let probability = chain.probability().unwrap();
+            let game = Game { samples: 1_999, seed: 7 };
+            let sampled = game.sampled(&chain).unwrap();
+            for (at, error) in sampled.errors.clone().unwrap().iter().enumerate() {
+                assert!(*error < 0.003 * probability, "{error}");
+                assert!((sampled.values[at] - exact[at]).abs() < 4.5 * error);
+            }
+            assert!((sampled.values.iter().sum::<f64>() - probability).abs() < 1e-12);
+            let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+            assert_eq!(sampled, one.install(|| game.sampled(&chain).unwrap()));
+            let other = Game { seed: 8, ..game }.sampled(&chain).unwrap();
+            assert_ne!(sampled, other);
         }
-        assert!((sampled.values.iter().sum::<f64>() - probability).abs() < 1e-12);
-        assert_eq!(sampled, game.sampled(&chain, probability).unwrap());
-        let other = Game { samples: 40_000, seed: 8 }.sampled(&chain, probability).unwrap();
-        assert_ne!(sampled, other);
+    }
+
+    #[test]
+    fn values_beyond_exact_sets_sum_to_the_probability_or_are_refused() {
+        let paths = many(60);
+        let paths: Vec<_> = paths.iter().map(|(path, yes, no)| (&path[..], *yes, *no)).collect();
+        let chain = Chain::new(&counted(1, &paths), 1);
+        let values = Game { samples: 100, seed: 1 }.values(&chain).unwrap();
+        assert!(values.values.len() > 40 && values.errors.is_some());
+        assert!(values.values.iter().all(|value| *value >= 0.0));
+        let refused = Game { samples: 10_000_000, seed: 1 }.values(&chain).unwrap_err().to_string();
+        assert!(refused.contains("ask for fewer `samples`"), "{refused}");
     }
 
     #[test]
