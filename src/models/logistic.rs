@@ -3,8 +3,8 @@
 use crate::error::Result;
 use crate::models::regression::{Regression, Set, drop_without};
 use crate::models::{
-    Arguments, BY, ChannelEffect, Counts, Effects, Entry, Fitted, Journey, Model, Outcome,
-    Parameter,
+    Arguments, BY, CREDITS, ChannelEffect, Counts, Credits, Effects, Entry, Fitted, Journey, Model,
+    Outcome, Parameter,
 };
 
 pub(super) const ENTRY: Entry = Entry {
@@ -20,6 +20,7 @@ pub(super) const ENTRY: Entry = Entry {
             about: "how much coefficients are drawn to zero: half of it times the sum of their \
                     squares is taken from the log-likelihood",
         },
+        CREDITS,
         BY,
     ],
     misleads: "It sees which channels a journey has, not their order, number or age. A channel that \
@@ -31,7 +32,11 @@ pub(super) const ENTRY: Entry = Entry {
 };
 
 fn build(arguments: &Arguments) -> Result<Box<dyn Model>> {
-    Ok(Box::new(Logistic { column: arguments.column()?, penalty: arguments.penalty("penalty")? }))
+    Ok(Box::new(Logistic {
+        column: arguments.column()?,
+        penalty: arguments.penalty("penalty")?,
+        credits: Credits::parse(arguments)?,
+    }))
 }
 
 /// What a key begins with: how the journeys ended whose channels follow.
@@ -42,6 +47,7 @@ const CONVERTED: u32 = 1;
 struct Logistic {
     column: String,
     penalty: f64,
+    credits: Credits,
 }
 
 impl Model for Logistic {
@@ -82,7 +88,7 @@ impl Model for Logistic {
         };
         let named = |set: &Set| set.channels.iter().map(|at| channels[*at as usize]).collect();
         let of_orders = sets.iter().filter(|set| set.converted > 0);
-        let effects = Effects {
+        let mut effects = Effects {
             journeys,
             converted,
             probability: if regression.steps > 0 {
@@ -95,8 +101,9 @@ impl Model for Logistic {
             sets: of_orders.map(|set| (named(set), set.converted)).collect(),
             ..Effects::default()
         };
-        let column = self.column.clone();
-        Ok(Some(Fitted { rule: Box::new(Learnt { column, channels, regression }), effects }))
+        let rule = Learnt { column: self.column.clone(), channels, regression };
+        let rule = self.credits.rule(&self.column, Box::new(rule), &mut effects)?;
+        Ok(Some(Fitted { rule, effects }))
     }
 }
 
@@ -214,7 +221,11 @@ mod tests {
     /// Channels 7 and 9 with coefficients ln 3 and 2 ln 3 over −ln 3, see `regression`: 1/2, 3/4, and
     /// 9/10 with both.
     fn learnt() -> Fitted {
-        let model = Logistic { column: "channel".into(), penalty: 1.0 / 3_f64.ln() };
+        let model = Logistic {
+            column: "channel".into(),
+            penalty: 1.0 / 3_f64.ln(),
+            credits: Credits::Proportional,
+        };
         let mut counts = Counts::default();
         let mut saw = |channels: &[u32], converted, lost| {
             model.observe(journey(channels), Outcome::Converted, converted, &mut counts);
@@ -257,7 +268,8 @@ mod tests {
 
     #[test]
     fn journeys_that_teach_nothing_are_said_to() {
-        let model = Logistic { column: "channel".into(), penalty: 1.0 };
+        let model =
+            Logistic { column: "channel".into(), penalty: 1.0, credits: Credits::Proportional };
         let mut counts = Counts::default();
         model.observe(journey(&[0, 1]), Outcome::Converted, 3, &mut counts);
         let fitted = model.fit(&counts).unwrap().unwrap();

@@ -5,8 +5,8 @@ use std::ops::RangeInclusive;
 use crate::error::Result;
 use crate::models::chain::{self, Chain, MOST_ORDER, Removal, choose, removal_effects};
 use crate::models::{
-    Arguments, BY, ByChannel, ChannelEffect, Counts, Effects, Entry, Fitted, Journey, Model,
-    Outcome, Parameter,
+    Arguments, BY, ByChannel, CREDITS, ChannelEffect, Counts, Credits, Effects, Entry, Fitted,
+    Journey, Model, Outcome, Parameter,
 };
 
 /// How many touches a chain can remember.
@@ -31,6 +31,7 @@ pub(super) const ENTRY: Entry = Entry {
             about: "what becomes of a removed channel: null (steps to it are lost), cut (other steps \
                     take their part) or refit (its touches are dropped)",
         },
+        CREDITS,
         BY,
     ],
     misleads: "A channel that most journeys pass, such as direct, is near to indispensable in the \
@@ -49,7 +50,12 @@ fn build(arguments: &Arguments) -> Result<Box<dyn Model>> {
     let Some((_, removal)) = named else {
         return Err(arguments.wrong("removal", "write `null`, `cut` or `refit`"));
     };
-    Ok(Box::new(Markov { column: arguments.column()?, order, removal: *removal }))
+    Ok(Box::new(Markov {
+        column: arguments.column()?,
+        order,
+        removal: *removal,
+        credits: Credits::parse(arguments)?,
+    }))
 }
 
 /// See [`ENTRY`].
@@ -58,6 +64,7 @@ struct Markov {
     /// None where the data choose.
     order: Option<usize>,
     removal: Removal,
+    credits: Credits,
 }
 
 impl Model for Markov {
@@ -89,17 +96,17 @@ impl Model for Markov {
             share,
             ..ChannelEffect::default()
         });
-        let effects = Effects {
+        let mut effects = Effects {
             journeys: chain.journeys(),
             converted: chain.converted(),
             probability: chain.probability()?,
             order: Some(chain.order),
             channels: effects.collect(),
             curve,
-            samples: None,
-            notes: Vec::new(),
             sets: chain.sets,
+            ..Effects::default()
         };
-        Ok(Some(Fitted { rule: Box::new(rule), effects }))
+        let rule = self.credits.rule(&self.column, Box::new(rule), &mut effects)?;
+        Ok(Some(Fitted { rule, effects }))
     }
 }

@@ -12,6 +12,7 @@ mod counts;
 mod custom;
 mod equal_channels;
 mod first_click;
+mod fitted;
 mod last_click;
 mod last_non_direct;
 mod linear;
@@ -28,6 +29,8 @@ use std::collections::BTreeMap;
 pub use arguments::Arguments;
 use by_channel::ByChannel;
 pub use counts::Counts;
+use fitted::{CREDITS, Credits};
+pub use fitted::{Fitting, Level};
 pub use split::{Blocked, blocked};
 
 use crate::error::{Error, Result};
@@ -133,6 +136,8 @@ pub struct Effects {
     pub notes: Vec<String>,
     /// The sets of channels of journeys that converted, and how many did.
     pub sets: Vec<(Vec<u32>, u64)>,
+    /// How orders are divided so that channels get what they are owed, where that is asked for.
+    pub fitting: Option<Fitting>,
 }
 
 /// What a model says of one channel.

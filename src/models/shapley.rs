@@ -3,8 +3,8 @@
 use crate::error::Result;
 use crate::models::chain::{self, Chain, Game};
 use crate::models::{
-    Arguments, BY, ByChannel, ChannelEffect, Counts, Effects, Entry, Fitted, Journey, Model,
-    Outcome, Parameter,
+    Arguments, BY, ByChannel, CREDITS, ChannelEffect, Counts, Credits, Effects, Entry, Fitted,
+    Journey, Model, Outcome, Parameter,
 };
 
 pub(super) const ENTRY: Entry = Entry {
@@ -30,6 +30,7 @@ pub(super) const ENTRY: Entry = Entry {
             default: "1",
             about: "where the random numbers of samples begin",
         },
+        CREDITS,
         BY,
     ],
     misleads: "Fair between channels, and blind to why a journey converted: what is always there when \
@@ -49,6 +50,7 @@ fn build(arguments: &Arguments) -> Result<Box<dyn Model>> {
             samples: arguments.whole("samples", 100..=10_000_000)?,
             seed: arguments.whole("seed", 0..=u64::MAX)?,
         },
+        credits: Credits::parse(arguments)?,
     }))
 }
 
@@ -57,6 +59,7 @@ struct Shapley {
     column: String,
     order: usize,
     game: Game,
+    credits: Credits,
 }
 
 impl Model for Shapley {
@@ -87,7 +90,7 @@ impl Model for Shapley {
                 ..ChannelEffect::default()
             });
         }
-        let effects = Effects {
+        let mut effects = Effects {
             journeys: chain.journeys(),
             converted: chain.converted(),
             probability: chain.probability()?,
@@ -97,6 +100,7 @@ impl Model for Shapley {
             sets: chain.sets,
             ..Effects::default()
         };
-        Ok(Some(Fitted { rule: Box::new(rule), effects }))
+        let rule = self.credits.rule(&self.column, Box::new(rule), &mut effects)?;
+        Ok(Some(Fitted { rule, effects }))
     }
 }

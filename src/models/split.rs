@@ -3,14 +3,14 @@
 //! An order can only be divided among the channels that touched it. Channels may be owed more than
 //! the orders that they touched: then no split meets the effects, and [`blocked`] names them. It is a
 //! question of flow: from orders to the channels that touched them, from there as much as each is
-//! owed. Not for which split is taken; that is the rule's.
+//! owed. Not for which split is taken; that is the rule's, see `fitted`.
 
 use std::collections::VecDeque;
 
 use crate::models::Effects;
 
 /// Parts of an order that owed conversions are counted in.
-const PARTS: i64 = 1 << 20;
+pub(super) const PARTS: i64 = 1 << 20;
 
 /// Channels that are owed more than the orders that they touched.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,17 +51,14 @@ pub fn blocked(effects: &Effects) -> Option<Blocked> {
     #[expect(clippy::cast_possible_truncation, reason = "a share of all is at most all, an i64")]
     let owed: Vec<i64> = shares.iter().map(|share| (share * all as f64) as i64).collect();
     let wanted: i64 = owed.iter().sum();
-    let mut flow = Flow::new(effects, &owed);
+    let mut flow = Flow::new(&placed(effects), &owed);
     let met = flow.run();
     // Shares are rounded to parts of an order, and were to 53 bits before.
     let rounding = i64::try_from(shares.len()).unwrap_or(i64::MAX).saturating_add(all >> 40);
     if wanted - met <= rounding {
         return None;
     }
-    // Orders with something left lead to channels that have all that they are owed, and to no others.
-    let reached = flow.levels();
-    let of_channel = |at: usize| reached[flow.channel(at)].is_none();
-    let short: Vec<usize> = (0..shares.len()).filter(|at| of_channel(*at)).collect();
+    let short = flow.short();
     let channels: Vec<u32> = short.iter().map(|at| effects.channels[*at].channel).collect();
     let touches = |set: &[u32]| set.iter().any(|channel| channels.binary_search(channel).is_ok());
     let some = effects.sets.iter().filter(|(set, _)| touches(set));
@@ -70,6 +67,24 @@ pub fn blocked(effects: &Effects) -> Option<Blocked> {
         orders: some.map(|(_, orders)| orders).sum(),
         channels,
     })
+}
+
+/// The sets of channels of orders, by their places among the effects.
+pub(super) fn placed(effects: &Effects) -> Vec<(Vec<u32>, u64)> {
+    let place = |channel: &u32| {
+        let known = effects.channels.binary_search_by_key(channel, |known| known.channel);
+        known.ok().and_then(|place| u32::try_from(place).ok())
+    };
+    let of_set =
+        |(set, orders): &(Vec<u32>, u64)| (set.iter().filter_map(place).collect(), *orders);
+    effects.sets.iter().map(of_set).collect()
+}
+
+/// The channels, by place and ascending, that keep orders from giving each channel exactly what it is
+/// owed, in parts of an order; none where some split does.
+pub(super) fn short(sets: &[(Vec<u32>, u64)], owed: &[i64]) -> Option<Vec<usize>> {
+    let mut flow = Flow::new(sets, owed);
+    (flow.run() < owed.iter().sum()).then(|| flow.short())
 }
 
 /// A network from orders to channels, by Dinic's algorithm.
@@ -85,18 +100,15 @@ struct Flow {
 impl Flow {
     const SOURCE: usize = 0;
 
-    fn new(effects: &Effects, owed: &[i64]) -> Self {
-        let nodes = 2 + effects.sets.len() + owed.len();
+    fn new(sets: &[(Vec<u32>, u64)], owed: &[i64]) -> Self {
+        let nodes = 2 + sets.len() + owed.len();
         let mut flow =
-            Self { sets: effects.sets.len(), leaving: vec![Vec::new(); nodes], edges: Vec::new() };
-        for (at, (set, orders)) in effects.sets.iter().enumerate() {
+            Self { sets: sets.len(), leaving: vec![Vec::new(); nodes], edges: Vec::new() };
+        for (at, (set, orders)) in sets.iter().enumerate() {
             let orders = i64::try_from(*orders).unwrap_or(i64::MAX).saturating_mul(PARTS);
             flow.connect(Self::SOURCE, 1 + at, orders);
-            for channel in set {
-                let known = effects.channels.binary_search_by_key(channel, |known| known.channel);
-                if let Ok(place) = known {
-                    flow.connect(1 + at, flow.channel(place), i64::MAX);
-                }
+            for place in set {
+                flow.connect(1 + at, flow.channel(*place as usize), i64::MAX);
             }
         }
         for (at, owed) in owed.iter().enumerate() {
@@ -131,6 +143,15 @@ impl Flow {
             }
         }
         levels
+    }
+
+    /// The channels, by place, that cannot get what they are owed after as much was sent as can be.
+    ///
+    /// Orders with something left lead to channels that have all that they are owed, and to no others.
+    fn short(&self) -> Vec<usize> {
+        let reached = self.levels();
+        let channels = self.leaving.len() - 2 - self.sets;
+        (0..channels).filter(|at| reached[self.channel(*at)].is_none()).collect()
     }
 
     /// Sends as much as can be sent; returns how much that is.

@@ -2,31 +2,27 @@
 //!
 //! A channel's effect is its part of all conversions; its credit is what its touches get of the
 //! orders that they touched. The two need not agree. Not for how effects are worked out, which is
-//! the models'.
+//! the models', nor for how they read on a terminal: that is `effects_text`.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, RecordBatch, UInt64Array};
 
+use crate::bootstrap::{Bootstrap, Level};
 use crate::credits::{Divider, share};
 use crate::engine::{ByChannel, Evidence, Learnt, TouchChannels};
 use crate::error::{Error, Result};
 use crate::models::{Blocked, ChannelEffect, Effects, blocked};
 use crate::money::Currency;
-use crate::output::table::{aligned, printable, wrapped};
-use crate::output::{Align, counted, thousands};
-use crate::report::terminal::{WIDTH, shortened};
-use crate::report::{decimals, texts};
+use crate::report::{Bounds, decimals, texts};
 
 /// The fewest orders behind a channel that suffice to say something of it.
 const ORDERS: u64 = 10;
 
 /// The fewest journeys behind a channel that suffice to say something of it.
 const JOURNEYS: u64 = 30;
-
-/// Characters of a channel's name beside figures.
-const ROOM: usize = 24;
 
 /// What one model says of every channel.
 pub struct ModelEffects {
@@ -37,34 +33,57 @@ pub struct ModelEffects {
     /// Channels that keep every split of the orders from meeting the effects, where there are any.
     pub blocked: Option<Blocked>,
     /// The channels' names, by number.
-    names: Vec<String>,
-    lines: Vec<EffectOf>,
+    pub(super) names: Vec<String>,
+    pub(super) lines: Vec<EffectOf>,
 }
 
 /// One channel in one currency.
-struct EffectOf {
-    channel: ChannelEffect,
-    evidence: Evidence,
-    currency: Currency,
+#[derive(Clone, Copy)]
+pub(super) struct EffectOf {
+    pub(super) channel: ChannelEffect,
+    pub(super) evidence: Evidence,
+    pub(super) currency: Currency,
     /// Conversions that it is owed by its effect.
-    conversions: f64,
+    pub(super) conversions: f64,
     /// Minor units that it is owed.
-    amount: i64,
+    pub(super) amount: i64,
     /// Conversions that its touches are credited, order by order.
-    credited: f64,
+    pub(super) credited: f64,
     /// Minor units that they are credited.
-    credited_amount: i128,
+    pub(super) credited_amount: i128,
 }
 
 impl EffectOf {
     /// Whether what stands behind it suffices.
-    fn suffices(&self) -> &'static str {
+    pub(super) fn suffices(&self) -> &'static str {
         if self.evidence.orders < ORDERS {
             "few orders"
         } else if self.evidence.orders + self.evidence.lost < JOURNEYS {
             "few journeys"
         } else {
             "enough"
+        }
+    }
+
+    /// The same channel where no journey has it: nothing is lost without it, nothing is owed to it.
+    ///
+    /// `of` is what the model says of another channel of the same journeys.
+    fn absent(&self, of: Option<&Self>) -> Self {
+        let nothing = |effect: Option<f64>| effect.map(|_| 0.0);
+        let channel = ChannelEffect {
+            channel: self.channel.channel,
+            removal: of.and_then(|of| nothing(of.channel.removal)),
+            value: of.and_then(|of| nothing(of.channel.value)),
+            ..ChannelEffect::default()
+        };
+        Self {
+            channel,
+            evidence: Evidence::default(),
+            currency: self.currency,
+            conversions: 0.0,
+            amount: 0,
+            credited: 0.0,
+            credited_amount: 0,
         }
     }
 }
@@ -74,6 +93,15 @@ impl EffectOf {
 pub struct EffectsReport {
     /// The models, in the order asked for.
     pub models: Vec<ModelEffects>,
+    pub(super) intervals: Option<EffectIntervals>,
+}
+
+/// The bounds of the figures of effects, from resamples in each of which models learnt anew.
+pub(super) struct EffectIntervals {
+    pub(super) resamples: usize,
+    pub(super) level: Level,
+    /// The table with the bounds of each figure after it.
+    pub(super) table: RecordBatch,
 }
 
 impl EffectsReport {
@@ -83,6 +111,75 @@ impl EffectsReport {
     ///
     /// An amount that leaves 64 bits.
     pub fn new(
+        models: &[String],
+        learnt: &Learnt,
+        channels: &TouchChannels,
+        credited: &ByChannel,
+        currencies: &[Currency],
+    ) -> Result<Self> {
+        let mut report = Self::joined(models, learnt, channels, credited, currencies)?;
+        for model in &mut report.models {
+            model.blocked = blocked(&model.effects);
+        }
+        Ok(report)
+    }
+
+    /// The same lines of a resample, from what models learnt and credited there.
+    ///
+    /// # Errors
+    ///
+    /// As of [`new`](Self::new).
+    pub fn of_resample(
+        &self,
+        learnt: &Learnt,
+        channels: &TouchChannels,
+        credited: &ByChannel,
+        currencies: &[Currency],
+    ) -> Result<Self> {
+        // Models that learnt nothing have no effects, here as there.
+        let mut names = self.models.iter().map(|model| model.model.clone());
+        let mut of_fitted = |fitted: &Option<_>| fitted.as_ref().and_then(|_| names.next());
+        let names: Vec<String> =
+            learnt.fitted.iter().map(|fitted| of_fitted(fitted).unwrap_or_default()).collect();
+        let mut resample = Self::joined(&names, learnt, channels, credited, currencies)?;
+        for (model, like) in resample.models.iter_mut().zip(&self.models) {
+            let known: BTreeMap<(Currency, u32), EffectOf> = model
+                .lines
+                .iter()
+                .map(|line| ((line.currency, line.channel.channel), *line))
+                .collect();
+            let of_line = |line: &EffectOf| {
+                let found = known.get(&(line.currency, line.channel.channel)).copied();
+                found.unwrap_or_else(|| line.absent(known.values().next()))
+            };
+            model.lines = like.lines.iter().map(of_line).collect();
+        }
+        Ok(resample)
+    }
+
+    /// No bounds yet of the figures of these effects.
+    ///
+    /// # Errors
+    ///
+    /// As of [`table`](Self::table).
+    pub fn bounds(&self, bootstrap: &Bootstrap) -> Result<Bounds> {
+        Ok(Bounds::new(&self.plain()?, bootstrap.level.rank(bootstrap.resamples)))
+    }
+
+    /// The same effects with the bounds of their figures.
+    ///
+    /// # Errors
+    ///
+    /// As of [`table`](Self::table).
+    pub fn with_bounds(self, bounds: &Bounds, bootstrap: &Bootstrap) -> Result<Self> {
+        let Bootstrap { resamples, level, .. } = *bootstrap;
+        let table = bounds.beside(&self.plain()?, level)?;
+        Ok(Self { intervals: Some(EffectIntervals { resamples, level, table }), ..self })
+    }
+
+    /// What models learnt beside what they credited, without asking whether the one could be met by
+    /// the other.
+    fn joined(
         models: &[String],
         learnt: &Learnt,
         channels: &TouchChannels,
@@ -132,11 +229,10 @@ impl EffectsReport {
             lines.sort_by(|left, right| {
                 left.currency.cmp(&right.currency).then_with(|| by_share(left, right))
             });
-            let blocked = blocked(&effects);
             report.models.push(ModelEffects {
                 model: models[number].clone(),
                 effects,
-                blocked,
+                blocked: None,
                 names,
                 lines,
             });
@@ -148,8 +244,21 @@ impl EffectsReport {
     ///
     /// `model`, `channel`, `currency`, `removal_effect`, `shapley_value`, `shapley_error`,
     /// `coefficient`, `effect_share`, `effect_conversions`, `effect_amount`, `credit_conversions`, `credit_amount`,
-    /// `conversions_difference`, `amount_difference`, `touches`, `orders`, `journeys`, `evidence`.
+    /// `conversions_difference`, `amount_difference`, `touches`, `orders`, `journeys`, `evidence`;
+    /// where effects were resampled, each figure `NAME` is followed by `NAME_low` and `NAME_high`.
     pub fn table(&self) -> Result<RecordBatch> {
+        match &self.intervals {
+            Some(intervals) => Ok(intervals.table.clone()),
+            None => self.plain(),
+        }
+    }
+
+    /// The table without intervals.
+    ///
+    /// # Errors
+    ///
+    /// As of [`table`](Self::table).
+    pub fn plain(&self) -> Result<RecordBatch> {
         let lines = || {
             let models = self.models.iter();
             models.flat_map(|model| model.lines.iter().map(move |line| (model, line)))
@@ -190,117 +299,5 @@ impl EffectsReport {
         ];
         let columns = columns.into_iter().map(|(name, column)| (name, column, true));
         Ok(RecordBatch::try_from_iter_with_nullable(columns)?)
-    }
-}
-
-/// Effects as text: what each model learnt from, a table of its channels, and whether a split of the
-/// orders could meet them.
-pub fn render_effects(report: &EffectsReport) -> String {
-    report.models.iter().map(render_model).collect::<Vec<_>>().join("\n")
-}
-
-fn render_model(model: &ModelEffects) -> String {
-    let effects = &model.effects;
-    let mut text = format!("{}\n", printable(&model.model));
-    let mut say = |sentence: &str| {
-        for line in wrapped(sentence, WIDTH - 2) {
-            text.push_str(&format!("  {line}\n"));
-        }
-    };
-    let chain = effects.order.map(|order| format!(", a chain of order {order}"));
-    say(&format!(
-        "{} with an order of {}: P = {:.6}{}",
-        thousands(&effects.converted.to_string()),
-        counted(effects.journeys, "journey", "journeys"),
-        effects.probability,
-        chain.unwrap_or_default()
-    ));
-    effects.notes.iter().for_each(|note| say(note));
-    for tried in &effects.curve {
-        let chosen = if Some(tried.order) == effects.order { ", chosen" } else { "" };
-        say(&format!(
-            "order {}: {} probabilities, log-likelihood of a held-out step {:.6}{chosen}",
-            tried.order,
-            thousands(&tried.parameters.to_string()),
-            tried.likelihood
-        ));
-    }
-    if let Some(samples) = effects.samples {
-        let errors = effects.channels.iter().filter_map(|channel| channel.error);
-        say(&format!(
-            "values are estimated from {} orders in which channels can join; standard errors are at most {:.2e}",
-            thousands(&samples.to_string()),
-            errors.fold(0.0, f64::max)
-        ));
-    }
-    for of_currency in model.lines.chunk_by(|left, right| left.currency == right.currency) {
-        text.push('\n');
-        text.push_str(&table(model, of_currency));
-    }
-    text.push('\n');
-    let explained = explained(model);
-    for line in wrapped(&explained, WIDTH) {
-        text.push_str(&format!("{line}\n"));
-    }
-    text
-}
-
-fn table(model: &ModelEffects, lines: &[EffectOf]) -> String {
-    let currency = lines[0].currency;
-    let removal = lines.iter().any(|line| line.channel.removal.is_some());
-    let effect = if removal { "effect" } else { "value" };
-    let header = [
-        ("channel", Align::Left),
-        (effect, Align::Right),
-        ("share", Align::Right),
-        ("owed", Align::Right),
-        ("credited", Align::Right),
-        (currency.code(), Align::Right),
-        ("credited", Align::Right),
-        ("orders", Align::Right),
-        ("evidence", Align::Left),
-    ];
-    let row = |line: &EffectOf| {
-        let value = line.channel.removal.or(line.channel.value);
-        let digits = if removal { 3 } else { 5 };
-        vec![
-            shortened(&printable(&model.names[line.channel.channel as usize]), ROOM),
-            value.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}")),
-            format!("{:.1} %", 100.0 * line.channel.share),
-            thousands(&format!("{:.2}", line.conversions)),
-            thousands(&format!("{:.2}", line.credited)),
-            thousands(&currency.format(i128::from(line.amount))),
-            thousands(&currency.format(line.credited_amount)),
-            thousands(&line.evidence.orders.to_string()),
-            match line.suffices() {
-                "enough" => String::new(),
-                few => few.to_owned(),
-            },
-        ]
-    };
-    aligned(&header, lines.iter().map(row).collect())
-}
-
-/// Why what is owed and what is credited need not agree.
-fn explained(model: &ModelEffects) -> String {
-    let by = match model.effects.order {
-        Some(_) => "in proportion to the effects of the channels of each order",
-        None => "by what each channel adds beside the others of the order",
-    };
-    match &model.blocked {
-        Some(blocked) => {
-            let names = blocked.channels.iter().map(|channel| &model.names[*channel as usize]);
-            let names: Vec<String> = names.map(|name| printable(name)).collect();
-            format!(
-                "No split of the orders gives every channel what it is owed: {} {} owed {:.2} conversions, and touched only {}. What is credited adds up order by order, and so gives the rest to the channels that were there.",
-                names.join(", "),
-                if names.len() == 1 { "is" } else { "are" },
-                blocked.owed,
-                counted(blocked.orders, "order", "orders")
-            )
-        }
-        None => format!(
-            "What is credited adds up order by order, {by}; what is owed is a channel's part of all orders. Some split of the orders would give every channel what it is owed; dividing each in proportion is not it."
-        ),
     }
 }

@@ -21,8 +21,9 @@ use crate::report::measures::without;
 use crate::report::terminal::{Shown, blocks};
 use crate::report::{Columns, Report};
 
-/// Figures that are not of persons: what was paid, and what follows from it alone.
-const NOT_OF_PERSONS: [&str; 5] = ["cost", "clicks", "impressions", "cpc", "ctr"];
+/// Figures that are not of persons: what was paid, what follows from it alone, and how uncertain
+/// another figure is for other reasons.
+const NOT_OF_PERSONS: [&str; 6] = ["cost", "clicks", "impressions", "cpc", "ctr", "shapley_error"];
 
 /// A lower and an upper bound.
 pub(super) type Interval = (i128, i128);

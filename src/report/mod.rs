@@ -5,13 +5,14 @@
 //! `orders` is the table of what is known of orders alone, `gaps` of spend and sessions that do not
 //! meet; `coverage` says what channel rules took; `rows` writes credits and journeys as tables;
 //! `terminal` lays the report out for people; `identity` says what identity did;
-//! `effects` says what models learnt of channels; `sweep` what the results of several settings have in
+//! `effects` says what models learnt of channels, `effects_text` how that reads; `sweep` what the results of several settings have in
 //! common. Not for file formats; that is `output`.
 
 mod compare;
 mod coverage;
 mod coverage_text;
 mod effects;
+mod effects_text;
 mod gaps;
 mod identity;
 mod intervals;
@@ -35,7 +36,8 @@ use arrow::array::{
 
 pub use coverage::{Coverage, dimensions as coverage_dimensions};
 pub use coverage_text::render_coverage;
-pub use effects::{EffectsReport, ModelEffects, render_effects};
+pub use effects::{EffectsReport, ModelEffects};
+pub use effects_text::render_effects;
 pub use gaps::{Gap, GapKind, gap_rows, gaps};
 pub(crate) use identity::IDENTITY_COLUMNS;
 pub use identity::{
