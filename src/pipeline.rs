@@ -4,6 +4,7 @@
 //! stages twice, to tell what it makes of a run that users are joined.
 
 mod bootstrap;
+mod effects;
 mod comparison;
 mod gaps;
 mod identity;
@@ -162,6 +163,8 @@ fn every_stage(config: &Config, progress: &dyn Progress) -> Result<Finished> {
     let labels = label(config, &tables, &merged, &ordered)?;
     progress.stage("attributing orders");
     let mut sums = attribute(config, &merged, &ordered, &labels, &people, &mut writers)?;
+    let learnt = std::mem::take(&mut sums.effects);
+    sums.effects = effects::with_intervals(config, &merged, &ordered, &labels, &people, learnt)?;
     writers.table(paths_table(config, &ordered, &labels, &people)?)?;
     let then =
         comparison::then(config, &tables, &merged, &mut ordered, &labels, &people, &mut summary)?;

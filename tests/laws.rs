@@ -17,8 +17,9 @@ use apportion::paths::{self, PathsReading, SEPARATOR, column_names, credit};
 use apportion::pipeline::{Published, Silent, identity, run, sweep};
 use apportion::report::{IdentityReport, MeasureSet, OrderMeasures};
 use apportion::schema::{Kind, Table};
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::concat_batches;
+use arrow::datatypes::Float64Type;
 use arrow::ipc::reader::StreamReader;
 use common::{Playground, parquet_from_rows};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -156,8 +157,8 @@ struct Ran {
     files: BTreeMap<&'static str, String>,
 }
 
-const OUTPUTS: [&str; 7] =
-    ["report", "credits", "journeys", "orders", "persons", "identity", "ranks"];
+const OUTPUTS: [&str; 8] =
+    ["report", "credits", "journeys", "orders", "persons", "identity", "ranks", "effects"];
 
 const ROLES: [&str; 4] = ["alone", "initiator", "assisting", "closer"];
 
@@ -320,11 +321,17 @@ fn items(world: &World, shuffle: u64) -> String {
     lines.concat().join("\n")
 }
 
-/// Asks for intervals, and for the ranks of lines beside the credits.
+/// Asks for intervals, and for the ranks of lines and the effects of channels beside the credits.
 fn resample(settings: &mut Settings, seed: u64) {
     settings.bootstrap = Some(70);
     settings.seed = Some(seed);
     settings.ranks = settings.credits.as_ref().map(|credits| credits.with_file_name("ranks.csv"));
+    let learns = |name: &String| ask(name, &BTreeMap::new()).unwrap().model.learns();
+    // Models learn as often as there are resamples: one world in four is enough.
+    if seed % 4 == 1 && settings.model.iter().any(learns) {
+        let credits = settings.credits.as_ref();
+        settings.effects = credits.map(|credits| credits.with_file_name("effects.csv"));
+    }
 }
 
 /// Dimensions that are of a look, of time, of the row itself, or of a number.
@@ -587,7 +594,8 @@ proptest! {
         settings.to = Some("2024-01-10".into());
         settings.compare = Some("previous_period".into());
         let mut config = Config::new(settings, apportion::calendar::parse_instant("2030-01-01").unwrap()).unwrap();
-        config.bootstrap = config.bootstrap.map(|bootstrap| Bootstrap { draws: Draws::Once, ..bootstrap });
+        let once = |bootstrap: Bootstrap| Bootstrap { draws: Draws::Once, ..bootstrap };
+        config.bootstrap = config.bootstrap.map(once);
         run(&config, &Silent).unwrap().publish().unwrap();
         for row in records(&fs::read_to_string(playground.path("report.csv")).unwrap()) {
             for (name, low) in row.iter().filter(|(name, _)| name.ends_with("_low")) {
@@ -711,7 +719,7 @@ proptest! {
     fn paths_say_the_effects_of_the_journeys_that_they_add_up(world in worlds(), files in 1_usize..4, shuffle in any::<u64>(), period in any::<bool>()) {
         let playground = Playground::new();
         let table = playground.path("paths.csv");
-        let models = ["markov", "markov:order=3", "shapley"];
+        let models = ["markov", "markov:order=3", "shapley", "markov:credits=fitted", "shapley:credits=fitted"];
         let settings = Settings {
             model: models.map(str::to_owned).into(),
             paths: Some(table.clone()),
@@ -730,6 +738,16 @@ proptest! {
         let asked = ask_all(&models, &BTreeMap::new()).unwrap();
         let report = credit(&paths::read(&table, &reading).unwrap(), &asked).unwrap();
         let of_paths = report.effects.table().unwrap();
+        // Orders that are fitted give channels what they are owed, where any split does.
+        let differences = of_paths.column_by_name("conversions_difference").unwrap();
+        let differences = differences.as_primitive::<Float64Type>();
+        let of_model = of_paths.column_by_name("model").unwrap().as_string_view();
+        for model in report.effects.models.iter().filter(|model| model.effects.fitting.is_some()) {
+            for (name, difference) in of_model.iter().zip(differences) {
+                let met = model.blocked.is_some() || difference.unwrap().abs() < 1e-5;
+                prop_assert!(name != Some(model.model.as_str()) || met, "{:?} {:?}", name, difference);
+            }
+        }
         let columns = of_run.schema().fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>();
         // Each order is divided to the cent there, and the orders of a path together here.
         let rounded = ["credit_amount", "amount_difference"];

@@ -5,6 +5,7 @@ mod common;
 
 use std::fs;
 
+use apportion::bootstrap::{Draws, key_of};
 use apportion::config::{Config, Settings};
 use apportion::pipeline::{Silent, run};
 use common::{Playground, parquet_from_rows};
@@ -52,6 +53,32 @@ fn ran(
     change: impl FnOnce(&mut Settings),
 ) -> [Vec<csv::StringRecord>; 2] {
     let playground = Playground::new();
+    let mut settings = Settings {
+        ranks: Some(playground.path("ranks.csv")),
+        ..laid_out(&playground, sessions, orders)
+    };
+    change(&mut settings);
+    done(settings);
+    ["report.csv", "ranks.csv"].map(|name| written(&playground, name))
+}
+
+/// What `--effects` wrote of the same.
+fn effects(
+    sessions: &[[String; 3]],
+    orders: &[[String; 3]],
+    change: impl FnOnce(&mut Settings),
+) -> Vec<csv::StringRecord> {
+    let playground = Playground::new();
+    let mut settings = Settings {
+        effects: Some(playground.path("effects.csv")),
+        ..laid_out(&playground, sessions, orders)
+    };
+    change(&mut settings);
+    done(settings);
+    written(&playground, "effects.csv")
+}
+
+fn laid_out(playground: &Playground, sessions: &[[String; 3]], orders: &[[String; 3]]) -> Settings {
     let write = |table: &'static str, last: &str, day: &str, rows: &[[String; 3]]| {
         let header = row(["external_id", "user_external_id", "created_at", last]);
         let rows: Vec<Vec<String>> = rows
@@ -62,23 +89,25 @@ fn ran(
         parquet_from_rows(table, &header, &rows, &path);
         vec![path.to_str().unwrap().to_owned()]
     };
-    let mut settings = Settings {
+    Settings {
         sessions: write("sessions", "utm_source", "1", sessions),
         orders: write("orders", "subtotal_price", "2", orders),
         model: vec!["linear".into()],
         by: vec!["utm_source".into()],
         output: Some(playground.path("report.csv")),
-        ranks: Some(playground.path("ranks.csv")),
         ..Settings::default()
-    };
-    change(&mut settings);
+    }
+}
+
+fn done(settings: Settings) {
     let now = apportion::calendar::parse_instant("2030-01-01").unwrap();
     run(&Config::new(settings, now).unwrap(), &Silent).unwrap().publish().unwrap();
-    ["report.csv", "ranks.csv"].map(|name| {
-        let text = fs::read_to_string(playground.path(name)).unwrap();
-        let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_bytes());
-        reader.records().map(Result::unwrap).collect()
-    })
+}
+
+fn written(playground: &Playground, name: &str) -> Vec<csv::StringRecord> {
+    let text = fs::read_to_string(playground.path(name)).unwrap();
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_bytes());
+    reader.records().map(Result::unwrap).collect()
 }
 
 /// The text of a row in a column that the first row names.
@@ -195,5 +224,92 @@ fn a_robot_whose_orders_are_worked_on_apart_is_one_person_in_every_resample() {
         assert_eq!(figure("orders").to_bits(), (1_500.0 * times).to_bits());
         assert_eq!(figure("amount").to_bits(), (1_500.0 * times).to_bits());
         assert_eq!(figure("sessions").to_bits(), (1_500.0 * times).to_bits());
+    }
+}
+
+#[test]
+fn bounds_of_effects_are_what_models_learn_from_persons_that_are_there_more_often() {
+    const SEED: u64 = 11;
+    let mut chance = Chance(3);
+    let sources = ["ads", "bing", "mail"];
+    let persons: Vec<(Vec<&str>, bool)> = (0..60)
+        .map(|_| {
+            let touches = (0..chance.one_of([1, 2, 3])).map(|_| chance.one_of(sources)).collect();
+            (touches, chance.next() < 0.5)
+        })
+        .collect();
+    // Everybody as often as is said, each time as another person.
+    let of = |times: &dyn Fn(&str) -> u64| {
+        let (mut sessions, mut orders) = (Vec::new(), Vec::new());
+        for (number, (touches, ordered)) in persons.iter().enumerate() {
+            let person = format!("p{number}");
+            for copy in 0..times(&person) {
+                let user = if copy == 0 { person.clone() } else { format!("{person}x{copy}") };
+                for (at, source) in touches.iter().enumerate() {
+                    sessions.push([format!("{user}s{at}"), user.clone(), (*source).to_owned()]);
+                }
+                if *ordered {
+                    orders.push([format!("{user}o"), user, "19.99".to_owned()]);
+                }
+            }
+        }
+        (sessions, orders)
+    };
+    let models = [
+        "markov:by=utm_source",
+        "markov:by=utm_source:order=2:credits=fitted",
+        "shapley:by=utm_source",
+        "logistic:by=utm_source",
+    ];
+    let models = models.map(str::to_owned).to_vec();
+    let (sessions, orders) = of(&|_| 1);
+    // Of two resamples the one is the lower bound, and the other the upper one.
+    let bounds = effects(&sessions, &orders, |settings| {
+        settings.model = models.clone();
+        settings.bootstrap = Some(2);
+        settings.level = Some("0.000001".into());
+        settings.seed = Some(SEED);
+    });
+    let draws = Draws::Poisson { seed: SEED };
+    let copied: Vec<Vec<csv::StringRecord>> = (1..=2)
+        .map(|resample| {
+            let (sessions, orders) = of(&|person| draws.times(key_of(person), resample));
+            effects(&sessions, &orders, |settings| settings.model = models.clone())
+        })
+        .collect();
+    assert_eq!(bounds.len(), 1 + models.len() * sources.len());
+    for row in &bounds[1..] {
+        for name in [
+            "removal_effect",
+            "shapley_value",
+            "coefficient",
+            "effect_share",
+            "effect_conversions",
+            "effect_amount",
+            "credit_conversions",
+            "credit_amount",
+            "conversions_difference",
+            "amount_difference",
+            "touches",
+            "orders",
+            "journeys",
+        ] {
+            let same = |other: &&csv::StringRecord| other[0] == row[0] && other[1] == row[1];
+            let found = |copy: &Vec<csv::StringRecord>| {
+                let line = copy.iter().find(same).expect("every source is in either");
+                text(copy, line, name).parse::<f64>().ok()
+            };
+            let found: Vec<Option<f64>> = copied.iter().map(found).collect();
+            let bound =
+                |end: &str| text(&bounds, row, &format!("{name}_{end}")).parse::<f64>().ok();
+            let (Some(first), Some(second)) = (found[0], found[1]) else {
+                assert_eq!(text(&bounds, row, name), "", "{name}");
+                continue;
+            };
+            let low = bound("low").expect("a figure has bounds");
+            let high = bound("high").expect("a figure has bounds");
+            assert!((low - first.min(second)).abs() < 1e-9, "{name}: {low} {found:?}");
+            assert!((high - first.max(second)).abs() < 1e-9, "{name}: {high} {found:?}");
+        }
     }
 }

@@ -64,6 +64,17 @@ pub fn key_of(id: &str) -> u64 {
 }
 
 impl Draws {
+    /// How often a resample, counted from one, counts the person of this key; 0 is the data as they
+    /// are.
+    pub fn times(self, key: u64, resample: usize) -> u64 {
+        if resample == 0 {
+            return 1;
+        }
+        let mut pair = [0; 2];
+        self.fill(key, resample - resample % 2, &mut pair);
+        pair[resample % 2].into()
+    }
+
     /// How often the resamples from `first` on count the person of this key; `first` is even.
     pub fn fill(self, key: u64, first: usize, times: &mut [u32]) {
         let Self::Poisson { seed } = self else {

@@ -42,6 +42,8 @@ fn prepare(config: &mut Config) -> Result<()> {
         let models = DEFAULT.iter().map(|name| models::ask(name, &named));
         config.models = models.collect::<Result<_>>()?;
     }
+    let bootstrap = config.bootstrap;
     config.ask_one_thing();
+    config.effects_bootstrap = bootstrap;
     Ok(())
 }

@@ -192,6 +192,8 @@ pub struct Config {
     pub bounce: Bounce,
     /// How figures are resampled, where their uncertainty is asked for.
     pub bootstrap: Option<Bootstrap>,
+    /// The same of what models that learn say of channels: there they learn in every resample.
+    pub effects_bootstrap: Option<Bootstrap>,
     /// Whether the models stand side by side.
     pub wide: bool,
     /// What is written.
@@ -208,6 +210,7 @@ impl Config {
     pub(crate) fn ask_one_thing(&mut self) {
         self.compare = None;
         self.bootstrap = None;
+        self.effects_bootstrap = None;
         self.measures = MeasureSet::default();
         self.outputs = self.outputs.without_files();
     }
@@ -306,6 +309,7 @@ impl Config {
             date_by: settings.date_by.unwrap_or_default(),
             zone,
             bounce: bounce(&settings)?,
+            effects_bootstrap: bootstrap.filter(|_| outputs.effects.is_some()),
             bootstrap,
             wide,
             outputs,
@@ -583,7 +587,8 @@ fn comparison(settings: &Settings, by: &[Dimension], zone: Tz) -> Result<Option<
     Ok(Some(comparison))
 }
 
-fn bootstrap(settings: &Settings) -> Result<Option<Bootstrap>> {
+/// How much is to be resampled, if anything.
+pub(crate) fn bootstrap(settings: &Settings) -> Result<Option<Bootstrap>> {
     let Some(resamples) = settings.bootstrap else {
         let without = [
             ("--seed", settings.seed.is_some()),

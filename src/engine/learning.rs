@@ -213,21 +213,35 @@ fn observe(
         if times == 0 {
             continue;
         }
-        each_journey(work, partition, *person, &mut walk, |order, _, selected| {
-            let order_at = work.orders.at[order];
-            if shown(work, order, selected) {
-                observer.take(selected, order_at, Outcome::Converted, times);
-            }
-            Ok(())
+        each_end(work, partition, *person, &mut walk, |selected, at, outcome| {
+            observer.take(selected, at, outcome, times);
         })?;
-        // A person whose orders are several partitions has one end.
-        if !partition.goes_on()
-            && let Some(end) = lost(work, *person, &mut walk.selected)
-        {
-            observer.take(&walk.selected, end, Outcome::Lost, times);
-        }
     }
     Ok(observer.observed)
+}
+
+/// Visits the journeys of a person that models learn from, with when and how each ended.
+pub(super) fn each_end(
+    work: &Work<'_>,
+    partition: Partition<'_>,
+    person: u32,
+    walk: &mut Walk,
+    mut visit: impl FnMut(&Selected, i64, Outcome),
+) -> Result<()> {
+    each_journey(work, partition, person, walk, |order, _, selected| {
+        // Orders that nothing led to say nothing of channels.
+        if shown(work, order, selected) && !selected.touches.is_empty() {
+            visit(selected, work.orders.at[order], Outcome::Converted);
+        }
+        Ok(())
+    })?;
+    // A person whose orders are several partitions has one end.
+    if !partition.goes_on()
+        && let Some(end) = lost(work, person, &mut walk.selected)
+    {
+        visit(&walk.selected, end, Outcome::Lost);
+    }
+    Ok(())
 }
 
 /// Selects the touches of a person that led to no order, if there are any: those after the last
@@ -262,10 +276,6 @@ struct Observer<'a> {
 
 impl Observer<'_> {
     fn take(&mut self, selected: &Selected, at: i64, outcome: Outcome, times: u64) {
-        // Orders that nothing led to say nothing of channels.
-        if selected.touches.is_empty() {
-            return;
-        }
         self.work.codes(selected, &mut self.codes);
         for (column, codes) in self.codes.iter().enumerate() {
             self.observed.back(column, codes, (outcome, times), &mut self.sorted);

@@ -4,7 +4,8 @@
 //! pass. Partial results are integers and add up in any order, so the number of threads or
 //! partitions changes nothing. `learning` is a pass before it, where models learn from journeys.
 //! `paths` adds the same journeys up by their channels.
-//! `persons` keeps each person's part of the sums, where they are resampled. `changes` compares the
+//! `persons` keeps each person's part of the sums, where they are resampled, and `relearning` lets models
+//! learn from resamples. `changes` compares the
 //! journeys that the same orders have when
 //! touches belong to others. Not for what comes before (ordered columns) or after (reports).
 
@@ -15,6 +16,7 @@ mod learning;
 mod partition;
 mod paths;
 mod persons;
+mod relearning;
 mod roles;
 
 use std::collections::BTreeSet;
@@ -31,6 +33,7 @@ pub use partition::{
     attribute_all, weigh,
 };
 pub use paths::{PathSums, PathTotals, path_sums};
+pub use relearning::{ResampledCounts, credit_channels};
 pub use roles::{ByRole, Part, ROLES};
 
 use crate::error::Result;

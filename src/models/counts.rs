@@ -32,39 +32,60 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Counts a key so many times more.
+    /// Counts a key so many times more; returns its place among the keys, in the order in which they
+    /// were first counted.
     ///
     /// # Panics
     ///
     /// With more than 2^32 distinct keys.
-    pub fn add(&mut self, key: &[u32], times: u64) {
+    pub fn add(&mut self, key: &[u32], times: u64) -> usize {
         let hash = self.hasher.hash_one(key);
         let (keys, ends) = (&self.keys, &self.ends);
         let same = |(known, at): &(u64, u32)| *known == hash && slice(keys, ends, *at) == key;
         match self.index.entry(hash, same, |(known, _)| *known) {
-            Entry::Occupied(entry) => self.times[entry.get().1 as usize] += times,
+            Entry::Occupied(entry) => {
+                let at = entry.get().1 as usize;
+                self.times[at] += times;
+                at
+            }
             Entry::Vacant(entry) => {
                 let at = u32::try_from(self.times.len()).expect("fewer than 2^32 distinct keys");
                 entry.insert((hash, at));
                 self.keys.extend(key);
                 self.ends.push(self.keys.len());
                 self.times.push(times);
+                self.times.len() - 1
             }
         }
     }
 
-    /// Adds what was counted elsewhere.
-    pub fn merge(&mut self, other: &Self) {
-        for (at, times) in (0..).zip(&other.times) {
-            self.add(slice(&other.keys, &other.ends, at), *times);
+    /// Adds what was counted elsewhere; returns the place that each key from there has here.
+    pub fn merge(&mut self, other: &Self) -> Vec<usize> {
+        other.keys().map(|(key, times)| self.add(key, times)).collect()
+    }
+
+    /// The same keys counted other times, by their places; those that are counted never are left out.
+    #[must_use]
+    pub fn counted(&self, times: &dyn Fn(usize) -> u64) -> Self {
+        let mut counts = Self::default();
+        for (at, (key, _)) in self.keys().enumerate() {
+            let times = times(at);
+            if times > 0 {
+                counts.add(key, times);
+            }
         }
+        counts
+    }
+
+    /// Every key with its count, in the order in which keys were first counted.
+    pub fn keys(&self) -> impl Iterator<Item = (&[u32], u64)> {
+        let keys = (0..).zip(&self.times);
+        keys.map(|(at, times)| (slice(&self.keys, &self.ends, at), *times))
     }
 
     /// Every key with its count, in the order of the keys.
     pub fn sorted(&self) -> Vec<(&[u32], u64)> {
-        let keys = (0..).zip(&self.times);
-        let mut all: Vec<_> =
-            keys.map(|(at, times)| (slice(&self.keys, &self.ends, at), *times)).collect();
+        let mut all: Vec<_> = self.keys().collect();
         all.sort_unstable();
         all
     }

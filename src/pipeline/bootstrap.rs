@@ -24,9 +24,14 @@ const MOST_MEMORY: u64 = 2_000_000_000;
 
 /// Sums of no resample yet, where there are to be any.
 pub(super) fn resampled(config: &Config) -> Option<Resampled> {
-    let most = config.memory_limit.map_or(MOST_MEMORY, |limit| limit.min(MOST_MEMORY));
+    let most = most_memory(config);
     let sums = |bootstrap: Bootstrap| Resampled::new(bootstrap.resamples, bootstrap.draws, most);
     config.bootstrap.map(sums)
+}
+
+/// The most memory that sums of resamples may take in a run, in bytes.
+pub(super) fn most_memory(config: &Config) -> u64 {
+    config.memory_limit.map_or(MOST_MEMORY, |limit| limit.min(MOST_MEMORY))
 }
 
 /// The sessions of a period in each resample.

@@ -73,7 +73,12 @@ impl Ended<'_> {
             Frame::Effects if self.effects.models.is_empty() => None,
             Frame::Effects => {
                 let amounts = ["effect_amount", "credit_amount", "amount_difference"];
-                let effects = in_minor_units(&self.effects.table()?, &amounts, "currency")?;
+                let bounds = ["", "_low", "_high"];
+                let named =
+                    amounts.iter().flat_map(|name| bounds.map(|end| format!("{name}{end}")));
+                let named: Vec<String> = named.collect();
+                let named: Vec<&str> = named.iter().map(String::as_str).collect();
+                let effects = in_minor_units(&self.effects.table()?, &named, "currency")?;
                 Some(narrowed(&effects)?)
             }
             Frame::Rejects => Some(narrowed(&rejects_table(&ordered.rejects)?)?),

@@ -1,0 +1,199 @@
+//! What models learn, and what they credit by it, where persons count other times.
+//!
+//! Each person's part of what models count is worked out once, as whole numbers; what a resample counts
+//! is their sum, from which models learn as from any counts. What they credit then is worked out order by
+//! order, once for each person that the resample counts. Not for how often that is; that is
+//! `bootstrap`.
+
+use rayon::prelude::*;
+
+use crate::bootstrap::{PersonRows, Resampled};
+use crate::credits::{Divider, WHOLE};
+use crate::engine::learning::each_end;
+use crate::engine::partition::{Walk, each_journey, shown};
+use crate::engine::{ByChannel, Evidence, Observed, Part, Partition, Work, in_waves, weigh};
+use crate::error::Result;
+use crate::models::{Counts, Outcome};
+
+/// What stands behind a channel, as the last number of a key: touches, orders and journeys that ended
+/// in none.
+const TOUCHES: u32 = 0;
+const CONVERTED: u32 = 1;
+const LOST: u32 = 2;
+
+/// What models counted in each resample; the first of them is of the data as they are.
+pub struct ResampledCounts {
+    sums: Resampled,
+    /// The keys of each model, and last those of what stands behind channels.
+    keys: Vec<Counts>,
+}
+
+/// What the persons of a partition add to what models count.
+struct OfPersons {
+    /// As in [`ResampledCounts`].
+    keys: Vec<Counts>,
+    /// Columns are places of keys times the number of lists of keys, plus the list.
+    rows: PersonRows,
+}
+
+impl ResampledCounts {
+    /// Adds up what models count of every person: `sums` holds nothing yet, `name` tells their ids.
+    ///
+    /// # Errors
+    ///
+    /// Sums that need more memory than they may take.
+    pub fn new<'n>(
+        work: &Work<'_>,
+        partitions: &[Partition<'_>],
+        mut sums: Resampled,
+        name: &(dyn Fn(u32) -> &'n str + Sync),
+    ) -> Result<Self> {
+        let mut keys = vec![Counts::default(); work.models.len() + 1];
+        let wave = 4 * rayon::current_num_threads();
+        let one = |partition: Partition<'_>| OfPersons::new(work, partition);
+        in_waves(partitions, wave, one, |_, persons| {
+            let lists = keys.len();
+            let places: Vec<Vec<usize>> =
+                keys.iter_mut().zip(&persons.keys).map(|(all, some)| all.merge(some)).collect();
+            let column = |at: usize| places[at % lists][at / lists] * lists + at % lists;
+            sums.add(&persons.rows, name, &column)
+        })?;
+        Ok(Self { sums, keys })
+    }
+
+    /// What is counted in a resample, counted from one; 0 is the data as they are.
+    pub fn observed(&self, work: &Work<'_>, resample: usize) -> Observed {
+        let lists = self.keys.len();
+        let of_list = |(list, keys): (usize, &Counts)| {
+            // Sums of counts are none below zero, and fit where counts do.
+            let times = |at: usize| self.sums.value(at * lists + list, resample);
+            keys.counted(&|at| u64::try_from(times(at)).unwrap_or_default())
+        };
+        let mut counts: Vec<Counts> = self.keys.iter().enumerate().map(of_list).collect();
+        let behind = counts.pop().unwrap_or_default();
+        let mut observed = Observed::new(work.models, work.channels);
+        observed.counts = counts;
+        for (key, times) in behind.keys() {
+            let evidence: &mut Evidence = &mut observed.evidence[key[0] as usize][key[1] as usize];
+            match key[2] {
+                TOUCHES => evidence.touches += times,
+                CONVERTED => evidence.orders += times,
+                _ => evidence.lost += times,
+            }
+        }
+        observed
+    }
+}
+
+impl OfPersons {
+    fn new(work: &Work<'_>, partition: Partition<'_>) -> Result<Self> {
+        let lists = work.models.len() + 1;
+        let nothing = || vec![Counts::default(); lists];
+        let (mut all, mut own) = (Self { keys: nothing(), rows: PersonRows::default() }, nothing());
+        let (mut walk, mut codes, mut sorted) = (Walk::default(), Vec::new(), Vec::new());
+        for person in partition.persons {
+            each_end(work, partition, *person, &mut walk, |selected, at, outcome| {
+                work.codes(selected, &mut codes);
+                for (number, asked) in work.models.iter().enumerate() {
+                    if asked.model.learns() {
+                        let journey = work.journey(number, selected, at, &codes);
+                        asked.model.observe(journey, outcome, 1, &mut own[number]);
+                    }
+                }
+                for (column, codes) in (0..).zip(&codes) {
+                    back(column, codes, outcome, &mut sorted, &mut own[lists - 1]);
+                }
+            })?;
+            for (list, (own, keys)) in own.iter_mut().zip(&mut all.keys).enumerate() {
+                for (key, times) in own.keys() {
+                    let place = keys.add(key, times);
+                    all.rows.push(place * lists + list, times.into());
+                }
+                own.clear();
+            }
+            all.rows.end(*person);
+        }
+        Ok(all)
+    }
+}
+
+/// Counts what stands behind the channels of a journey, those of a column.
+fn back(column: u32, codes: &[u32], outcome: Outcome, sorted: &mut Vec<u32>, counts: &mut Counts) {
+    let end = match outcome {
+        Outcome::Converted => CONVERTED,
+        Outcome::Lost => LOST,
+    };
+    sorted.clear();
+    sorted.extend(codes);
+    sorted.sort_unstable();
+    for run in sorted.chunk_by(|left, right| left == right) {
+        counts.add(&[column, run[0], TOUCHES], run.len() as u64);
+        counts.add(&[column, run[0], end], 1);
+    }
+}
+
+/// What the rules that models learnt credit to channels, where each person's orders count so many
+/// times.
+///
+/// # Errors
+///
+/// A rule that gives a weight that is negative or not finite.
+pub fn credit_channels(
+    work: &Work<'_>,
+    partitions: &[Partition<'_>],
+    times: &(dyn Fn(u32) -> u64 + Sync),
+) -> Result<ByChannel> {
+    let one = |partition: &Partition<'_>| credited(work, *partition, times);
+    let both = |left: Result<ByChannel>, right: Result<ByChannel>| {
+        let (mut left, right) = (left?, right?);
+        left.merge(&right);
+        Ok(left)
+    };
+    // Integers: whichever parts are added first, the sums are the same.
+    partitions.par_iter().map(one).reduce(|| Ok(ByChannel::new(work)), both)
+}
+
+fn credited(
+    work: &Work<'_>,
+    partition: Partition<'_>,
+    times: &(dyn Fn(u32) -> u64 + Sync),
+) -> Result<ByChannel> {
+    let mut credited = ByChannel::new(work);
+    let (mut walk, mut codes, mut weights) = (Walk::default(), Vec::new(), Vec::new());
+    let (mut divider, mut shares, mut amounts) = (Divider::default(), Vec::new(), Vec::new());
+    for person in partition.persons {
+        let times = i128::from(times(*person));
+        if times == 0 {
+            continue;
+        }
+        each_journey(work, partition, *person, &mut walk, |order, _, selected| {
+            if selected.touches.is_empty() || !shown(work, order, selected) {
+                return Ok(());
+            }
+            let currency = work.orders.currency[order] as usize;
+            work.codes(selected, &mut codes);
+            for (number, asked) in work.models.iter().enumerate() {
+                if credited.of(number).is_empty() {
+                    continue;
+                }
+                let journey = work.journey(number, selected, work.orders.at[order], &codes);
+                weigh(&asked.name, work.rule(number), journey, &mut weights)?;
+                divider.weigh(&weights);
+                shares.resize(weights.len(), 0);
+                amounts.resize(weights.len(), 0);
+                divider.divide(WHOLE, &mut shares);
+                divider.divide(work.orders.amount[order], &mut amounts);
+                for ((channel, share), amount) in journey.channels.iter().zip(&shares).zip(&amounts)
+                {
+                    let part = Part {
+                        conversions: i128::from(*share) * times,
+                        amount: i128::from(*amount) * times,
+                    };
+                    credited.credit(number, *channel as usize * work.currencies + currency, part);
+                }
+            }
+            Ok(())
+        })?;
+    }
+    Ok(credited)
+}
