@@ -2,13 +2,16 @@
 //!
 //! A resample counts every person a random number of times, once on average. No row is copied: a
 //! person's part of each sum is worked out once, and added as often as each resample counts the
-//! person. `draws` says how often that is, `sums` adds it up. Not for which sums there are (that is
-//! `engine`), nor for what follows from them (`report`).
+//! person. `draws` says how often that is, `journeys` the same where only a number of journeys is known,
+//! and `sums` adds it up. Not for which sums there are (that is `engine`), nor for what follows from them
+//! (`report`).
 
 mod draws;
+mod journeys;
 mod sums;
 
 pub use draws::{Draws, MOST_DRAWN, key_of};
+pub use journeys::Journeys;
 pub use sums::{PersonRows, Resampled};
 
 use std::fmt::{Display, Formatter};

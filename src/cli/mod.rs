@@ -111,6 +111,7 @@ Exit codes: 0 no problems, 1 problems or too many rejected rows, 2 something can
   apportion effects --sessions sessions.parquet --orders orders.parquet
   apportion effects --config shop/apportion.toml --model markov:order=auto,shapley
   apportion effects --config shop/apportion.toml --model markov:by=utm_source -o effects.csv
+  apportion effects --config shop/apportion.toml --model markov:credits=fitted --bootstrap 1000
 
 It takes the inputs and settings of a run; of its models those that learn, else markov and shapley.")]
     Effects(RunArgs),
@@ -156,6 +157,7 @@ items without writing tables.")]
   apportion paths --input paths.csv
   apportion paths --input paths.parquet --model markov,shapley --effects effects.csv
   apportion paths --input paths.csv --separator '>' --transform remove=direct --transform exposure
+  apportion paths --input paths.csv --model markov --bootstrap 1000 --ranks ranks.csv
 
 Columns are path, total_conversions and, where there are any, total_conversion_value, total_null
 and currency. `apportion run --paths PATH` writes such a table.")]
@@ -274,7 +276,7 @@ fn print_error(error: &Error) {
 /// output where it has none: after them, because whoever reads it may stop reading.
 fn publish(
     place: Option<Staged>,
-    beside: Option<Staged>,
+    beside: impl IntoIterator<Item = Staged>,
     write: impl Fn(Sink) -> Result<()>,
 ) -> Result<()> {
     let to_stdout = place.is_none();

@@ -6,12 +6,15 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::{Status, in_pool, publish, say, settled};
-use crate::config::{Settings, check_threads};
+use crate::bootstrap::Bootstrap;
+use crate::config::{self, Settings, check_threads};
 use crate::error::{Error, Result};
 use crate::models::{self, Asked, Entry, MODELS};
 use crate::money::{Currency, Units};
 use crate::output::{self, Staged, by_extension, counted};
-use crate::paths::{COLUMNS, PathReport, PathsReading, SEPARATOR, Transform, column_names};
+use crate::paths::{
+    COLUMNS, PathReport, PathsReading, SEPARATOR, Transform, column_names, with_intervals,
+};
 
 /// What `apportion paths` is to do.
 #[derive(Args)]
@@ -49,6 +52,15 @@ pub(super) struct PathsArgs {
     /// The models [default: every one that needs no clock and no weights]
     #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = "Attribution")]
     model: Vec<String>,
+    /// Say how uncertain each figure is: an interval, from so many resamples of journeys
+    #[arg(long, value_name = "N", help_heading = "Attribution")]
+    bootstrap: Option<usize>,
+    /// What resamples are drawn by: the same seed gives the same bytes [default: 1]
+    #[arg(long, value_name = "S", help_heading = "Attribution")]
+    seed: Option<u64>,
+    /// The part of the resamples that an interval holds [default: 0.95]
+    #[arg(long, value_name = "PART", help_heading = "Attribution")]
+    level: Option<String>,
     /// The format of the result, and of the output where its name says none [default: table]
     #[arg(long, value_name = "FORMAT", help_heading = "Outputs")]
     format: Option<String>,
@@ -58,6 +70,9 @@ pub(super) struct PathsArgs {
     /// Write what models that learn say of channels, beside what they credit
     #[arg(long, value_name = "PATH", help_heading = "Outputs")]
     effects: Option<PathBuf>,
+    /// Write how likely each channel ranks above each other one; needs --bootstrap
+    #[arg(long, value_name = "PATH", help_heading = "Outputs")]
+    ranks: Option<PathBuf>,
     /// The workspace file, for its currency, units and models [default: apportion.toml, where there
     /// is one]
     #[arg(long, value_name = "FILE", help_heading = "Running")]
@@ -79,21 +94,30 @@ pub(super) fn run(args: &PathsArgs) -> Result<Status> {
     let reading = reading(args, &settings)?;
     let format = output::chosen(args.format.as_deref(), args.output.as_deref())?;
     let learns = models.iter().any(|asked| asked.model.learns());
+    let resampling = resampling(args)?;
     check_outputs(args, learns)?;
     // Every place is tried before the work.
     let result = args.output.as_deref().map(Staged::new).transpose()?;
-    let effects = match &args.effects {
-        Some(path) => Some((by_extension(path)?, Staged::new(path)?)),
-        None => None,
+    let staged = |path: &Option<PathBuf>| match path {
+        Some(path) => Ok(Some((by_extension(path)?, Staged::new(path)?))),
+        None => Ok::<_, Error>(None),
     };
+    let (effects, ranks) = (staged(&args.effects)?, staged(&args.ranks)?);
     let report = in_pool(args.threads, || {
         let paths = crate::paths::read(&args.input, &reading)?;
-        crate::paths::credit(&paths, &models)
+        let report = crate::paths::credit(&paths, &models)?;
+        match &resampling {
+            Some(bootstrap) => with_intervals(&paths, &models, report, bootstrap, ranks.is_some()),
+            None => Ok(report),
+        }
     })??;
     if let Some((format, staged)) = &effects {
         output::write(format, staged.sink()?, &report.effects.table()?)?;
     }
-    publish(result, effects.map(|(_, staged)| staged), |sink| {
+    if let (Some((format, staged)), Some(table)) = (&ranks, &report.ranks) {
+        output::write(format, staged.sink()?, table)?;
+    }
+    publish(result, effects.into_iter().chain(ranks).map(|(_, staged)| staged), |sink| {
         output::write_result(format, sink, || report.text(), || report.table())
     })?;
     if !args.quiet {
@@ -137,6 +161,17 @@ fn reading(args: &PathsArgs, settings: &Settings) -> Result<PathsReading> {
     })
 }
 
+/// How much is to be resampled: by flags alone, as a workspace file says it of runs.
+fn resampling(args: &PathsArgs) -> Result<Option<Bootstrap>> {
+    config::bootstrap(&Settings {
+        bootstrap: args.bootstrap,
+        seed: args.seed,
+        level: args.level.clone(),
+        ranks: args.ranks.clone(),
+        ..Settings::default()
+    })
+}
+
 /// An error if what is to be written cannot be, or would stand in the place of something else.
 fn check_outputs(args: &PathsArgs, learns: bool) -> Result<()> {
     if args.effects.is_some() && !learns {
@@ -145,14 +180,19 @@ fn check_outputs(args: &PathsArgs, learns: bool) -> Result<()> {
                 .to_owned(),
         ));
     }
-    if args.output.is_some() && args.output == args.effects {
-        return Err(Error::Contradiction(
-            "`--output` and `--effects` name one file; a file has one table".to_owned(),
-        ));
+    let named =
+        [("--output", &args.output), ("--effects", &args.effects), ("--ranks", &args.ranks)];
+    for (at, (flag, place)) in named.iter().enumerate() {
+        let same = |(_, other): &&(&str, &Option<PathBuf>)| place.is_some() && other == place;
+        if let Some((other, _)) = named[at + 1..].iter().find(same) {
+            return Err(Error::Contradiction(format!(
+                "`{flag}` and `{other}` name one file; a file has one table"
+            )));
+        }
     }
     let there = |path: &Path| fs::canonicalize(path).ok();
     let input = there(&args.input);
-    let mut places = args.output.iter().chain(&args.effects);
+    let mut places = args.output.iter().chain(&args.effects).chain(&args.ranks);
     match places.find(|place| input.is_some() && there(place) == input) {
         None => Ok(()),
         Some(place) => Err(Error::Contradiction(format!(

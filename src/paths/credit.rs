@@ -9,13 +9,14 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float64Array, RecordBatch};
 
 use super::Paths;
+use crate::bootstrap::Level;
 use crate::credits::{Divider, WHOLE, share};
 use crate::engine::{ByChannel, Learnt, Observed, Part, PathTotals, TouchChannels, weigh};
 use crate::error::{Error, Result};
 use crate::models::{Asked, BY, Journey, Model, Outcome};
 use crate::money::Currency;
 use crate::output::table::{aligned, printable};
-use crate::output::{Align, thousands};
+use crate::output::{Align, cell_text, thousands};
 use crate::report::{EffectsReport, decimals, texts};
 
 /// What models credit to the channels of paths.
@@ -28,18 +29,35 @@ pub struct PathReport {
     pub converted: u64,
     /// Journeys that ended in none.
     pub lost: u64,
-    models: Vec<String>,
-    lines: Vec<Line>,
+    /// How likely each channel ranks above each other one, where that was resampled and asked for.
+    pub ranks: Option<RecordBatch>,
+    pub(super) models: Vec<String>,
+    /// The channels' names, by number.
+    pub(super) channels: Vec<String>,
+    pub(super) lines: Vec<Line>,
+    pub(super) intervals: Option<PathIntervals>,
+}
+
+/// The bounds of what is credited, from resamples.
+pub(super) struct PathIntervals {
+    pub(super) resamples: usize,
+    pub(super) level: Level,
+    /// The table with the bounds of each figure after it.
+    pub(super) table: RecordBatch,
 }
 
 /// What one model credits to one channel in one currency.
-struct Line {
-    model: usize,
-    channel: String,
-    currency: Currency,
-    part: Part,
+#[derive(Clone, Copy)]
+pub(super) struct Line {
+    pub(super) model: usize,
+    /// The channel, by number.
+    pub(super) channel: usize,
+    /// The currency, by its place among those of the paths.
+    pub(super) place: usize,
+    pub(super) currency: Currency,
+    pub(super) part: Part,
     /// The conversions of all channels in the currency, in units of [`WHOLE`].
-    conversions: i128,
+    pub(super) conversions: i128,
 }
 
 impl Line {
@@ -49,6 +67,9 @@ impl Line {
         (self.conversions > 0).then(|| share(self.part.conversions) / all)
     }
 }
+
+/// Paths, each with what came of its journeys.
+pub(super) type Rows<'a> = [(&'a [u32], &'a PathTotals)];
 
 /// Divides the orders of every path among its channels, under every model.
 ///
@@ -60,12 +81,38 @@ pub fn credit(paths: &Paths, models: &[Asked]) -> Result<PathReport> {
     models.iter().try_for_each(check)?;
     let channels = TouchChannels::of_names(models, paths.channels.clone());
     let learnt = Learnt::new(models, observed(paths, models, &channels)?)?;
+    let rows: Vec<_> = paths.sums.iter().collect();
+    let names: Vec<String> = models.iter().map(|asked| asked.name.clone()).collect();
+    let (credited, totals) = credited(paths, &rows, models, &learnt)?;
+    let effects = EffectsReport::new(&names, &learnt, &channels, &credited, &paths.currencies)?;
+    let sum = |count: &dyn Fn(&PathTotals) -> u64| rows.iter().map(|(_, of)| count(of)).sum();
+    Ok(PathReport {
+        effects,
+        paths: rows.len() as u64,
+        converted: sum(&|totals| totals.converted()),
+        lost: sum(&|totals| totals.lost),
+        ranks: None,
+        lines: lines(paths, names.len(), &credited, &totals),
+        models: names,
+        channels: paths.channels.clone(),
+        intervals: None,
+    })
+}
+
+/// What every model credits to each channel of some paths, by what it learnt; and what these paths
+/// are worth in each currency, which is as much.
+pub(super) fn credited(
+    paths: &Paths,
+    rows: &Rows<'_>,
+    models: &[Asked],
+    learnt: &Learnt,
+) -> Result<(ByChannel, Vec<Part>)> {
     let currencies = paths.currencies.len();
     let mut credited = ByChannel::of_channels(models.len(), paths.channels.len(), currencies);
     let mut space = Space::default();
     let (mut weights, mut divider) = (Vec::new(), Divider::default());
     let (mut shares, mut amounts) = (Vec::new(), Vec::new());
-    for (path, totals) in paths.sums.iter().filter(|(_, totals)| totals.converted() > 0) {
+    for (path, totals) in rows.iter().filter(|(_, totals)| totals.converted() > 0) {
         for (number, asked) in models.iter().enumerate() {
             let fitted = learnt.fitted[number].as_ref();
             let rule = fitted.map_or(&*asked.model, |fitted| &*fitted.rule);
@@ -89,20 +136,8 @@ pub fn credit(paths: &Paths, models: &[Asked]) -> Result<PathReport> {
             }
         }
     }
-    let names: Vec<String> = models.iter().map(|asked| asked.name.clone()).collect();
-    let totals = prove(paths, &names, &credited)?;
-    let effects = EffectsReport::new(&names, &learnt, &channels, &credited, &paths.currencies)?;
-    let sum = |count: &dyn Fn(&PathTotals) -> u64| {
-        paths.sums.iter().map(|(_, totals)| count(totals)).sum()
-    };
-    Ok(PathReport {
-        effects,
-        paths: paths.sums.iter().count() as u64,
-        converted: sum(&|totals| totals.converted()),
-        lost: sum(&|totals| totals.lost),
-        lines: lines(paths, &names, &credited, &totals),
-        models: names,
-    })
+    let totals = prove(paths, rows, models, &credited)?;
+    Ok((credited, totals))
 }
 
 /// An error if a model asks for what paths do not have.
@@ -151,7 +186,7 @@ fn observed(paths: &Paths, models: &[Asked], channels: &TouchChannels) -> Result
 
 /// Space for what a journey is made of beside its channels.
 #[derive(Default)]
-struct Space {
+pub(super) struct Space {
     /// All at one time: no model that is asked looks at it.
     touched_at: Vec<i64>,
     direct: Vec<bool>,
@@ -159,7 +194,12 @@ struct Space {
 
 impl Space {
     /// A path as a model sees it.
-    fn journey<'j>(&'j mut self, paths: &Paths, path: &'j [u32], model: &dyn Model) -> Journey<'j> {
+    pub(super) fn journey<'j>(
+        &'j mut self,
+        paths: &Paths,
+        path: &'j [u32],
+        model: &dyn Model,
+    ) -> Journey<'j> {
         self.touched_at.resize(path.len(), 0);
         self.direct.clear();
         self.direct.extend(path.iter().map(|channel| paths.direct[*channel as usize]));
@@ -173,21 +213,26 @@ fn minor(amount: i128) -> Result<i64> {
 }
 
 /// What all paths are worth in each currency, after every model credits exactly that.
-fn prove(paths: &Paths, models: &[String], credited: &ByChannel) -> Result<Vec<Part>> {
+fn prove(
+    paths: &Paths,
+    rows: &Rows<'_>,
+    models: &[Asked],
+    credited: &ByChannel,
+) -> Result<Vec<Part>> {
     let currencies = paths.currencies.len();
     let mut totals = vec![Part::default(); currencies];
-    for (_, of_path) in paths.sums.iter() {
+    for (_, of_path) in rows {
         for (at, total) in totals.iter_mut().enumerate() {
             let conversions = i128::from(of_path.conversions[at]) * i128::from(WHOLE);
             total.add(Part { conversions, amount: of_path.amounts[at] });
         }
     }
-    for (number, model) in models.iter().enumerate() {
+    for (number, asked) in models.iter().enumerate() {
         for (at, total) in totals.iter().enumerate() {
             let mut sum = Part::default();
             credited.of(number).iter().skip(at).step_by(currencies).for_each(|part| sum.add(*part));
             if sum != *total {
-                let currency = paths.currencies[at];
+                let (model, currency) = (&asked.name, paths.currencies[at]);
                 return Err(Error::Broken(format!(
                     "`{model}` does not credit exactly what the paths are worth in {currency}"
                 )));
@@ -198,22 +243,22 @@ fn prove(paths: &Paths, models: &[String], credited: &ByChannel) -> Result<Vec<P
 }
 
 /// Every model, currency and channel: the greatest first.
-fn lines(paths: &Paths, models: &[String], credited: &ByChannel, totals: &[Part]) -> Vec<Line> {
+fn lines(paths: &Paths, models: usize, credited: &ByChannel, totals: &[Part]) -> Vec<Line> {
     let currencies = paths.currencies.len();
     let mut lines = Vec::new();
-    for number in 0..models.len() {
-        for (at, currency) in paths.currencies.iter().enumerate() {
-            let parts = credited.of(number).iter().skip(at).step_by(currencies);
-            let mut of_currency: Vec<(&String, Part)> =
-                paths.channels.iter().zip(parts.copied()).collect();
-            // Names are in their order, and sorting leaves equal ones where they are.
+    for model in 0..models {
+        for (place, currency) in paths.currencies.iter().enumerate() {
+            let parts = credited.of(model).iter().skip(place).step_by(currencies);
+            let mut of_currency: Vec<(usize, Part)> = parts.copied().enumerate().collect();
+            // Channels are in the order of their names, and sorting leaves equal ones where they are.
             of_currency.sort_by_key(|(_, part)| Reverse((part.conversions, part.amount)));
             lines.extend(of_currency.into_iter().map(|(channel, part)| Line {
-                model: number,
-                channel: channel.clone(),
+                model,
+                channel,
+                place,
                 currency: *currency,
                 part,
-                conversions: totals[at].conversions,
+                conversions: totals[place].conversions,
             }));
         }
     }
@@ -222,15 +267,24 @@ fn lines(paths: &Paths, models: &[String], credited: &ByChannel, totals: &[Part]
 
 impl PathReport {
     /// One row a model, currency and channel: `model`, `channel`, `currency`, `conversions`,
-    /// `amount`, `share`.
+    /// `amount`, `share`; where it was resampled, each figure `NAME` is followed by `NAME_low` and
+    /// `NAME_high`.
     pub fn table(&self) -> Result<RecordBatch> {
-        let scale = self.lines.iter().map(|line| line.currency.exponent()).max().unwrap_or(2);
-        let lines = || self.lines.iter();
+        match &self.intervals {
+            Some(intervals) => Ok(intervals.table.clone()),
+            None => self.table_of(&self.lines),
+        }
+    }
+
+    /// The table of lines of the same models and channels, without intervals.
+    pub(super) fn table_of(&self, lines: &[Line]) -> Result<RecordBatch> {
+        let scale = lines.iter().map(|line| line.currency.exponent()).max().unwrap_or(2);
+        let lines = || lines.iter();
         let conversions = lines().map(|line| Some(share(line.part.conversions)));
         let amounts = lines().map(|line| Some((line.part.amount, line.currency)));
         let columns: Vec<(&str, ArrayRef)> = vec![
             ("model", texts(lines().map(|line| self.models[line.model].as_str()))),
-            ("channel", texts(lines().map(|line| line.channel.as_str()))),
+            ("channel", texts(lines().map(|line| self.channel(line)))),
             ("currency", texts(lines().map(|line| line.currency.code()))),
             ("conversions", Arc::new(conversions.collect::<Float64Array>())),
             ("amount", decimals(amounts, scale)?),
@@ -240,31 +294,88 @@ impl PathReport {
         Ok(RecordBatch::try_from_iter_with_nullable(columns)?)
     }
 
+    /// The name of a line's model.
+    pub(super) fn model(&self, line: &Line) -> &str {
+        &self.models[line.model]
+    }
+
+    /// The name of a line's channel.
+    pub(super) fn channel(&self, line: &Line) -> &str {
+        &self.channels[line.channel]
+    }
+
     /// The same for reading: a table a model and currency.
     pub fn text(&self) -> String {
         let same = |left: &Line, right: &Line| {
             (left.model, left.currency) == (right.model, right.currency)
         };
+        let mut row = 0;
         let blocks = self.lines.chunk_by(same).map(|lines| {
-            let header = [
-                (self.models[lines[0].model].as_str(), Align::Left),
-                ("conversions", Align::Right),
-                (lines[0].currency.code(), Align::Right),
-                ("share", Align::Right),
-            ];
-            let row = |line: &Line| {
-                vec![
-                    printable(&line.channel),
-                    thousands(&format!("{:.2}", share(line.part.conversions))),
-                    thousands(&line.currency.format(line.part.amount)),
-                    line.share()
-                        .map_or_else(|| "-".to_owned(), |share| format!("{:.1} %", 100.0 * share)),
-                ]
-            };
-            aligned(&header, lines.iter().map(row).collect())
+            let first = row;
+            row += lines.len();
+            match &self.intervals {
+                Some(intervals) => self.block_with_bounds(lines, first, intervals),
+                None => self.block(lines),
+            }
         });
-        blocks.collect::<Vec<_>>().join("\n")
+        let blocks = blocks.collect::<Vec<_>>().join("\n");
+        let Some(PathIntervals { resamples, level, .. }) = &self.intervals else { return blocks };
+        let resamples = thousands(&resamples.to_string());
+        format!("low to high: {level} of {resamples} resamples\n\n{blocks}")
     }
+
+    fn block(&self, lines: &[Line]) -> String {
+        let header = [
+            (self.model(&lines[0]), Align::Left),
+            ("conversions", Align::Right),
+            (lines[0].currency.code(), Align::Right),
+            ("share", Align::Right),
+        ];
+        let row = |line: &Line| {
+            vec![
+                printable(self.channel(line)),
+                conversions(line.part),
+                thousands(&line.currency.format(line.part.amount)),
+                line.share()
+                    .map_or_else(|| "-".to_owned(), |share| format!("{:.1} %", 100.0 * share)),
+            ]
+        };
+        aligned(&header, lines.iter().map(row).collect())
+    }
+
+    /// The same with bounds, of the amount where there is any; `first` is the first row of the lines.
+    fn block_with_bounds(&self, lines: &[Line], first: usize, intervals: &PathIntervals) -> String {
+        let worth = lines.iter().any(|line| line.part.amount != 0);
+        let mut header = vec![(self.model(&lines[0]), Align::Left), ("conversions", Align::Right)];
+        if worth {
+            header.push((lines[0].currency.code(), Align::Right));
+        }
+        header.extend([("low", Align::Right), ("high", Align::Right)]);
+        let bound = |row: usize, end: &str| {
+            let figure = if worth { "amount" } else { "conversions" };
+            let place = intervals.table.schema().index_of(&format!("{figure}_{end}")).ok();
+            let text = place.and_then(|place| cell_text(&intervals.table, place, row));
+            match text.as_deref().map(str::parse::<f64>) {
+                Some(Ok(number)) if !worth => thousands(&format!("{number:.2}")),
+                Some(Ok(_)) => thousands(&text.unwrap_or_default()),
+                _ => "-".to_owned(),
+            }
+        };
+        let row = |(at, line): (usize, &Line)| {
+            let mut cells = vec![printable(self.channel(line)), conversions(line.part)];
+            if worth {
+                cells.push(thousands(&line.currency.format(line.part.amount)));
+            }
+            cells.extend(["low", "high"].map(|end| bound(first + at, end)));
+            cells
+        };
+        aligned(&header, lines.iter().enumerate().map(row).collect())
+    }
+}
+
+/// Conversions as text.
+fn conversions(part: Part) -> String {
+    thousands(&format!("{:.2}", share(part.conversions)))
 }
 
 #[cfg(test)]
@@ -306,7 +417,7 @@ mod tests {
         }
         // One order of 100.00 in the proportion 1 : 2 : 2.
         let amounts: Vec<(&str, i128)> =
-            report.lines.iter().map(|line| (line.channel.as_str(), line.part.amount)).collect();
+            report.lines.iter().map(|line| (report.channel(line), line.part.amount)).collect();
         assert_eq!(amounts[..3], [("C2", 4000), ("C3", 4000), ("C1", 2000)]);
     }
 

@@ -1,11 +1,12 @@
 //! Tables of paths: journeys added up by their channels, without persons and without times.
 //!
 //! `read` makes [`Paths`] of a file, after each path went through its `transform`s; `credit` runs
-//! every model on them that needs no clock. [`Paths::table`] writes what a run's journeys add up to
+//! every model on them that needs no clock, `resample` says how uncertain that is. [`Paths::table`] writes what a run's journeys add up to
 //! as such a file. Not for how journeys are added up; that is `engine`.
 
 mod credit;
 mod read;
+mod resample;
 mod transform;
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
 
 pub use credit::{PathReport, credit};
 pub use read::{COLUMNS, PathsReading, column_names, is_direct, read};
+pub use resample::with_intervals;
 pub use transform::{Step, Transform};
 
 use crate::engine::{PathSums, PathTotals};

@@ -5,8 +5,8 @@
 //! `orders` is the table of what is known of orders alone, `gaps` of spend and sessions that do not
 //! meet; `coverage` says what channel rules took; `rows` writes credits and journeys as tables;
 //! `terminal` lays the report out for people; `identity` says what identity did;
-//! `effects` says what models learnt of channels, `effects_text` how that reads; `sweep` what the results of several settings have in
-//! common. Not for file formats; that is `output`.
+//! `effects` says what models learnt of channels, `effects_text` how that reads; `sweep` what the results
+//! of several settings have in common. Not for file formats; that is `output`.
 
 mod compare;
 mod coverage;
@@ -49,7 +49,7 @@ pub use lines::{Line, Sums, lines, meet};
 pub use measures::{MeasureSet, is_own_column};
 pub use orders::{OrderMeasures, OrderSums, OrderTable, Places, order_rows};
 pub use persons::with_orders;
-pub use ranks::Ranks;
+pub use ranks::{Pairs, Ranks};
 pub(crate) use rows::channel_paths;
 pub use rows::{CREDIT_COLUMNS, CreditTable, Steps, credit_rows, journey_rows};
 pub use side::{

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Float64Array, RecordBatch};
+use arrow::array::{ArrayRef, Float64Array, RecordBatch};
 
 use crate::error::{Error, Result};
 use crate::money::Currency;
@@ -15,23 +15,83 @@ use crate::report::{Columns, Report, texts};
 /// Pairs of lines beyond which nobody reads them.
 const MOST_PAIRS: usize = 10_000_000;
 
-/// How often each line ranked above each other one that stands below it in the report.
+/// How often each of some lines ranked above each other one of its group that stands below it.
+pub struct Pairs {
+    /// Positions of lines that have a rank among each other, in their order.
+    groups: Vec<Vec<usize>>,
+    /// For each group, each line and each one below it: in how many resamples it was above, and
+    /// equal, by conversions and by amount.
+    counts: Vec<Vec<[u32; 4]>>,
+    resamples: u32,
+}
+
+impl Pairs {
+    /// No resamples yet.
+    ///
+    /// # Errors
+    ///
+    /// More pairs of lines than can be kept.
+    pub fn new(groups: Vec<Vec<usize>>) -> Result<Self> {
+        let pairs = |group: &Vec<usize>| group.len() * group.len().saturating_sub(1) / 2;
+        let all: usize = groups.iter().map(pairs).sum();
+        if all > MOST_PAIRS {
+            return Err(Error::Contradiction(format!(
+                "`--ranks` would compare {all} pairs of lines, more than {MOST_PAIRS}; a coarser `--by` or fewer models have fewer"
+            )));
+        }
+        let counts = groups.iter().map(|group| vec![[0; 4]; pairs(group)]).collect();
+        Ok(Self { groups, counts, resamples: 0 })
+    }
+
+    /// Takes a resample: the conversions and the amount of each line, by group and position.
+    pub fn take(&mut self, sums: &dyn Fn(usize, usize) -> [i128; 2]) {
+        self.resamples += 1;
+        for (number, (group, counts)) in self.groups.iter().zip(&mut self.counts).enumerate() {
+            let sums: Vec<[i128; 2]> = group.iter().map(|line| sums(number, *line)).collect();
+            let below = (0..sums.len()).flat_map(|above| {
+                let above_sums = &sums[above];
+                sums[above + 1..].iter().map(move |below| (above_sums, below))
+            });
+            for (pair, (above, below)) in counts.iter_mut().zip(below) {
+                for measure in [0, 1] {
+                    pair[2 * measure] += u32::from(above[measure] > below[measure]);
+                    pair[2 * measure + 1] += u32::from(above[measure] == below[measure]);
+                }
+            }
+        }
+    }
+
+    /// Every pair: its group, the line that stands above, and the one below it.
+    pub fn lines(&self) -> impl Iterator<Item = (usize, usize, usize)> {
+        self.groups.iter().enumerate().flat_map(|(number, group)| {
+            (0..group.len()).flat_map(move |above| {
+                group[above + 1..].iter().map(move |below| (number, group[above], *below))
+            })
+        })
+    }
+
+    /// In which part of the resamples the first of each pair has more conversions
+    /// (`conversions_above`) or as many (`conversions_equal`), and the same of the amount.
+    pub(crate) fn columns(&self) -> Columns {
+        let names = ["conversions_above", "conversions_equal", "amount_above", "amount_equal"];
+        let part = |count: u32| f64::from(count) / f64::from(self.resamples.max(1));
+        let of_name = |(at, name): (usize, &'static str)| {
+            let parts = self.counts.iter().flatten().map(|pair| part(pair[at]));
+            let column: ArrayRef = Arc::new(Float64Array::from_iter_values(parts));
+            (name.into(), column)
+        };
+        names.into_iter().enumerate().map(of_name).collect()
+    }
+}
+
+/// How often each line of a report ranked above each other one that stands below it.
 ///
 /// Compared are lines of one model, currency and period (the day, week or month that the report is
 /// by). Orders without touches have no rank.
 pub struct Ranks {
-    groups: Vec<Group>,
-    resamples: u32,
-}
-
-/// Lines that have a rank among each other.
-struct Group {
-    model: usize,
-    /// Positions of lines, in the order of the report.
-    lines: Vec<usize>,
-    /// For each line and each one below it: in how many resamples it was above, and equal, by
-    /// conversions and by amount.
-    pairs: Vec<[u32; 4]>,
+    /// The model of each group of lines.
+    models: Vec<usize>,
+    pairs: Pairs,
 }
 
 impl Ranks {
@@ -49,41 +109,16 @@ impl Ranks {
                 groups.entry(key).or_default().push(*at);
             }
         }
-        let pairs = |lines: usize| lines * lines.saturating_sub(1) / 2;
-        let all: usize = groups.values().map(|lines| pairs(lines.len())).sum();
-        if all > MOST_PAIRS {
-            return Err(Error::Contradiction(format!(
-                "`--ranks` would compare {all} pairs of lines, more than {MOST_PAIRS}; a coarser `--by` or fewer models have fewer"
-            )));
-        }
-        let groups = groups.into_iter().map(|((model, _, _), lines)| Group {
-            pairs: vec![[0; 4]; pairs(lines.len())],
-            model,
-            lines,
-        });
-        Ok(Self { groups: groups.collect(), resamples: 0 })
+        let models = groups.keys().map(|(model, _, _)| *model).collect();
+        Ok(Self { models, pairs: Pairs::new(groups.into_values().collect())? })
     }
 
     /// Takes the same report of a resample.
     pub fn take(&mut self, resample: &Report) {
-        self.resamples += 1;
-        for group in &mut self.groups {
-            let credited = |line: &usize| {
-                let credited = resample.lines[*line].credited[group.model];
-                [credited.conversions, credited.amount]
-            };
-            let sums: Vec<[i128; 2]> = group.lines.iter().map(credited).collect();
-            let below = (0..sums.len()).flat_map(|above| {
-                let above_sums = &sums[above];
-                sums[above + 1..].iter().map(move |below| (above_sums, below))
-            });
-            for (pair, (above, below)) in group.pairs.iter_mut().zip(below) {
-                for measure in [0, 1] {
-                    pair[2 * measure] += u32::from(above[measure] > below[measure]);
-                    pair[2 * measure + 1] += u32::from(above[measure] == below[measure]);
-                }
-            }
-        }
+        self.pairs.take(&|group, line| {
+            let credited = resample.lines[line].credited[self.models[group]];
+            [credited.conversions, credited.amount]
+        });
     }
 
     /// One row a pair of lines of each model: the values of the line that stands above in the
@@ -91,36 +126,22 @@ impl Ranks {
     /// first has more conversions (`conversions_above`) or as many (`conversions_equal`), and the
     /// same of the amount.
     pub fn table(&self, report: &Report) -> Result<RecordBatch> {
-        let rows = || {
-            self.groups.iter().flat_map(|group| {
-                let pairs = (0..group.lines.len()).flat_map(move |above| {
-                    let below = above + 1..group.lines.len();
-                    below.map(move |below| (group.lines[above], group.lines[below]))
-                });
-                pairs.zip(&group.pairs).map(|(lines, pair)| (group.model, lines, pair))
-            })
-        };
-        let mut columns: Columns = vec![(
-            "model".into(),
-            texts(rows().map(|(model, _, _)| report.models[model].as_str())),
-        )];
+        let model = |group: usize| report.models[self.models[group]].as_str();
+        let pairs = || self.pairs.lines();
+        let mut columns: Columns =
+            vec![("model".into(), texts(pairs().map(|(group, ..)| model(group))))];
         let value = |line: usize, at: usize| report.lines[line].values[at].as_str();
         for (at, dimension) in report.by.iter().enumerate() {
-            let above = texts(rows().map(|(_, (above, _), _)| value(above, at)));
+            let above = texts(pairs().map(|(_, above, _)| value(above, at)));
             columns.push((dimension.to_string(), above));
         }
         for (at, dimension) in report.by.iter().enumerate() {
-            let below = texts(rows().map(|(_, (_, below), _)| value(below, at)));
+            let below = texts(pairs().map(|(.., below)| value(below, at)));
             columns.push((format!("below_{dimension}"), below));
         }
         let currency = |line: usize| report.lines[line].currency.code();
-        columns.push(("currency".into(), texts(rows().map(|(_, (above, _), _)| currency(above)))));
-        let names = ["conversions_above", "conversions_equal", "amount_above", "amount_equal"];
-        for (at, name) in names.into_iter().enumerate() {
-            let part = |count: u32| f64::from(count) / f64::from(self.resamples.max(1));
-            let parts = Float64Array::from_iter_values(rows().map(|(_, _, pair)| part(pair[at])));
-            columns.push((name.into(), Arc::new(parts)));
-        }
+        columns.push(("currency".into(), texts(pairs().map(|(_, above, _)| currency(above)))));
+        columns.extend(self.pairs.columns());
         Ok(RecordBatch::try_from_iter(columns)?)
     }
 }
