@@ -1,29 +1,68 @@
--- title:  Attribution by the dimensions of the report
--- inputs: cells (one row a model, currency and combination of dimension values: exact sums, and
---         the sums of its model and currency)
--- output: one row a cell, in the order of the report, with what follows from its sums
---
--- Totals arrive with the cells, because a floating-point sum depends on the order in which a query
--- engine takes its rows; here every figure is one division of exact numbers.
+-- title:     Attribution by source and medium
+-- answers:   Which part of orders and revenue did each source and medium earn, under each model?
+-- inputs:    credits
+-- parameter: model (text): only this model; every one where it is empty
+-- amounts:   amount
+-- output:    one row a model, currency, source and medium: the greatest amount first, orders without
+--            touches last
+with parts as (
+    select
+        credits.model,
+        credits.currency,
+        credits.role = 'unattributed' as is_unattributed,
+        coalesce(credits.utm_source, '(unattributed)') as utm_source,
+        coalesce(credits.utm_medium, '(unattributed)') as utm_medium,
+        credits.order_external_id,
+        credits.person,
+        credits.share_billionths,
+        credits.amount
+    from credits
+    cross join params
+    where params.model = '' or credits.model = params.model
+),
+lines as (
+    select
+        model,
+        currency,
+        is_unattributed,
+        utm_source,
+        utm_medium,
+        sum(share_billionths) as billionths,
+        sum(amount) as amount,
+        count(distinct order_external_id) as orders,
+        count(distinct person) as persons
+    from parts
+    group by model, currency, is_unattributed, utm_source, utm_medium
+),
+totals as (
+    select
+        model,
+        currency,
+        sum(billionths) as billionths,
+        sum(amount) as amount
+    from lines
+    group by model, currency
+)
 select
-    cell,
-    case when total_conversions > 0 then conversions / total_conversions end as conversions_share,
-    case when total_amount <> 0 then amount / total_amount end as amount_share,
-    case when timed_conversions > 0 then conversion_seconds / timed_conversions end as average_time_to_conversion,
-    case when sessions > 0 then bounced / sessions end as bounce_rate,
-    case when sessions > 0 then conversions / sessions end as conversion_rate,
-    case when timed_sessions > 0 then duration / timed_sessions end as average_duration,
-    case when counted_sessions > 0 then pageviews / counted_sessions end as average_pageviews,
-    case when conversions > 0 then cost / (minor_units * conversions) end as cpa,
-    case when cost > 0 then amount / cost end as roas,
-    case when clicks > 0 then cost / (minor_units * clicks) end as cpc,
-    case when impressions > 0 then clicks / impressions end as ctr
-from cells
+    lines.model,
+    lines.currency,
+    lines.utm_source,
+    lines.utm_medium,
+    lines.billionths / 1000000000 as conversions,
+    lines.billionths / totals.billionths as conversions_share,
+    lines.amount,
+    case when totals.amount <> 0 then lines.amount / totals.amount end as amount_share,
+    lines.orders,
+    lines.persons
+from lines
+join totals
+    on lines.model = totals.model
+    and lines.currency = totals.currency
 order by
-    model,
-    currency,
-    period,
-    unattributed,
-    amount desc,
-    conversions desc,
-    label
+    lines.model,
+    lines.currency,
+    lines.is_unattributed,
+    lines.amount desc,
+    lines.billionths desc,
+    lines.utm_source,
+    lines.utm_medium

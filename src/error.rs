@@ -208,6 +208,17 @@ pub enum Error {
         source: Box<polars::error::PolarsError>,
     },
 
+    /// A query of the library or of a user's that cannot be answered.
+    #[error("the query `{query}` cannot be answered: {why}")]
+    Sql {
+        /// The query's name or file.
+        query: String,
+        /// What is wrong with it.
+        why: String,
+        /// What would be right, where that is known.
+        hint: Option<String>,
+    },
+
     /// An output could not be written in its format.
     #[error("cannot write {format}: {why}")]
     Output {
@@ -256,6 +267,7 @@ impl Error {
                 "`apportion simulate` writes a `world.toml` that is complete, and docs/simulation.md explains its keys"
                     .to_owned(),
             ),
+            Self::Sql { hint, .. } => hint.clone(),
             Self::NotKept { .. } => {
                 Some("`apportion run --keep FOLDER` keeps a run in a folder".to_owned())
             }
@@ -330,7 +342,7 @@ fn gigabytes(bytes: u64) -> String {
 }
 
 /// The known name that is most like `name`, if one is like it at all.
-fn nearest<'a>(name: &str, known: &'a [String]) -> Option<&'a String> {
+pub(crate) fn nearest<'a>(name: &str, known: &'a [String]) -> Option<&'a String> {
     let score = |other: &str| {
         let (name, other) = (name.to_lowercase(), other.to_lowercase());
         strsim::jaro_winkler(&name, &other).max(1.05 * shared_words(&name, &other))

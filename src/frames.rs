@@ -1,9 +1,21 @@
-//! The border between our columns and Polars: plain vectors in, plain vectors out.
+//! The border between our columns and Polars.
 //!
-//! arrow-rs and Polars have different Arrow types. Only results cross, a few thousand rows, and the
-//! columns that a filter's condition names, so they cross as vectors. Beside this file only the error type names Polars.
+//! arrow-rs and Polars have different Arrow types. What the report derives and what a filter looks at
+//! crosses as plain vectors, because it is a few columns of known types. Tables that a user's query asks
+//! of cross as Arrow streams in memory, which both understand, whatever their types. Beside this
+//! file only the error type names Polars.
 
-use polars::prelude::{Column, DataFrame, DataType, IntoLazy, NamedFrom, PolarsResult, Series};
+use std::io::Cursor;
+
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+use arrow::ipc::reader::StreamReader;
+use arrow::ipc::writer::StreamWriter;
+use polars::error::PolarsError;
+use polars::prelude::{
+    Column, DataFrame, DataType, IntoLazy, IpcStreamReader, IpcStreamWriter, NamedFrom,
+    PolarsResult, SerReader, SerWriter, Series,
+};
 use polars::sql::{SQLContext, sql_expr};
 
 use crate::error::{Error, Result};
@@ -47,6 +59,72 @@ pub(crate) fn query(
     }
     let answer = context.execute(sql).and_then(|lazy| lazy.collect()).map_err(failed)?;
     Ok(Answer(answer, name))
+}
+
+/// What is wrong with a query.
+#[derive(Debug)]
+pub(crate) enum Wrong {
+    /// It names a column that is not there.
+    Column(String),
+    /// It names a table that is not there.
+    Relation(String),
+    /// Whatever else the SQL layer says.
+    Other(String),
+}
+
+impl Wrong {
+    fn new(error: &PolarsError) -> Self {
+        let said = error.to_string();
+        let first = said.lines().next().unwrap_or_default().to_owned();
+        let quoted = || first.split(['"', '\'', '`']).nth(1).map(str::to_owned);
+        let relation = first.starts_with("relation ");
+        match error {
+            PolarsError::ColumnNotFound(_) => quoted().map_or(Self::Other(first), Self::Column),
+            PolarsError::SQLInterface(_) if relation => {
+                quoted().map_or(Self::Other(first), Self::Relation)
+            }
+            _ => Self::Other(first),
+        }
+    }
+
+    fn other(why: &dyn std::fmt::Display) -> Self {
+        Self::Other(why.to_string())
+    }
+}
+
+/// Answers a query over tables, whatever the types of their columns.
+pub(crate) fn ask(
+    sql: &str,
+    tables: &[(&str, RecordBatch)],
+) -> std::result::Result<RecordBatch, Wrong> {
+    let mut context = SQLContext::new();
+    for (name, rows) in tables {
+        context.register(name, taken_in(rows)?.lazy());
+    }
+    let answer = context.execute(sql).and_then(|lazy| lazy.collect());
+    handed_out(answer.map_err(|error| Wrong::new(&error))?)
+}
+
+fn taken_in(rows: &RecordBatch) -> std::result::Result<DataFrame, Wrong> {
+    let mut stream = Vec::new();
+    let written = StreamWriter::try_new(&mut stream, &rows.schema()).and_then(|mut writer| {
+        writer.write(rows)?;
+        writer.finish()
+    });
+    written.map_err(|error| Wrong::other(&error))?;
+    IpcStreamReader::new(Cursor::new(stream)).finish().map_err(|error| Wrong::new(&error))
+}
+
+fn handed_out(mut answer: DataFrame) -> std::result::Result<RecordBatch, Wrong> {
+    let mut stream = Vec::new();
+    let written = IpcStreamWriter::new(&mut stream).finish(&mut answer);
+    written.map_err(|error| Wrong::new(&error))?;
+    let reader = StreamReader::try_new(Cursor::new(stream), None);
+    let reader = reader.map_err(|error| Wrong::other(&error))?;
+    let schema = reader.schema();
+    let batches: std::result::Result<Vec<RecordBatch>, _> = reader.collect();
+    let rows = batches.and_then(|batches| concat_batches(&schema, &batches));
+    rows.map_err(|error| Wrong::other(&error))
 }
 
 /// The rows of a table for which a condition holds, as the values of its column `row`.
@@ -105,7 +183,7 @@ impl Answer {
         Ok(cast.map_err(|source| self.failed(source))?.take_materialized_series())
     }
 
-    fn failed(&self, source: polars::error::PolarsError) -> Error {
+    fn failed(&self, source: PolarsError) -> Error {
         Error::Query { name: self.1.to_owned(), source: Box::new(source) }
     }
 }

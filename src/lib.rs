@@ -50,6 +50,7 @@ pub mod paths;
 pub mod items;
 pub mod summary;
 pub mod kept;
+pub mod queries;
 pub mod pipeline;
 pub mod findings;
 pub mod simulate;

@@ -16,6 +16,7 @@ use apportion::config::{Config, Settings, TEMPLATE};
 use apportion::kept::{Frame, Kept};
 use apportion::models::MODELS;
 use apportion::output::FORMATS;
+use apportion::queries::{AUDITS, QUERIES, Query};
 use apportion::schema::Table;
 use apportion::validate::Rule;
 use common::{Playground, said};
@@ -131,8 +132,8 @@ fn every_flag_is_explained() {
         .filter_map(|span| span.split([' ', '=', '[']).next().map(str::to_owned))
         .collect();
     for command in [
-        "run", "check", "effects", "identity", "ingest", "init", "models", "paths", "simulate",
-        "evaluate",
+        "run", "check", "effects", "identity", "ingest", "init", "models", "paths", "query",
+        "queries", "simulate", "evaluate",
     ] {
         let (help, _) = said(&playground.run([command, "--help"]));
         let flags: BTreeSet<&str> = help
@@ -262,6 +263,25 @@ fn every_column_of_a_kept_run_is_explained() {
     let keys: Vec<&str> = account.as_object().unwrap().keys().map(String::as_str).collect();
     let missing_keys = missing(keys, &spans(&sections_on("run.json")));
     assert!(missing_keys.is_empty(), "docs/ says nothing of {missing_keys:?} of `run.json`");
+}
+
+#[test]
+fn every_query_with_its_columns_and_parameters_is_explained() {
+    for entry in QUERIES {
+        let section = sections_on(entry.name);
+        let known = spans(&section);
+        let answer = fs::read_to_string(format!("tests/queries/answers/{}.csv", entry.name));
+        let answer = answer.unwrap();
+        // A column of a model among the small world's stands for those of any model.
+        let header = answer.lines().next().unwrap().split(',');
+        let header = header.filter(|name| !name.ends_with("_click_amount"));
+        let query = Query::named(entry.name).unwrap();
+        let parameters = query.header.parameters.iter().map(|known| known.name.as_str());
+        let missing = missing(header.chain(parameters), &known);
+        assert!(missing.is_empty(), "docs/ says nothing of {missing:?} of `{}`", entry.name);
+    }
+    let missing = missing(AUDITS.iter().map(|entry| entry.name), &all_spans());
+    assert!(missing.is_empty(), "docs/ says nothing of the audits {missing:?}");
 }
 
 #[test]

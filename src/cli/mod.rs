@@ -13,6 +13,8 @@ mod init;
 mod models;
 mod paths;
 mod progress;
+mod queries;
+mod query;
 mod run;
 mod simulate;
 mod stats;
@@ -70,6 +72,7 @@ impl From<Status> for ExitCode {
   apportion ingest items.ndjson.gz -o tables
   apportion models time_decay
   apportion paths --input paths.csv
+  apportion query top_paths --sessions sessions.parquet --orders orders.parquet
   apportion simulate --seed 7 -o world
   apportion evaluate --seeds 5
 
@@ -162,6 +165,26 @@ items without writing tables.")]
 Columns are path, total_conversions and, where there are any, total_conversion_value, total_null
 and currency. `apportion run --paths PATH` writes such a table.")]
     Paths(paths::PathsArgs),
+    /// Ask a question in SQL of a run: one of the library, or your own
+    #[command(after_help = "Examples:
+  apportion query attribution --sessions sessions.parquet --orders orders.parquet
+  apportion query top_paths --config shop/apportion.toml --param paths=5 --format csv -o paths.csv
+  apportion run --config shop/apportion.toml --keep kept
+  apportion query mine.sql --run kept
+  apportion query --audits --run kept
+
+It takes the inputs and settings of a run, or a run that was kept.
+
+Exit codes: 0 done, 1 an audit returned rows, 2 it could not be answered.")]
+    Query(query::QueryArgs),
+    /// List the questions that `query` knows, or show the SQL of one
+    #[command(after_help = "Examples:
+  apportion queries
+  apportion queries top_paths > mine.sql")]
+    Queries {
+        /// The query to show
+        name: Option<String>,
+    },
     /// Make the tables of an invented world whose truth is known: which orders each channel caused
     #[command(after_help = "Examples:
   apportion simulate -o world
@@ -228,6 +251,8 @@ pub fn main() -> ExitCode {
         Command::Ingest(args) => ingest::run(&args),
         Command::Init { path } => init::run(&path),
         Command::Paths(args) => paths::run(&args),
+        Command::Query(args) => query::run(&args),
+        Command::Queries { name } => queries::run(name.as_deref(), &mut io::stdout().lock()),
         Command::Simulate(args) => simulate::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Models { name } => models::run(name.as_deref(), &mut io::stdout().lock()),

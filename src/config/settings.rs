@@ -537,6 +537,24 @@ impl Settings {
         ]
     }
 
+    /// The flags of the inputs that are named.
+    pub(crate) fn given(&self) -> Vec<&'static str> {
+        let inputs = [
+            ("sessions", &self.sessions),
+            ("orders", &self.orders),
+            ("order-items", &self.order_items),
+            ("users", &self.users),
+            ("aliases", &self.aliases),
+            ("postviews", &self.postviews),
+            ("devices", &self.devices),
+            ("spend", &self.spend),
+            ("exchange-rates", &self.exchange_rates),
+            ("items", &self.items),
+        ];
+        let given = inputs.into_iter().filter(|(_, paths)| !paths.is_empty());
+        given.map(|(flag, _)| flag).collect()
+    }
+
     /// Forgets every place that something is to be written to.
     pub(crate) fn forget_outputs(&mut self) {
         self.outputs_mut().into_iter().for_each(|output| *output = None);

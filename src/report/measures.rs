@@ -13,7 +13,7 @@ use crate::frames::{Values, query};
 use crate::journeys::Role;
 use crate::report::{Columns, Line, Report, SessionCounts, Spent, decimals, share_out};
 
-const ROLES_QUERY: &str = include_str!("../../queries/roles.sql");
+const ROLES_QUERY: &str = include_str!("../../queries/report/roles.sql");
 
 /// Which measures a report has.
 #[derive(

@@ -1,6 +1,6 @@
 //! From exact sums to the report: ratios, order, columns, and how it reads on a terminal.
 //!
-//! `lines` joins credit with sessions and spend; `queries/attribution.sql` derives the ratios and
+//! `lines` joins credit with sessions and spend; `queries/report/attribution.sql` derives the ratios and
 //! the order; `measures` adds the columns of `--measures all`, `compare` those of another period;
 //! `orders` is the table of what is known of orders alone, `gaps` of spend and sessions that do not
 //! meet; `coverage` says what channel rules took; `rows` writes credits and journeys as tables;
@@ -67,7 +67,7 @@ use crate::frames::{Values, query};
 use crate::journeys::Dimension;
 use crate::money::Currency;
 
-const ATTRIBUTION: &str = include_str!("../../queries/attribution.sql");
+const ATTRIBUTION: &str = include_str!("../../queries/report/attribution.sql");
 
 /// What the query derives, one column each.
 const RATIOS: [&str; 11] = [

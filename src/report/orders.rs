@@ -20,7 +20,7 @@ use crate::report::compare::side_by_side;
 use crate::report::rows::distinct_labels;
 use crate::report::{Columns, Steps, decimals, texts};
 
-const ORDERS: &str = include_str!("../../queries/orders.sql");
+const ORDERS: &str = include_str!("../../queries/report/orders.sql");
 
 /// What the query derives, one column each.
 const RATIOS: [&str; 9] = [

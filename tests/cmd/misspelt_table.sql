@@ -1,0 +1,3 @@
+-- title: A misspelt table
+select count(*) as orders
+from order
