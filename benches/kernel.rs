@@ -32,6 +32,7 @@ fn weigh_and_divide<const TOUCHES: usize>(bencher: Bencher<'_, '_>, model: &str)
         touched_at: &touched_at,
         direct: &direct,
         channels: &channels,
+        watched_until: &[],
     };
     let mut counts = Counts::default();
     model.observe(journey, Outcome::Converted, 1, &mut counts);

@@ -7,7 +7,7 @@
 
 mod common;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -25,7 +25,8 @@ use rayon::prelude::*;
 
 /// The pages of the manual, in the order of their names.
 fn pages() -> Vec<(PathBuf, String)> {
-    let entries = fs::read_dir("docs").unwrap().map(|entry| entry.unwrap().path());
+    let folders = ["docs", "docs/models"].map(|folder| fs::read_dir(folder).unwrap());
+    let entries = folders.into_iter().flatten().map(|entry| entry.unwrap().path());
     let mut paths: Vec<PathBuf> =
         entries.filter(|path| path.extension().is_some_and(|ending| ending == "md")).collect();
     paths.sort();
@@ -482,6 +483,94 @@ fn the_sample_is_what_its_command_makes() {
         let kept = entry.unwrap().path();
         let made = playground.path("datasets/shop").join(kept.file_name().unwrap());
         assert!(fs::read(&kept).unwrap() == fs::read(made).unwrap(), "{} differs", kept.display());
+    }
+}
+
+/// The cells of a line of a table.
+fn cells(line: &str) -> Vec<&str> {
+    line.trim().trim_matches('|').split('|').map(str::trim).collect()
+}
+
+/// Whether a number is that of a golden case, to the digits that it is written with.
+fn rounds_to(golden: &str, shown: &str) -> bool {
+    let digits = shown.split_once('.').map_or(0, |(_, digits)| digits.len());
+    let off = golden.parse::<f64>().ok().zip(shown.parse::<f64>().ok());
+    let half = 0.5 * 10_f64.powi(-i32::try_from(digits).unwrap());
+    golden == shown || off.is_some_and(|(golden, shown)| (golden - shown).abs() <= half + 1e-12)
+}
+
+/// The rows of a page's table under a link to a golden case that no row of that case shows, with how
+/// many rows there are. The columns are those that are called like a column of the case.
+fn unworked(page: &Path, text: &str) -> (usize, Vec<String>) {
+    let model = page.file_stem().unwrap().to_str().unwrap();
+    let (mut rows, mut wrong) = (0, Vec::new());
+    let mut case = None;
+    let mut table: Vec<&str> = Vec::new();
+    for line in text.lines().chain([""]) {
+        if line.starts_with('|') {
+            table.push(line);
+            continue;
+        }
+        let named: Vec<String> = table
+            .first()
+            .map(|header| {
+                cells(header).iter().map(|name| name.trim_matches('`').to_owned()).collect()
+            })
+            .unwrap_or_default();
+        if let Some(case) = case.as_ref().filter(|_| table.len() > 2) {
+            let golden =
+                ["credits", "effects"].map(|file| format!("tests/golden/{case}/{file}.csv"));
+            let known = golden.iter().filter_map(|path| csv::Reader::from_path(path).ok());
+            let known: Vec<BTreeMap<String, String>> = known
+                .flat_map(|mut reader| reader.deserialize().map(Result::unwrap).collect::<Vec<_>>())
+                .collect();
+            for line in &table[2..] {
+                let shown: Vec<(&String, &str)> = named.iter().zip(cells(line)).collect();
+                let worked = known.iter().any(|golden| {
+                    let own = golden["model"].split(':').next() == Some(model)
+                        || named.contains(&"model".to_owned());
+                    let mut both =
+                        shown.iter().filter_map(|(name, shown)| Some((golden.get(*name)?, shown)));
+                    own && both.clone().count() > 1
+                        && both.all(|(golden, shown)| rounds_to(golden, shown))
+                });
+                rows += 1;
+                if !worked {
+                    wrong.push(format!("{}: {line}", page.display()));
+                }
+            }
+        }
+        if !table.is_empty() || line.starts_with('#') {
+            case = None;
+        }
+        table.clear();
+        if let Some((_, rest)) = line.split_once("tests/golden/") {
+            case = rest.split_once("/about.md").map(|(case, _)| case.to_owned());
+        }
+    }
+    (rows, wrong)
+}
+
+#[test]
+fn every_model_has_a_page_whose_worked_tables_are_those_of_golden_cases() {
+    let index = fs::read_to_string("docs/models.md").unwrap();
+    for entry in MODELS {
+        let name = entry.name;
+        assert!(
+            index.contains(&format!("[`{name}`](models/{name}.md)")),
+            "docs/models.md leaves {name} out"
+        );
+        let page = PathBuf::from(format!("docs/models/{name}.md"));
+        let text = fs::read_to_string(&page).unwrap();
+        assert!(text.starts_with(&format!("# `{name}`\n")), "{name} has another title");
+        assert!(
+            text.contains(&format!("$ apportion models {name}\n")),
+            "{name} does not say what the program says"
+        );
+        assert!(text.contains("## When it misleads"), "{name} never misleads");
+        let (rows, wrong) = unworked(&page, &text);
+        assert!(rows > 0, "{name} has no worked table");
+        assert!(wrong.is_empty(), "no golden case says so:\n{}", wrong.join("\n"));
     }
 }
 

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use common::{Playground, parquet_from_rows, said};
 
 /// Columns that hold floats, compared to 1e-9; every other cell is compared as text.
-const FLOATS: [&str; 35] = [
+const FLOATS: [&str; 37] = [
     "share",
     "conversions",
     "conversions_without",
@@ -41,6 +41,8 @@ const FLOATS: [&str; 35] = [
     "average_cart",
     "orders_per_person",
     "retention_ratio",
+    "strength",
+    "half_life",
     "touches_per_order",
     "median_time_to_conversion",
     "average_device_types",

@@ -10,7 +10,7 @@ if [ ! -d "$folder/touchlog" ] || [ ! -d "$folder/webshop" ]; then
   echo "SKIPPED: no folder with touchlog/ and webshop/ is given (tests/realdata.sh FOLDER)"
   exit 0
 fi
-models=last_click,first_click,last_non_direct,linear,time_decay,position_based,j_curve,inverse_j,custom,equal_channels,markov,shapley,logistic
+models=last_click,first_click,last_non_direct,linear,time_decay,position_based,j_curve,inverse_j,custom,equal_channels,markov,shapley,logistic,hazard
 
 apportion() { cargo run --quiet --locked --manifest-path "$here/Cargo.toml" -- "$@"; }
 

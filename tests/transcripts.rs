@@ -16,7 +16,7 @@ fn the_command_line_says_what_the_manual_says() {
     let before = files();
     {
         let cases = trycmd::TestCases::new();
-        cases.case("tests/cmd/*.md").case("docs/*.md");
+        cases.case("tests/cmd/*.md").case("docs/*.md").case("docs/models/*.md");
         cases.run();
     }
     assert_eq!(files(), before, "a conversation left something where it took place");

@@ -51,6 +51,7 @@ fn explained(entry: &Entry) -> String {
     }
     section("misleads", entry.misleads);
     section("source", entry.source);
+    section("page", &format!("docs/models/{}.md", entry.name));
     let example = entry.parameters.first().map_or_else(String::new, |parameter| {
         let value = if parameter.default.is_empty() { "0.5/0.2" } else { parameter.default };
         format!(":{}={value}", parameter.name)

@@ -166,7 +166,8 @@ pub fn observe_all(
     partitions: &[Partition<'_>],
     times: &(dyn Fn(u32) -> u64 + Sync),
 ) -> Result<Observed> {
-    let one = |partition: &Partition<'_>| observe(work, *partition, times);
+    let end = end_of_data(work);
+    let one = |partition: &Partition<'_>| observe(work, *partition, end, times);
     let nothing = || Ok(Observed::new(work.models, work.channels));
     let both = |left: Result<Observed>, right: Result<Observed>| {
         let (mut left, right) = (left?, right?);
@@ -195,10 +196,19 @@ impl Learnt {
     }
 }
 
-/// Counts the journeys of some persons.
+/// The latest instant of any touch or order: until then it is known that who did not order did not.
+///
+/// The run's clock would not do: an export that is looked at a month later says nothing of that month.
+pub(super) fn end_of_data(work: &Work<'_>) -> i64 {
+    let instants = work.touches.at.iter().chain(&work.orders.at);
+    instants.copied().max().unwrap_or(i64::MIN)
+}
+
+/// Counts the journeys of some persons; `end` is the end of the data.
 fn observe(
     work: &Work<'_>,
     partition: Partition<'_>,
+    end: i64,
     times: &(dyn Fn(u32) -> u64 + Sync),
 ) -> Result<Observed> {
     let mut observer = Observer {
@@ -213,18 +223,19 @@ fn observe(
         if times == 0 {
             continue;
         }
-        each_end(work, partition, *person, &mut walk, |selected, at, outcome| {
+        each_end(work, partition, (*person, end), &mut walk, |selected, at, outcome| {
             observer.take(selected, at, outcome, times);
         })?;
     }
     Ok(observer.observed)
 }
 
-/// Visits the journeys of a person that models learn from, with when and how each ended.
+/// Visits the journeys of a person that models learn from, with when and how each ended; `end` is the
+/// end of the data.
 pub(super) fn each_end(
     work: &Work<'_>,
     partition: Partition<'_>,
-    person: u32,
+    (person, end): (u32, i64),
     walk: &mut Walk,
     mut visit: impl FnMut(&Selected, i64, Outcome),
 ) -> Result<()> {
@@ -237,9 +248,10 @@ pub(super) fn each_end(
     })?;
     // A person whose orders are several partitions has one end.
     if !partition.goes_on()
-        && let Some(end) = lost(work, person, &mut walk.selected)
+        && let Some(last) = lost(work, person, &mut walk.selected)
     {
-        visit(&walk.selected, end, Outcome::Lost);
+        walk.selected.watch(&work.window, work.touches, end);
+        visit(&walk.selected, last, Outcome::Lost);
     }
     Ok(())
 }

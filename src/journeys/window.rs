@@ -78,12 +78,30 @@ pub struct Selected {
     pub touches: Vec<u32>,
     touched_at: Vec<i64>,
     direct: Vec<bool>,
+    watched_until: Vec<i64>,
 }
 
 impl Selected {
     /// The journey as models see it that do not look at channels.
     pub fn journey(&self, order_at: i64) -> Journey<'_> {
-        Journey { order_at, touched_at: &self.touched_at, direct: &self.direct, channels: &[] }
+        Journey {
+            order_at,
+            touched_at: &self.touched_at,
+            direct: &self.direct,
+            channels: &[],
+            watched_until: &self.watched_until,
+        }
+    }
+
+    /// Says of a journey without an order until when each touch was watched for one: until `end`, the
+    /// last instant of the data, or as long as an order would still have it in its window.
+    pub fn watch(&mut self, window: &Window, touches: &Touches, end: i64) {
+        let until = |touch: &u32| {
+            let touch = *touch as usize;
+            let lookback = if touches.view[touch] { window.view_lookback } else { window.lookback };
+            lookback.map_or(end, |lookback| end.min(touches.at[touch].saturating_add(lookback)))
+        };
+        self.watched_until.extend(self.touches.iter().map(until));
     }
 
     /// Selects the touches of an order at `order_at` among its person's touches `of`.
@@ -139,6 +157,7 @@ impl Selected {
         }
         self.touched_at.clear();
         self.direct.clear();
+        self.watched_until.clear();
         self.touched_at.extend(self.touches.iter().map(|touch| touches.at[*touch as usize]));
         self.direct.extend(self.touches.iter().map(|touch| touches.direct[*touch as usize]));
     }

@@ -76,7 +76,13 @@ mod tests {
         let weighed = |touches: usize| {
             let mut weights = vec![0.0; touches];
             let (at, direct) = (vec![0; touches], vec![false; touches]);
-            let journey = Journey { order_at: 0, touched_at: &at, direct: &direct, channels: &[] };
+            let journey = Journey {
+                order_at: 0,
+                touched_at: &at,
+                direct: &direct,
+                channels: &[],
+                watched_until: &[],
+            };
             custom.weigh(journey, &mut weights);
             weights
         };

@@ -71,7 +71,13 @@ mod tests {
         let weighed = |channels: &[u32]| {
             let (at, direct) = (vec![0; channels.len()], vec![false; channels.len()]);
             let mut weights = vec![0.0; channels.len()];
-            let journey = Journey { order_at: 0, touched_at: &at, direct: &direct, channels };
+            let journey = Journey {
+                order_at: 0,
+                touched_at: &at,
+                direct: &direct,
+                channels,
+                watched_until: &[],
+            };
             model.weigh(journey, &mut weights);
             weights
         };

@@ -383,6 +383,7 @@ mod tests {
             touched_at: &NOWHERE[..count],
             direct: &DIRECT[..count],
             channels,
+            watched_until: &[],
         };
         rule.weigh(journey, &mut weights);
         let sum: f64 = weights.iter().sum();

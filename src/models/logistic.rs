@@ -20,6 +20,11 @@ pub(super) const ENTRY: Entry = Entry {
             about: "how much coefficients are drawn to zero: half of it times the sum of their \
                     squares is taken from the log-likelihood",
         },
+        Parameter {
+            name: "iterations",
+            default: "100",
+            about: "how many steps are taken at most; ten are usual",
+        },
         CREDITS,
         BY,
     ],
@@ -36,6 +41,7 @@ fn build(arguments: &Arguments) -> Result<Box<dyn Model>> {
         column: arguments.column()?,
         penalty: arguments.penalty("penalty")?,
         credits: Credits::parse(arguments)?,
+        iterations: arguments.whole("iterations", 1..=1_000_000)?,
     }))
 }
 
@@ -48,6 +54,7 @@ struct Logistic {
     column: String,
     penalty: f64,
     credits: Credits,
+    iterations: u64,
 }
 
 impl Model for Logistic {
@@ -73,7 +80,7 @@ impl Model for Logistic {
 
     fn fit(&self, counts: &Counts) -> Result<Option<Fitted>> {
         let (channels, sets) = sets(counts);
-        let regression = Regression::new(&sets, channels.len(), self.penalty)?;
+        let regression = Regression::new(&sets, channels.len(), self.penalty, self.iterations)?;
         let journeys: u64 = sets.iter().map(|set| set.journeys).sum();
         let converted: u64 = sets.iter().map(|set| set.converted).sum();
         let removals = removals(&regression, &sets, converted);
@@ -215,7 +222,13 @@ mod tests {
         const AT: [i64; 8] = [0; 8];
         const DIRECT: [bool; 8] = [false; 8];
         let touches = channels.len();
-        Journey { order_at: 0, touched_at: &AT[..touches], direct: &DIRECT[..touches], channels }
+        Journey {
+            order_at: 0,
+            touched_at: &AT[..touches],
+            direct: &DIRECT[..touches],
+            channels,
+            watched_until: &[],
+        }
     }
 
     /// Channels 7 and 9 with coefficients ln 3 and 2 ln 3 over −ln 3, see `regression`: 1/2, 3/4, and
@@ -225,6 +238,7 @@ mod tests {
             column: "channel".into(),
             penalty: 1.0 / 3_f64.ln(),
             credits: Credits::Proportional,
+            iterations: 100,
         };
         let mut counts = Counts::default();
         let mut saw = |channels: &[u32], converted, lost| {
@@ -268,8 +282,12 @@ mod tests {
 
     #[test]
     fn journeys_that_teach_nothing_are_said_to() {
-        let model =
-            Logistic { column: "channel".into(), penalty: 1.0, credits: Credits::Proportional };
+        let model = Logistic {
+            column: "channel".into(),
+            penalty: 1.0,
+            credits: Credits::Proportional,
+            iterations: 100,
+        };
         let mut counts = Counts::default();
         model.observe(journey(&[0, 1]), Outcome::Converted, 3, &mut counts);
         let fitted = model.fit(&counts).unwrap().unwrap();

@@ -5,6 +5,7 @@
 //! rounding, money, windows, persons and files live elsewhere. A new model is one file here and one
 //! line in [`MODELS`].
 
+mod ages;
 mod arguments;
 mod by_channel;
 mod chain;
@@ -13,6 +14,8 @@ mod custom;
 mod equal_channels;
 mod first_click;
 mod fitted;
+mod hazard;
+mod intensities;
 mod last_click;
 mod last_non_direct;
 mod linear;
@@ -48,6 +51,10 @@ pub struct Journey<'a> {
     /// The channel of each touch, numbered in the byte order of the channels' names; empty for a
     /// model that names no [column](Model::channels).
     pub channels: &'a [u32],
+    /// Until when each touch of a journey without an order was watched for one: the last instant of
+    /// the data, or that at which the touch left every window. Empty for the journey of an order,
+    /// which was watched until the order.
+    pub watched_until: &'a [i64],
 }
 
 /// How a journey ended.
@@ -63,6 +70,12 @@ impl Journey<'_> {
     /// How many touches there are.
     pub fn touches(&self) -> usize {
         self.touched_at.len()
+    }
+
+    /// How long a touch was watched for an order, in microseconds.
+    pub fn watched(&self, touch: usize) -> i64 {
+        let until = self.watched_until.get(touch).copied().unwrap_or(self.order_at);
+        until.saturating_sub(self.touched_at[touch])
     }
 }
 
@@ -153,6 +166,10 @@ pub struct ChannelEffect {
     pub error: Option<f64>,
     /// What it adds to the log-odds of an order, where the model tells.
     pub coefficient: Option<f64>,
+    /// How many orders a touch of it would trigger, were it watched for ever, where the model tells.
+    pub strength: Option<f64>,
+    /// The seconds in which the intensity of a touch of it halves, where the model tells.
+    pub half_life: Option<f64>,
     /// Its part of all effects: what it is owed of all conversions.
     pub share: f64,
 }
@@ -220,6 +237,7 @@ pub const MODELS: &[Entry] = &[
     markov::ENTRY,
     shapley::ENTRY,
     logistic::ENTRY,
+    hazard::ENTRY,
 ];
 
 /// The models of a run that asks for none.
@@ -258,6 +276,7 @@ pub fn entry(name: &str) -> Result<&'static Entry> {
 ///     touched_at: &[0, day],
 ///     direct: &[false, false],
 ///     channels: &[],
+///     watched_until: &[],
 /// };
 /// let mut weights = [0.0; 2];
 /// asked.model.weigh(journey, &mut weights);
@@ -389,6 +408,7 @@ mod tests {
                 direct: &direct[..touched_at.len()],
                 touched_at: &touched_at,
                 channels: &channels[..touched_at.len()],
+                watched_until: &[],
             };
             for entry in MODELS {
                 let mut asked = ask(entry.name, &BTreeMap::new()).unwrap();

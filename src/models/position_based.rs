@@ -93,7 +93,13 @@ mod tests {
         let model = ask(model, &BTreeMap::new()).unwrap().model;
         let (at, direct) = (vec![0; touches], vec![false; touches]);
         let (mut weights, mut parts) = (vec![0.0; touches], vec![0; touches]);
-        let journey = Journey { order_at: 0, touched_at: &at, direct: &direct, channels: &[] };
+        let journey = Journey {
+            order_at: 0,
+            touched_at: &at,
+            direct: &direct,
+            channels: &[],
+            watched_until: &[],
+        };
         model.weigh(journey, &mut weights);
         let mut divider = Divider::default();
         divider.weigh(&weights);

@@ -18,9 +18,6 @@ const MOST_CHANNELS: usize = 1_000;
 /// The most pairs of channels that occur together in distinct sets, for the same reason.
 const MOST_PAIRS: u64 = 3_000_000_000;
 
-/// The most steps; ten are usual.
-const MOST_STEPS: usize = 100;
-
 /// The most often that a step is halved.
 const MOST_HALVINGS: usize = 60;
 
@@ -50,7 +47,7 @@ pub(super) struct Regression {
     /// What each channel adds to them.
     pub(super) coefficients: Vec<f64>,
     /// How many steps it took; none where journeys all ended alike and nothing could be found.
-    pub(super) steps: usize,
+    pub(super) steps: u64,
 }
 
 impl Regression {
@@ -59,8 +56,13 @@ impl Regression {
     ///
     /// # Errors
     ///
-    /// Too many channels or sets, or a maximum that is not reached.
-    pub(super) fn new(sets: &[Set], channels: usize, penalty: f64) -> Result<Self> {
+    /// Too many channels or sets, or a maximum that is not reached in so many `iterations`.
+    pub(super) fn new(
+        sets: &[Set],
+        channels: usize,
+        penalty: f64,
+        iterations: u64,
+    ) -> Result<Self> {
         let journeys: u64 = sets.iter().map(|set| set.journeys).sum();
         let converted: u64 = sets.iter().map(|set| set.converted).sum();
         if converted == 0 || converted == journeys {
@@ -69,11 +71,11 @@ impl Regression {
         let pairs: u64 = sets.iter().map(|set| (set.channels.len() as u64).pow(2)).sum();
         if channels > MOST_CHANNELS || pairs > MOST_PAIRS {
             return Err(Error::Contradiction(format!(
-                "a regression on {channels} channels in {} distinct sets is too large; ask for fewer channels, such as `by=channel_group`",
+                "`logistic` on {channels} channels in {} distinct sets is too large; ask for fewer channels, such as `by=channel_group`",
                 sets.len()
             )));
         }
-        let problem = Problem { sets, channels, penalty };
+        let problem = Problem { sets, channels, penalty, iterations };
         let (found, steps) = problem.maximum(journeys, converted)?;
         // A journey that is counted is rounded, and a channel that says nothing is left with that.
         let rounding = 16.0 * f64::EPSILON * journeys as f64 / penalty;
@@ -129,15 +131,17 @@ struct Problem<'a> {
     sets: &'a [Set],
     channels: usize,
     penalty: f64,
+    /// The most steps.
+    iterations: u64,
 }
 
 impl Problem<'_> {
     /// Where the penalised likelihood is greatest, and the steps that it took to get there.
-    fn maximum(&self, journeys: u64, converted: u64) -> Result<(Vec<f64>, usize)> {
+    fn maximum(&self, journeys: u64, converted: u64) -> Result<(Vec<f64>, u64)> {
         let mut at = vec![0.0; self.channels + 1];
         at[0] = libm::log(converted as f64 / (journeys - converted) as f64);
         let mut reached = self.likelihood(&at);
-        for steps in 1..=MOST_STEPS {
+        for steps in 1..=self.iterations {
             let Some((mut step, gain)) = self.step(&at) else { break };
             if gain <= GAIN {
                 at.iter_mut().zip(&step).for_each(|(value, step)| *value += step);
@@ -168,8 +172,8 @@ impl Problem<'_> {
 
     fn not_reached(&self) -> Error {
         Error::Contradiction(format!(
-            "a regression on {} channels with `penalty={}` does not converge in {MOST_STEPS} steps; ask for a greater `penalty`",
-            self.channels, self.penalty
+            "`logistic` with `penalty={}` does not converge on {} channels in {} iterations; ask for more `iterations`, for a greater `penalty`, or for fewer channels, such as `by=channel_group`",
+            self.penalty, self.channels, self.iterations
         ))
     }
 
@@ -244,7 +248,7 @@ mod tests {
     fn two_channels_are_found_in_closed_form() {
         let sets = [set(&[0], 4, 0), set(&[0, 1], 40, 39), set(&[1], 4, 2)];
         let three = 3_f64.ln();
-        let found = Regression::new(&sets, 2, 1.0 / three).unwrap();
+        let found = Regression::new(&sets, 2, 1.0 / three, 100).unwrap();
         assert!(close(found.baseline, -three), "{found:?}");
         assert!(close(found.coefficients[0], three), "{found:?}");
         assert!(close(found.coefficients[1], 2.0 * three), "{found:?}");
@@ -256,7 +260,7 @@ mod tests {
         // {b} converts 3 of 8, {a, b} 7 of 8: over 1/2 and 3/4 one more and one less.
         let sets = [set(&[0, 1], 8, 7), set(&[1], 8, 3)];
         let three = 3_f64.ln();
-        let found = Regression::new(&sets, 2, 1.0 / three).unwrap();
+        let found = Regression::new(&sets, 2, 1.0 / three, 100).unwrap();
         assert!(close(found.baseline, 0.0) && close(found.coefficients[0], three), "{found:?}");
         assert_eq!(found.coefficients[1], 0.0);
     }
@@ -265,7 +269,7 @@ mod tests {
     fn a_channel_that_always_or_never_converts_has_a_finite_coefficient() {
         for penalty in [1e-3, 1.0, 1e6] {
             let sets = [set(&[0], 1_000_000, 1_000_000), set(&[1], 1_000_000, 0)];
-            let found = Regression::new(&sets, 2, penalty).unwrap();
+            let found = Regression::new(&sets, 2, penalty, 100).unwrap();
             assert!(found.coefficients[0] > 0.0 && found.coefficients[0].is_finite());
             // What channels have in common is the baseline's.
             assert!((found.coefficients[0] + found.coefficients[1]).abs() < 1e-9, "{found:?}");
@@ -280,7 +284,7 @@ mod tests {
             vec![set(&[0], 5, 0), set(&[1], 2, 0)],
             vec![set(&[0, 1], 1_000_003, 17)],
         ] {
-            let found = Regression::new(&sets, 2, 1.0).unwrap();
+            let found = Regression::new(&sets, 2, 1.0, 100).unwrap();
             assert_eq!(found.coefficients, [0.0, 0.0]);
         }
     }
@@ -288,8 +292,16 @@ mod tests {
     #[test]
     fn more_channels_than_can_be_fitted_are_refused() {
         let sets: Vec<Set> = (0..10_000).map(|channel| set(&[channel], 2, 1)).collect();
-        let refused = Regression::new(&sets, 10_000, 1.0).unwrap_err();
+        let refused = Regression::new(&sets, 10_000, 1.0, 100).unwrap_err();
         assert!(refused.to_string().contains("by=channel_group"), "{refused}");
+    }
+
+    #[test]
+    fn one_that_does_not_converge_is_refused() {
+        let sets = [set(&[0], 4, 0), set(&[0, 1], 40, 39), set(&[1], 4, 2)];
+        let refused = Regression::new(&sets, 2, 1.0, 2).unwrap_err().to_string();
+        assert!(refused.contains("`logistic`") && refused.contains("in 2 iterations"), "{refused}");
+        Regression::new(&sets, 2, 1.0, 100).unwrap();
     }
 
     #[test]

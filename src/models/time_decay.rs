@@ -58,6 +58,7 @@ mod tests {
             touched_at: &[0, 7 * day, 14 * day],
             direct: &[false; 3],
             channels: &[],
+            watched_until: &[],
         };
         TimeDecay { half_life: (7 * day) as f64 }.weigh(journey, &mut weights);
         assert_eq!(weights, [0.25, 0.5, 1.0]);

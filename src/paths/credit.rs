@@ -204,7 +204,13 @@ impl Space {
         self.direct.clear();
         self.direct.extend(path.iter().map(|channel| paths.direct[*channel as usize]));
         let channels = if model.channels().is_some() { path } else { &[] };
-        Journey { order_at: 0, touched_at: &self.touched_at, direct: &self.direct, channels }
+        Journey {
+            order_at: 0,
+            touched_at: &self.touched_at,
+            direct: &self.direct,
+            channels,
+            watched_until: &[],
+        }
     }
 }
 

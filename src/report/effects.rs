@@ -243,9 +243,10 @@ impl EffectsReport {
     /// One row a model, channel and currency.
     ///
     /// `model`, `channel`, `currency`, `removal_effect`, `shapley_value`, `shapley_error`,
-    /// `coefficient`, `effect_share`, `effect_conversions`, `effect_amount`, `credit_conversions`, `credit_amount`,
-    /// `conversions_difference`, `amount_difference`, `touches`, `orders`, `journeys`, `evidence`;
-    /// where effects were resampled, each figure `NAME` is followed by `NAME_low` and `NAME_high`.
+    /// `coefficient`, `strength`, `half_life`, `effect_share`, `effect_conversions`, `effect_amount`,
+    /// `credit_conversions`, `credit_amount`, `conversions_difference`, `amount_difference`, `touches`,
+    /// `orders`, `journeys`, `evidence`; where effects were resampled, each figure `NAME` is followed by
+    /// `NAME_low` and `NAME_high`.
     pub fn table(&self) -> Result<RecordBatch> {
         match &self.intervals {
             Some(intervals) => Ok(intervals.table.clone()),
@@ -285,6 +286,8 @@ impl EffectsReport {
             ("shapley_value", floats(&|line| line.channel.value)),
             ("shapley_error", floats(&|line| line.channel.error)),
             ("coefficient", floats(&|line| line.channel.coefficient)),
+            ("strength", floats(&|line| line.channel.strength)),
+            ("half_life", floats(&|line| line.channel.half_life)),
             ("effect_share", floats(&|line| Some(line.channel.share))),
             ("effect_conversions", floats(&|line| Some(line.conversions))),
             ("effect_amount", amounts(&|line| i128::from(line.amount))?),

@@ -31,10 +31,12 @@ const fn figure(title: &'static str, column: &'static str) -> Figure {
 }
 
 /// What a model says of a channel.
-const EFFECT: [Figure; 6] = [
+const EFFECT: [Figure; 8] = [
     figure("effect", "removal_effect"),
     figure("value", "shapley_value"),
     figure("error", "shapley_error"),
+    figure("strength", "strength"),
+    figure("half-life", "half_life"),
     figure("share", "effect_share"),
     figure("orders", "orders"),
     figure("evidence", "evidence"),
@@ -153,10 +155,14 @@ impl Table<'_> {
         match figure.column {
             "removal_effect" => {
                 // A dash in every line says that there is none.
-                tells(&|line| line.channel.removal) || !tells(&|line| line.channel.value)
+                let others =
+                    [tells(&|line| line.channel.value), tells(&|line| line.channel.strength)];
+                tells(&|line| line.channel.removal) || !others.contains(&true)
             }
             "shapley_value" => tells(&|line| line.channel.value),
             "shapley_error" => tells(&|line| line.channel.error),
+            "strength" => tells(&|line| line.channel.strength),
+            "half_life" => tells(&|line| line.channel.half_life),
             _ => true,
         }
     }
@@ -236,6 +242,8 @@ fn value(figure: Figure, line: &EffectOf) -> String {
         "removal_effect" => line.channel.removal,
         "shapley_value" => line.channel.value,
         "shapley_error" => line.channel.error,
+        "strength" => line.channel.strength,
+        "half_life" => line.channel.half_life,
         "effect_share" => Some(line.channel.share),
         "effect_conversions" => Some(line.conversions),
         "credit_conversions" => Some(line.credited),
@@ -262,14 +270,26 @@ fn written(figure: Figure, number: f64) -> String {
     };
     match figure.column {
         "removal_effect" => digits(3),
-        "shapley_value" | "shapley_error" => digits(5),
+        "shapley_value" | "shapley_error" | "strength" => digits(5),
+        "half_life" => in_units(number),
         "effect_share" => format!("{:.1} %", 100.0 * number),
         _ => digits(2),
     }
 }
 
+/// Seconds in the greatest unit of which there is one: `3.5d`.
+fn in_units(seconds: f64) -> String {
+    let units = [("d", 86_400.0), ("h", 3_600.0), ("m", 60.0)];
+    let unit = units.into_iter().find(|(_, length)| seconds >= *length);
+    let (name, length) = unit.unwrap_or(("s", 1.0));
+    format!("{:.1}{name}", seconds / length)
+}
+
 /// Why what is owed and what is credited need not agree.
 fn explained(model: &ModelEffects) -> String {
+    if model.effects.channels.iter().any(|channel| channel.strength.is_some()) {
+        return "What is owed is what the touches of a channel are likely to have triggered of all orders. What is credited is the same order by order: conversions differ only because ages are learnt in steps, amounts because orders are not all worth the same.".to_owned();
+    }
     let blocked = model.blocked.as_ref().map(|blocked| {
         format!(
             "No split of the orders gives every channel what it is owed: {} {} owed {} conversions, and touched only {}.",

@@ -232,7 +232,8 @@ mod tests {
     pub(in crate::models) fn counted(order: usize, paths: &[(&[u32], u64, u64)]) -> Counts {
         let mut counts = Counts::default();
         for (channels, converted, lost) in paths {
-            let journey = Journey { order_at: 0, touched_at: &[], direct: &[], channels };
+            let journey =
+                Journey { order_at: 0, touched_at: &[], direct: &[], channels, watched_until: &[] };
             observe(order, journey, Outcome::Converted, *converted, &mut counts);
             observe(order, journey, Outcome::Lost, *lost, &mut counts);
         }
