@@ -2,12 +2,13 @@
 //!
 //! A state of a chain of order k is a window: the last k channels, or all of them where there are
 //! fewer. Journeys begin at START, the window without channels, and end in CONVERSION or NULL. A
-//! [`Chain`] is made of integer counts; `solve` works out probabilities, `removal` what is lost
-//! without a channel, `game` Shapley values and `sampled` those of many channels, `choice` which
-//! order the data speak for. Not for what
-//! touches weigh: that is `markov` and `shapley`.
+//! [`Chain`] is made of integer counts; `solve` and, where there are many steps, `follow` work out
+//! probabilities, `removal` what is lost without a channel, `game` Shapley values and `sampled` those
+//! of many channels, `choice` which order the data speak for. Not for what touches weigh: that is
+//! `markov` and `shapley`.
 
 mod choice;
+mod follow;
 mod game;
 mod removal;
 mod sampled;
@@ -200,7 +201,10 @@ impl Chain {
         if self.journeys() == 0 {
             return Ok(0.0);
         }
-        let probability = solve::reach(self, &|_| true, solve::Lost::Kept)?;
+        let probability = match follow::Followed::of_many_steps(self, 1)? {
+            Some(followed) => followed.probability,
+            None => solve::reach(self, &|_| true, solve::Lost::Kept)?,
+        };
         let rate = self.rate();
         match (probability - rate).abs().partial_cmp(&TOLERANCE) {
             Some(Ordering::Less | Ordering::Equal) => Ok(probability),

@@ -5,6 +5,7 @@
 
 use rayon::prelude::*;
 
+use super::follow::Followed;
 use super::solve::{Lost, MOST_WORK, System, reach};
 use super::{Chain, number};
 use crate::error::{Error, Result};
@@ -40,12 +41,22 @@ pub(in crate::models) fn removal_effects(
     if chain.converted() == 0 {
         return Ok(vec![None; channels]);
     }
-    let probability = chain.probability()?;
-    let without = match removal {
-        Removal::Null => redirected(chain)?,
-        Removal::Cut => each(channels, |channel| restricted(chain, channel, Lost::Shared))?,
+    let followed = match removal {
+        Removal::Null => Followed::of_many_steps(chain, 1)?,
+        Removal::Cut => Followed::of_many_steps(chain, channels)?,
+        Removal::Refit => None,
+    };
+    let probability = match &followed {
+        Some(followed) => followed.probability,
+        None => chain.probability()?,
+    };
+    let without = match (removal, followed) {
+        (Removal::Null, Some(followed)) => followed.without_each(Lost::Kept)?,
+        (Removal::Cut, Some(followed)) => followed.without_each(Lost::Shared)?,
+        (Removal::Null, None) => redirected(chain)?,
+        (Removal::Cut, None) => each(channels, |channel| restricted(chain, channel, Lost::Shared))?,
         // The refitted chain converts with the rate of its journeys, as every chain does.
-        Removal::Refit => {
+        (Removal::Refit, _) => {
             let alone = |channel: &u32| {
                 let found = chain.sets.binary_search_by(|(set, _)| set[..].cmp(&[*channel]));
                 found.map_or(0, |at| chain.sets[at].1)

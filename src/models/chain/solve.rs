@@ -5,6 +5,8 @@
 //! end, so the system has one solution. Its columns, transposed, are dominated by the diagonal:
 //! pivots stay there, nothing is amplified, and the arithmetic is the same on every machine.
 
+use std::mem::replace;
+
 use rsparse::data::{Nmrc, Sprs, Symb};
 use rsparse::{lsolve, ltsolve, lu, schol, usolve, utsolve};
 
@@ -64,6 +66,30 @@ pub(super) fn reach(chain: &Chain, kept: &dyn Fn(usize) -> bool, lost: Lost) -> 
     Ok(system.converting()[system.place[0].unwrap_or_default()])
 }
 
+/// Whether each state that is `kept` leads to CONVERSION over others that are.
+///
+/// Where others take the part of states that are left out, a state can be left with steps that go round
+/// and round, and lead to no end.
+pub(super) fn leads_to_conversion(chain: &Chain, kept: &dyn Fn(usize) -> bool) -> Vec<bool> {
+    let mut before = vec![Vec::new(); chain.states.len()];
+    let mut found = Vec::new();
+    for (from, state) in chain.states.iter().enumerate().filter(|(from, _)| kept(*from)) {
+        for (to, _) in &state.next {
+            before[*to as usize].push(from);
+        }
+        if state.converted > 0 {
+            found.push(from);
+        }
+    }
+    let mut leads = vec![false; chain.states.len()];
+    while let Some(state) = found.pop() {
+        if !replace(&mut leads[state], true) {
+            found.append(&mut before[state]);
+        }
+    }
+    leads
+}
+
 impl System {
     /// Factorises the system over the states that are `kept`.
     ///
@@ -73,6 +99,10 @@ impl System {
     pub(super) fn new(chain: &Chain, kept: &dyn Fn(usize) -> bool, lost: Lost) -> Result<Self> {
         let mut place = vec![None; chain.states.len()];
         let mut count = 0;
+        let leads = match lost {
+            Lost::Kept => Vec::new(),
+            Lost::Shared => leads_to_conversion(chain, kept),
+        };
         for (state, place) in place.iter_mut().enumerate() {
             if kept(state) {
                 *place = Some(count);
@@ -82,7 +112,7 @@ impl System {
         // The transposed system: a column holds what follows one state.
         let (mut steps, mut both) = (Vec::new(), Vec::new());
         let mut converts = vec![0.0; count];
-        for (state, at) in chain.states.iter().zip(&place) {
+        for (from_state, (state, at)) in chain.states.iter().zip(&place).enumerate() {
             let Some(from) = *at else { continue };
             let next =
                 state.next.iter().filter_map(|(to, times)| Some((place[*to as usize]?, *times)));
@@ -92,8 +122,9 @@ impl System {
                 Lost::Kept => state.visits(),
                 Lost::Shared => left + ends,
             };
-            if visits == 0 {
-                // All that followed is left out: nothing is reached from here.
+            let stuck = leads.get(from_state).is_some_and(|leads| !leads);
+            if visits == 0 || stuck {
+                // All that followed is left out, or goes round and round: nothing is reached from here.
                 steps.push((from, from, 1.0));
                 both.push((from, from, 1.0));
                 continue;
