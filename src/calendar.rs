@@ -76,6 +76,26 @@ pub fn parse_duration(text: &str) -> Option<i64> {
     (micros <= 9e15).then_some(micros.round() as i64)
 }
 
+/// A duration as people read it: in the largest unit that it has one of, with at most two decimals.
+///
+/// # Example
+///
+/// ```
+/// use apportion::calendar::{DAY, SECOND, format_duration};
+/// assert_eq!(format_duration(7 * DAY), "7 d");
+/// assert_eq!(format_duration(90 * 60 * SECOND), "1.5 h");
+/// assert_eq!(format_duration(1_234_567), "1.23 s");
+/// ```
+pub fn format_duration(duration: i64) -> String {
+    let units = [(DAY, "d"), (3_600 * SECOND, "h"), (60 * SECOND, "min")];
+    let (size, unit) = units
+        .into_iter()
+        .find(|(size, _)| duration.unsigned_abs() >= size.unsigned_abs())
+        .unwrap_or((SECOND, "s"));
+    let number = format!("{:.2}", duration as f64 / size as f64);
+    format!("{} {unit}", number.trim_end_matches('0').trim_end_matches('.'))
+}
+
 /// Reads an IANA time zone such as `Europe/Paris`.
 pub fn parse_zone(text: &str) -> Option<Tz> {
     text.trim().parse().ok()

@@ -151,6 +151,32 @@ impl Divider {
         }
     }
 
+    /// The floor of each touch's part of an amount: what it has of [`divide`](Self::divide) before
+    /// the units that are left over are given away.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use apportion::credits::Divider;
+    /// let mut divider = Divider::default();
+    /// divider.weigh(&[1.0, 2.0]);
+    /// assert_eq!(divider.floors(-100), [-33, -66]);
+    /// ```
+    pub fn floors(&self, amount: i64) -> Vec<i64> {
+        let size = amount.unsigned_abs();
+        let floor = |touch: usize| match self.shape {
+            Shape::Alone(position) if touch == position => size,
+            Shape::Alone(_) => 0,
+            Shape::Even => size / self.touches as u64,
+            Shape::Mixed => divide_exactly(size, self.weights[touch], self.total).0,
+        };
+        let signed = |size: u64| {
+            let part = 0_i64.wrapping_add_unsigned(size);
+            if amount < 0 { part.wrapping_neg() } else { part }
+        };
+        (0..self.touches).map(|touch| signed(floor(touch))).collect()
+    }
+
     fn by_remainder(&mut self, amount: i64, parts: &mut [i64]) {
         let size = amount.unsigned_abs();
         // Remainders sum to what is left times the total and each is below it, so that fewer units
@@ -366,6 +392,12 @@ mod tests {
         ) {
             let parts = divided(amount, &weights);
             prop_assert_eq!(parts.iter().sum::<i64>(), amount);
+            let mut divider = Divider::default();
+            divider.weigh(&weights);
+            for (part, floor) in parts.iter().zip(divider.floors(amount)) {
+                let left_over = part - floor;
+                prop_assert!(left_over == 0 || left_over == amount.signum());
+            }
             let total: f64 = weights.iter().sum();
             if total > 0.0 {
                 for (part, weight) in parts.iter().zip(&weights) {

@@ -4,6 +4,7 @@
 //! pass. Partial results are integers and add up in any order, so the number of threads or
 //! partitions changes nothing. `learning` is a pass before it, where models learn from journeys.
 //! `paths` adds the same journeys up by their channels.
+//! `telling` says of one order how it was attributed.
 //! `persons` keeps each person's part of the sums, where they are resampled, and `relearning` lets models
 //! learn from resamples. `changes` compares the
 //! journeys that the same orders have when
@@ -18,6 +19,7 @@ mod paths;
 mod persons;
 mod relearning;
 mod roles;
+mod telling;
 
 use std::collections::BTreeSet;
 
@@ -35,6 +37,7 @@ pub use partition::{
 pub use paths::{PathSums, PathTotals, path_sums};
 pub use relearning::{ResampledCounts, credit_channels};
 pub use roles::{ByRole, Part, ROLES};
+pub use telling::{Division, Told, tell};
 
 use crate::error::Result;
 

@@ -76,8 +76,13 @@ impl Rates {
 
     /// The latest rate of a currency on or before a day.
     pub fn on(&self, currency: Currency, day: NaiveDate) -> Option<Decimal> {
+        self.dated(currency, day).map(|(_, rate)| rate)
+    }
+
+    /// The latest rate of a currency on or before a day, and the day that it is of.
+    pub fn dated(&self, currency: Currency, day: NaiveDate) -> Option<(NaiveDate, Decimal)> {
         let until = (currency, NaiveDate::MIN)..=(currency, day);
-        self.0.range(until).next_back().map(|(_, rate)| *rate)
+        self.0.range(until).next_back().map(|((_, day), rate)| (*day, *rate))
     }
 }
 
@@ -250,6 +255,15 @@ pub fn orders(
     Ok((orders, amounts))
 }
 
+impl OrderSettings<'_> {
+    /// The rate that an order's amount is converted at, and the day that it is of; none where it
+    /// stays in its own currency.
+    pub fn rate(&self, own: Currency, at: i64) -> Option<(NaiveDate, Decimal)> {
+        let rates = self.rates.filter(|_| own != self.currency)?;
+        rates.dated(own, day_of(at, self.zone))
+    }
+}
+
 enum Unconverted {
     NoRate(NaiveDate),
     Overflow,
@@ -263,9 +277,11 @@ fn in_workspace_currency(
     settings: &OrderSettings<'_>,
 ) -> std::result::Result<(i64, Currency), Unconverted> {
     let to = settings.currency;
-    let Some(rates) = settings.rates.filter(|_| own != to) else { return Ok((minor, own)) };
-    let day = day_of(at, settings.zone);
-    let rate = rates.on(own, day).ok_or(Unconverted::NoRate(day))?;
+    if settings.rates.is_none() || own == to {
+        return Ok((minor, own));
+    }
+    let without = || Unconverted::NoRate(day_of(at, settings.zone));
+    let (_, rate) = settings.rate(own, at).ok_or_else(without)?;
     convert(minor, own, to, rate).map(|minor| (minor, to)).ok_or(Unconverted::Overflow)
 }
 

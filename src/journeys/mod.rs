@@ -18,7 +18,9 @@ pub use items::Items;
 pub use labels::{Combined, Dimension, Labels, NOT_SET, UNATTRIBUTED, combine};
 pub use order::{Part, Touch};
 pub use path::{Path, path_hash};
-pub use window::{DirectPolicy, Selected, ViewPolicy, Window, previous_orders};
+pub use window::{
+    Begin, Bounds, DirectPolicy, Fate, Selected, ViewPolicy, Window, previous_orders,
+};
 
 use std::ops::Range;
 

@@ -71,11 +71,146 @@ pub struct Window {
     pub overlap: bool,
 }
 
+/// Where the window of one order begins, and what begins it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Bounds {
+    /// When the order was made: the window's end, included.
+    pub order_at: i64,
+    /// When the previous order was, where it can end the window: excluded, as all before it.
+    pub previous: Option<i64>,
+    /// The first instant within the lookback of sessions; none where they count for ever.
+    pub lookback_from: Option<i64>,
+    /// The same for views.
+    pub view_lookback_from: Option<i64>,
+}
+
+/// What a window begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begin {
+    /// Just after the previous order.
+    Previous,
+    /// As long before the order as is looked back.
+    Lookback,
+    /// Nothing: every touch before the order is in it.
+    Nothing,
+}
+
+impl Bounds {
+    /// The first instant that is in the window of sessions, or of views, and what it begins with.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use apportion::journeys::{Begin, Bounds};
+    /// let bounds = Bounds { order_at: 200, previous: Some(150), lookback_from: Some(100), ..Bounds::default() };
+    /// assert_eq!(bounds.begin(false), (151, Begin::Previous));
+    /// assert_eq!(Bounds { previous: Some(99), ..bounds }.begin(false), (100, Begin::Lookback));
+    /// ```
+    pub fn begin(&self, view: bool) -> (i64, Begin) {
+        // What lies at the previous order is excluded by the microsecond.
+        let after_previous = self.previous.map(|at| (at.saturating_add(1), Begin::Previous));
+        let lookback = if view { self.view_lookback_from } else { self.lookback_from };
+        match (after_previous, lookback) {
+            (Some(previous), Some(from)) if from >= previous.0 => (from, Begin::Lookback),
+            (Some(previous), _) => previous,
+            (None, Some(from)) => (from, Begin::Lookback),
+            (None, None) => (i64::MIN, Begin::Nothing),
+        }
+    }
+}
+
+impl Window {
+    /// The bounds of the window of an order; `previous` is when the person's previous order was.
+    pub fn bounds(&self, order_at: i64, previous: Option<i64>) -> Bounds {
+        let before = |lookback: Option<i64>| lookback.map(|time| order_at.saturating_sub(time));
+        Bounds {
+            order_at,
+            previous: previous.filter(|_| !self.overlap),
+            lookback_from: before(self.lookback),
+            view_lookback_from: before(self.view_lookback),
+        }
+    }
+}
+
+/// What became of a touch of an order's person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It is in the journey.
+    Counts,
+    /// It was after the order.
+    After,
+    /// It was at the previous order or before, where the window begins after that.
+    Previous,
+    /// It was before the lookback, where the window begins with that.
+    Lookback,
+    /// It is a view, and none counts.
+    NoViews,
+    /// It is a view, and another one is the one that counts.
+    OtherView,
+    /// It is direct, and there are others.
+    Direct,
+    /// The touch that a discount code stands for is in its place.
+    Replaced,
+}
+
+/// The part of a person's touches that an order's window cuts out, and what is needed to say of each
+/// touch whether it counts.
+struct Cut {
+    range: Range<usize>,
+    sessions: (i64, Begin),
+    views: (i64, Begin),
+    policy: ViewPolicy,
+    has_views: bool,
+    /// The view that counts, where only one does.
+    only_view: Option<usize>,
+}
+
+impl Cut {
+    fn new(policy: ViewPolicy, bounds: &Bounds, touches: &Touches, of: &Range<usize>) -> Self {
+        let (sessions, views) = (bounds.begin(false), bounds.begin(true));
+        let views_count = policy != ViewPolicy::None;
+        let from = if views_count { sessions.0.min(views.0) } else { sessions.0 };
+        let times = &touches.at[of.clone()];
+        let start = of.start + times.partition_point(|at| *at < from);
+        let end = of.start + times.partition_point(|at| *at <= bounds.order_at);
+        let view_counts = |touch: &usize| touches.view[*touch] && touches.at[*touch] >= views.0;
+        let has_views = touches.view[start..end].contains(&true);
+        let only_view = match policy {
+            ViewPolicy::First if has_views => (start..end).find(view_counts),
+            ViewPolicy::Last if has_views => (start..end).rfind(view_counts),
+            _ => None,
+        };
+        Self { range: start..end, sessions, views, policy, has_views, only_view }
+    }
+
+    /// What becomes of a touch before direct ones are looked at.
+    fn fate(&self, touches: &Touches, touch: usize) -> Fate {
+        let view = touches.view[touch];
+        if touch >= self.range.end {
+            return Fate::After;
+        }
+        if view && self.policy == ViewPolicy::None {
+            return Fate::NoViews;
+        }
+        let (from, begin) = if view { self.views } else { self.sessions };
+        if touches.at[touch] < from {
+            return if begin == Begin::Previous { Fate::Previous } else { Fate::Lookback };
+        }
+        let is_one = matches!(self.policy, ViewPolicy::First | ViewPolicy::Last);
+        if view && is_one && self.only_view != Some(touch) {
+            return Fate::OtherView;
+        }
+        Fate::Counts
+    }
+}
+
 /// The touches of one journey; its space is used again and again.
 #[derive(Debug, Default)]
 pub struct Selected {
     /// The touches, as positions in [`Touches`], oldest first.
     pub touches: Vec<u32>,
+    /// The window that they were selected by.
+    pub bounds: Bounds,
     touched_at: Vec<i64>,
     direct: Vec<bool>,
     watched_until: Vec<i64>,
@@ -125,25 +260,17 @@ impl Selected {
         replaced: Option<(u32, u32)>,
     ) {
         self.touches.clear();
-        let times = &touches.at[of.clone()];
-        // What lies after is excluded by the microsecond, what lies at an end is included.
-        let earliest = |lookback: Option<i64>| {
-            let after_previous =
-                previous.filter(|_| !window.overlap).map(|at| at.saturating_add(1));
-            let in_lookback = lookback.map(|lookback| order_at.saturating_sub(lookback));
-            after_previous.max(in_lookback).unwrap_or(i64::MIN)
-        };
-        let sessions_from = earliest(window.lookback);
-        let views_from = earliest(window.view_lookback);
-        let views_count = window.views != ViewPolicy::None;
-        let from = if views_count { sessions_from.min(views_from) } else { sessions_from };
-        let start = of.start + times.partition_point(|at| *at < from);
-        let end = of.start + times.partition_point(|at| *at <= order_at);
-        if touches.view[start..end].contains(&true) {
-            self.select_with_views(window.views, touches, start..end, (sessions_from, views_from));
+        self.bounds = window.bounds(order_at, previous);
+        let cut = Cut::new(window.views, &self.bounds, touches, &of);
+        if cut.has_views {
+            let counts = |touch: &u32| cut.fate(touches, *touch as usize) == Fate::Counts;
+            self.touches.extend(numbers(cut.range.clone()).filter(counts));
         } else {
-            let start = start.max(of.start + times.partition_point(|at| *at < sessions_from));
-            self.touches.extend(numbers(start..end.max(start)));
+            // All are sessions, and times do not decrease: those that count are a range.
+            let too_early = |at: &i64| *at < cut.sessions.0;
+            let first = of.start + touches.at[of.clone()].partition_point(too_early);
+            let start = cut.range.start.max(first);
+            self.touches.extend(numbers(start..cut.range.end.max(start)));
         }
         if let Some((from, to)) = replaced
             && let Some(touch) = self.touches.iter_mut().rev().find(|touch| **touch == from)
@@ -162,31 +289,34 @@ impl Selected {
         self.direct.extend(self.touches.iter().map(|touch| touches.direct[*touch as usize]));
     }
 
-    /// Selects among touches of which some are views: sessions and views from an instant on each.
-    fn select_with_views(
-        &mut self,
-        views: ViewPolicy,
+    /// What became of every touch of the person, in their order, when the journey was selected.
+    ///
+    /// Takes what [`select`](Self::select) took. A touch that stands in the place of another comes
+    /// after that one.
+    pub fn fates(
+        &self,
+        window: &Window,
         touches: &Touches,
-        among: Range<usize>,
-        (sessions_from, views_from): (i64, i64),
-    ) {
-        let view_counts = |touch: &usize| touches.view[*touch] && touches.at[*touch] >= views_from;
-        let only_view = match views {
-            ViewPolicy::First => among.clone().find(view_counts),
-            ViewPolicy::Last => among.clone().rfind(view_counts),
-            ViewPolicy::None | ViewPolicy::All => None,
+        of: Range<usize>,
+        replaced: Option<(u32, u32)>,
+    ) -> Vec<(u32, Fate)> {
+        let cut = Cut::new(window.views, &self.bounds, touches, &of);
+        let mut fates = Vec::with_capacity(of.len() + 1);
+        // The journey stands in the order of the touches, so that one walk meets each of it.
+        let mut journey = self.touches.iter().peekable();
+        let mut in_journey = |touch: u32| match journey.next_if_eq(&&touch) {
+            Some(_) => Fate::Counts,
+            None => Fate::Direct,
         };
-        let counts = |touch: &usize| {
-            if !touches.view[*touch] {
-                return touches.at[*touch] >= sessions_from;
+        for (touch, number) in of.clone().zip(numbers(of)) {
+            let fate = cut.fate(touches, touch);
+            match replaced.filter(|(from, _)| fate == Fate::Counts && *from == number) {
+                Some((_, to)) => fates.extend([(number, Fate::Replaced), (to, in_journey(to))]),
+                None if fate == Fate::Counts => fates.push((number, in_journey(number))),
+                None => fates.push((number, fate)),
             }
-            match views {
-                ViewPolicy::None => false,
-                ViewPolicy::All => view_counts(touch),
-                ViewPolicy::First | ViewPolicy::Last => only_view == Some(*touch),
-            }
-        };
-        self.touches.extend(numbers(among).filter(|touch| counts(&(*touch as usize))));
+        }
+        fates
     }
 }
 
@@ -285,6 +415,42 @@ mod tests {
         let skip = Window { direct: DirectPolicy::Skip, ..WINDOW };
         assert_eq!(selected(&skip, &[(150, 'd'), (160, 's'), (170, 'd')], 200, None), [1]);
         assert_eq!(selected(&skip, &[(150, 'd'), (170, 'd')], 200, None), [0, 1]);
+    }
+
+    #[test]
+    fn every_touch_has_its_fate() {
+        use Fate::{After, Counts, Direct, Lookback, NoViews, OtherView, Previous, Replaced};
+        let of =
+            [(90, 's'), (120, 'd'), (150, 's'), (185, 'v'), (191, 'v'), (195, 'v'), (201, 's')];
+        let told = |window: &Window, previous, replaced| {
+            let touches = touches(&of);
+            let mut selected = Selected::default();
+            selected.select(window, &touches, touches.of(0), 200, previous, replaced);
+            let fates = selected.fates(window, &touches, touches.of(0), replaced);
+            let counted: Vec<u32> = fates
+                .iter()
+                .filter(|(_, fate)| *fate == Fate::Counts)
+                .map(|(touch, _)| *touch)
+                .collect();
+            assert_eq!(counted, selected.touches);
+            fates.into_iter().map(|(_, fate)| fate).collect::<Vec<_>>()
+        };
+        let first = Window { views: ViewPolicy::First, direct: DirectPolicy::Skip, ..WINDOW };
+        assert_eq!(
+            told(&first, None, None),
+            [Lookback, Direct, Counts, Lookback, Counts, OtherView, After]
+        );
+        assert_eq!(
+            told(&first, Some(150), None),
+            [Previous, Previous, Previous, Lookback, Counts, OtherView, After]
+        );
+        let overlap = Window { overlap: true, ..first };
+        assert_eq!(told(&overlap, Some(150), None), told(&first, None, None));
+        let none = Window { views: ViewPolicy::None, ..WINDOW };
+        assert_eq!(
+            told(&none, None, Some((2, 4))),
+            [Lookback, Counts, Replaced, Counts, NoViews, NoViews, NoViews, After]
+        );
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! The rule of models that say what a channel is worth: every touch weighs what its channel does.
 
-use crate::models::{Journey, Model};
+use crate::models::{Journey, Model, figure};
 
 /// Weights by channel.
 pub(super) struct ByChannel {
     column: String,
+    /// What a weight is: `removal effect`.
+    what: &'static str,
     /// The channels, ascending, as journeys number them.
     channels: Vec<u32>,
     /// What each weighs: finite, and not negative.
@@ -12,9 +14,14 @@ pub(super) struct ByChannel {
 }
 
 impl ByChannel {
-    /// The rule of channels of a column with their weights.
-    pub(super) fn new(column: &str, channels: &[u32], weights: Vec<f64>) -> Self {
-        Self { column: column.to_owned(), channels: channels.to_vec(), weights }
+    /// The rule of channels of a column with their weights; `what` is what a weight is.
+    pub(super) fn new(
+        column: &str,
+        what: &'static str,
+        channels: &[u32],
+        weights: Vec<f64>,
+    ) -> Self {
+        Self { column: column.to_owned(), what, channels: channels.to_vec(), weights }
     }
 
     /// The part of each channel in all weights; nothing where all are zero.
@@ -36,5 +43,18 @@ impl Model for ByChannel {
             let known = self.channels.binary_search(channel);
             *weight = known.map_or(0.0, |at| self.weights[at]);
         }
+    }
+
+    fn explain(
+        &self,
+        journey: Journey<'_>,
+        touch: usize,
+        weight: f64,
+        channel: &str,
+    ) -> Option<String> {
+        if self.channels.binary_search(&journey.channels[touch]).is_err() {
+            return Some(format!("0, nothing was learnt of {channel}"));
+        }
+        Some(format!("{} of {channel} = {}", self.what, figure(weight)))
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::models::arguments::whole;
-use crate::models::{Arguments, Entry, Journey, Model, Parameter};
+use crate::models::{Arguments, Entry, Journey, Model, Parameter, figure};
 
 pub(super) const ENTRY: Entry = Entry {
     name: "custom",
@@ -63,6 +63,29 @@ impl Model for Custom {
             *weight += last * between;
         }
         weights[from..to].fill(self.middle);
+    }
+
+    fn explain(
+        &self,
+        journey: Journey<'_>,
+        touch: usize,
+        weight: f64,
+        _channel: &str,
+    ) -> Option<String> {
+        let from_end = journey.touches() - 1 - touch;
+        let of_list = |name: &str, list: &[f64], at: usize| {
+            list.get(at).map(|part| format!("{name}[{}] {}", at + 1, figure(*part)))
+        };
+        let listed = [of_list("first", &self.first, touch), of_list("last", &self.last, from_end)];
+        let listed: Vec<String> = listed.into_iter().flatten().collect();
+        let between = journey.touches().saturating_sub(self.first.len() + self.last.len()).max(1);
+        Some(match (listed.as_slice(), between) {
+            ([], _) => format!("middle {}", figure(weight)),
+            (_, 1) => format!("{} = {}", listed.join(" + "), figure(weight)),
+            _ => {
+                format!("({}) \u{d7} {between} between = {}", listed.join(" + "), figure(weight))
+            }
+        })
     }
 }
 

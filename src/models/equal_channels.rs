@@ -1,7 +1,7 @@
 //! Every channel of a journey takes the same, however often it was there.
 
 use crate::error::Result;
-use crate::models::{Arguments, BY, Entry, Journey, Model};
+use crate::models::{Arguments, BY, Entry, Journey, Model, figure};
 
 pub(super) const ENTRY: Entry = Entry {
     name: "equal_channels",
@@ -48,6 +48,23 @@ impl Model for EqualChannels {
         for (weight, channel) in weights.iter_mut().zip(journey.channels) {
             *weight = multiple / touches(*channel) as f64;
         }
+    }
+
+    fn explain(
+        &self,
+        journey: Journey<'_>,
+        touch: usize,
+        weight: f64,
+        channel: &str,
+    ) -> Option<String> {
+        let own = journey.channels[touch];
+        let touches = journey.channels.iter().filter(|other| **other == own).count();
+        // As `weigh` has it: the weight of a channel is the same for each, and divided by its touches.
+        let of_channel = figure(weight * touches as f64);
+        Some(match touches {
+            1 => format!("{of_channel} to {channel}"),
+            _ => format!("{of_channel} / {touches} touches of {channel} = {}", figure(weight)),
+        })
     }
 }
 

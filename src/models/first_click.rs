@@ -22,4 +22,14 @@ impl Model for FirstClick {
             *first = 1.0;
         }
     }
+
+    fn explain(
+        &self,
+        _journey: Journey<'_>,
+        _touch: usize,
+        weight: f64,
+        _channel: &str,
+    ) -> Option<String> {
+        Some(if weight > 0.0 { "1 to the first touch" } else { "0, not the first" }.to_owned())
+    }
 }

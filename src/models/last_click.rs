@@ -22,4 +22,14 @@ impl Model for LastClick {
             *last = 1.0;
         }
     }
+
+    fn explain(
+        &self,
+        _journey: Journey<'_>,
+        _touch: usize,
+        weight: f64,
+        _channel: &str,
+    ) -> Option<String> {
+        Some(if weight > 0.0 { "1 to the last touch" } else { "0, not the last" }.to_owned())
+    }
 }

@@ -21,4 +21,20 @@ impl Model for LastNonDirect {
         let last = journey.direct.iter().rposition(|direct| !direct);
         weights[last.unwrap_or_else(|| journey.touches() - 1)] = 1.0;
     }
+
+    fn explain(
+        &self,
+        journey: Journey<'_>,
+        touch: usize,
+        weight: f64,
+        _channel: &str,
+    ) -> Option<String> {
+        let all_direct = journey.direct.iter().all(|direct| *direct);
+        Some(match (weight > 0.0, all_direct) {
+            (true, false) => "1 to the last touch that is not direct".to_owned(),
+            (true, true) => "1 to the last touch, as all are direct".to_owned(),
+            (false, _) if journey.direct[touch] => "0, direct".to_owned(),
+            (false, _) => "0, not the last".to_owned(),
+        })
+    }
 }

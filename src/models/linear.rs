@@ -20,4 +20,14 @@ impl Model for Linear {
     fn weigh(&self, _journey: Journey<'_>, weights: &mut [f64]) {
         weights.fill(1.0);
     }
+
+    fn explain(
+        &self,
+        _journey: Journey<'_>,
+        _touch: usize,
+        _weight: f64,
+        _channel: &str,
+    ) -> Option<String> {
+        Some("1 to every touch".to_owned())
+    }
 }

@@ -1,10 +1,10 @@
 //! What is lost of the probability of an order without a channel, in a logistic regression.
 
 use crate::error::Result;
-use crate::models::regression::{Regression, Set, drop_without};
+use crate::models::regression::{Regression, Set, drop_without, probability};
 use crate::models::{
     Arguments, BY, CREDITS, ChannelEffect, Counts, Credits, Effects, Entry, Fitted, Journey, Model,
-    Outcome, Parameter,
+    Outcome, Parameter, figure,
 };
 
 pub(super) const ENTRY: Entry = Entry {
@@ -183,24 +183,34 @@ struct Learnt {
     regression: Regression,
 }
 
+impl Learnt {
+    /// What a channel adds to the log-odds; one that was never learnt of adds nothing.
+    fn coefficient(&self, channel: u32) -> f64 {
+        let known = self.channels.binary_search(&channel);
+        known.map_or(0.0, |at| self.regression.coefficients[at])
+    }
+
+    /// The log-odds of an order after touches of these channels.
+    fn log_odds(&self, channels: &[u32]) -> f64 {
+        let mut sorted = channels.to_vec();
+        sorted.sort_unstable();
+        sorted.dedup();
+        let added: f64 = sorted.into_iter().map(|channel| self.coefficient(channel)).sum();
+        self.regression.baseline + added
+    }
+}
+
 impl Model for Learnt {
     fn channels(&self) -> Option<&str> {
         Some(&self.column)
     }
 
     fn weigh(&self, journey: Journey<'_>, weights: &mut [f64]) {
-        // Of one that was never learnt of nothing is known: it adds nothing.
+        let log_odds = self.log_odds(journey.channels);
         let mut sorted = journey.channels.to_vec();
         sorted.sort_unstable();
-        let coefficient = |channel: u32| {
-            let known = self.channels.binary_search(&channel);
-            known.map_or(0.0, |at| self.regression.coefficients[at])
-        };
-        let runs = sorted.chunk_by(|left, right| left == right);
-        let added: f64 = runs.clone().map(|run| coefficient(run[0])).sum();
-        let log_odds = self.regression.baseline + added;
-        for run in runs {
-            let lost = drop_without(log_odds, coefficient(run[0])).max(0.0);
+        for run in sorted.chunk_by(|left, right| left == right) {
+            let lost = drop_without(log_odds, self.coefficient(run[0])).max(0.0);
             let touches = weights.iter_mut().zip(journey.channels);
             for (weight, _) in touches.filter(|(_, channel)| **channel == run[0]) {
                 *weight = lost / run.len() as f64;
@@ -210,6 +220,27 @@ impl Model for Learnt {
             // No channel of it adds anything.
             weights.fill(1.0);
         }
+    }
+
+    fn explain(
+        &self,
+        journey: Journey<'_>,
+        touch: usize,
+        weight: f64,
+        channel: &str,
+    ) -> Option<String> {
+        let log_odds = self.log_odds(journey.channels);
+        let own = journey.channels[touch];
+        let (with, without) =
+            (probability(log_odds), probability(log_odds - self.coefficient(own)));
+        let lost = format!("P {} \u{2212} {} without {channel}", figure(with), figure(without));
+        let touches = journey.channels.iter().filter(|other| **other == own).count();
+        Some(match touches {
+            _ if without >= with && weight > 0.0 => "no channel adds anything: evenly".to_owned(),
+            _ if without >= with => format!("max(0, {lost}) = 0"),
+            1 => format!("{lost} = {}", figure(weight)),
+            _ => format!("({lost}) / {touches} touches = {}", figure(weight)),
+        })
     }
 }
 

@@ -88,7 +88,7 @@ impl Model for Markov {
         let removed = removal_effects(&chain, self.removal)?;
         // Without a channel more may convert, where the others take its part: it is owed nothing.
         let owed = removed.iter().map(|effect| effect.unwrap_or_default().max(0.0)).collect();
-        let rule = ByChannel::new(&self.column, &chain.channels, owed);
+        let rule = ByChannel::new(&self.column, "removal effect", &chain.channels, owed);
         let channels = chain.channels.iter().zip(removed).zip(rule.shares());
         let effects = channels.map(|((channel, removal), share)| ChannelEffect {
             channel: *channel,

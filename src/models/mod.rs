@@ -87,6 +87,21 @@ pub trait Model: Send + Sync {
     /// A model that learns leaves it at that: until it has learnt, they do.
     fn weigh(&self, _journey: Journey<'_>, _weights: &mut [f64]) {}
 
+    /// How the weight of one touch comes about, with the numbers filled in: `2^(−3.2 d / 7 d) = 0.728`.
+    ///
+    /// For whoever asks why an order was divided so. `weight` is what [`weigh`](Self::weigh) gave the
+    /// touch, `channel` what its channel is called, for a model that looks at channels. [`figure`]
+    /// writes numbers. A model that says nothing has its weights shown as they are.
+    fn explain(
+        &self,
+        _journey: Journey<'_>,
+        _touch: usize,
+        _weight: f64,
+        _channel: &str,
+    ) -> Option<String> {
+        None
+    }
+
     /// The column of touches whose values are the model's channels; none for one that does not look
     /// at channels.
     fn channels(&self) -> Option<&str> {
@@ -118,6 +133,31 @@ pub trait Model: Send + Sync {
     fn fit(&self, _counts: &Counts) -> Result<Option<Fitted>> {
         Ok(None)
     }
+}
+
+/// A number of an explanation, in four digits where it has a fraction.
+///
+/// # Example
+///
+/// ```
+/// use apportion::models::figure;
+/// assert_eq!([0.72837, 12.0, 123456.7, 0.00001234].map(figure), ["0.7284", "12", "123457", "1.234e-5"]);
+/// ```
+pub fn figure(number: f64) -> String {
+    if number.fract() == 0.0 && number.abs() < 1e15 {
+        return format!("{number}");
+    }
+    let size = number.abs();
+    if !(1e-3..1e15).contains(&size) {
+        return format!("{number:.3e}");
+    }
+    let decimals =
+        [0.01, 0.1, 1.0, 10.0, 100.0, 1000.0].iter().filter(|bound| size < **bound).count();
+    let text = format!("{number:.decimals$}");
+    if text.contains('.') {
+        return text.trim_end_matches('0').trim_end_matches('.').to_owned();
+    }
+    text
 }
 
 /// What a model has learnt.
@@ -247,6 +287,8 @@ pub const DEFAULT: [&str; 3] = ["last_click", "linear", "time_decay"];
 pub struct Asked {
     /// How the run names it in its results: the text that asked for it.
     pub name: String,
+    /// Its page in the registry.
+    pub entry: &'static Entry,
     /// The model.
     pub model: Box<dyn Model>,
 }
@@ -286,7 +328,7 @@ pub fn entry(name: &str) -> Result<&'static Entry> {
 pub fn ask(text: &str, named: &BTreeMap<String, BTreeMap<String, String>>) -> Result<Asked> {
     let (entry, given) = read(text, named)?;
     let arguments = Arguments::new(entry, given)?;
-    Ok(Asked { name: text.trim().to_owned(), model: (entry.build)(&arguments)? })
+    Ok(Asked { name: text.trim().to_owned(), entry, model: (entry.build)(&arguments)? })
 }
 
 /// Whether a parameter of a model is left open by the text that asks for it; none where the model has

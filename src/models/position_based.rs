@@ -4,7 +4,7 @@ use rust_decimal::Decimal;
 
 use crate::error::Result;
 use crate::models::arguments::whole;
-use crate::models::{Arguments, Entry, Journey, Model, Parameter};
+use crate::models::{Arguments, Entry, Journey, Model, Parameter, figure};
 
 const FORMULA: &str = "share(1) = first, share(n) = last, the others (1 \u{2212} first \u{2212} last) / (n \u{2212} 2) each; \
                        n = 2: first : last; n = 1: all";
@@ -78,6 +78,27 @@ impl Model for PositionBased {
             }
             [] => {}
         }
+    }
+
+    fn explain(
+        &self,
+        journey: Journey<'_>,
+        touch: usize,
+        weight: f64,
+        _channel: &str,
+    ) -> Option<String> {
+        let weight = figure(weight);
+        // As `weigh` has it: everything times the touches between.
+        let between = |part: f64| match journey.touches() {
+            2 => weight.clone(),
+            touches => format!("{} \u{d7} {} between = {weight}", figure(part), touches - 2),
+        };
+        Some(match touch {
+            _ if journey.touches() == 1 => "1, the only touch".to_owned(),
+            0 => format!("first: {}", between(self.first)),
+            _ if touch + 1 == journey.touches() => format!("last: {}", between(self.last)),
+            _ => format!("between: {weight}"),
+        })
     }
 }
 

@@ -79,7 +79,7 @@ impl Model for Shapley {
         let chain = Chain::new(counts, self.order);
         let values = self.game.values(&chain)?;
         let owed = values.values.iter().map(|value| value.max(0.0)).collect();
-        let rule = ByChannel::new(&self.column, &chain.channels, owed);
+        let rule = ByChannel::new(&self.column, "Shapley value", &chain.channels, owed);
         let mut channels = Vec::with_capacity(chain.channels.len());
         for (at, (channel, share)) in chain.channels.iter().zip(rule.shares()).enumerate() {
             channels.push(ChannelEffect {

@@ -1,7 +1,8 @@
 //! The nearer a touch is to the order, the more it takes.
 
+use crate::calendar::format_duration;
 use crate::error::Result;
-use crate::models::{Arguments, Entry, Journey, Model, Parameter};
+use crate::models::{Arguments, Entry, Journey, Model, Parameter, figure};
 
 pub(super) const ENTRY: Entry = Entry {
     name: "time_decay",
@@ -19,13 +20,13 @@ pub(super) const ENTRY: Entry = Entry {
 };
 
 fn build(arguments: &Arguments) -> Result<Box<dyn Model>> {
-    Ok(Box::new(TimeDecay { half_life: arguments.duration("half_life")? as f64 }))
+    Ok(Box::new(TimeDecay { half_life: arguments.duration("half_life")? }))
 }
 
 /// See [`ENTRY`].
 struct TimeDecay {
     /// Microseconds.
-    half_life: f64,
+    half_life: i64,
 }
 
 impl Model for TimeDecay {
@@ -39,8 +40,24 @@ impl Model for TimeDecay {
         // because that of the system's library differs in its last bit from machine to machine.
         let last = journey.touched_at[journey.touches() - 1];
         for (weight, at) in weights.iter_mut().zip(journey.touched_at) {
-            *weight = libm::exp2((at - last) as f64 / self.half_life);
+            *weight = libm::exp2((at - last) as f64 / self.half_life as f64);
         }
+    }
+
+    fn explain(
+        &self,
+        journey: Journey<'_>,
+        touch: usize,
+        weight: f64,
+        _channel: &str,
+    ) -> Option<String> {
+        let last = journey.touched_at[journey.touches() - 1];
+        let before = format_duration(last - journey.touched_at[touch]);
+        let half_life = format_duration(self.half_life);
+        Some(match before.as_str() {
+            "0 s" => format!("2^0 = {}, the last touch", figure(weight)),
+            _ => format!("2^(\u{2212}{before} / {half_life}) = {}", figure(weight)),
+        })
     }
 }
 
@@ -60,9 +77,9 @@ mod tests {
             channels: &[],
             watched_until: &[],
         };
-        TimeDecay { half_life: (7 * day) as f64 }.weigh(journey, &mut weights);
+        TimeDecay { half_life: 7 * day }.weigh(journey, &mut weights);
         assert_eq!(weights, [0.25, 0.5, 1.0]);
-        TimeDecay { half_life: 1e6 }
+        TimeDecay { half_life: 1_000_000 }
             .weigh(Journey { order_at: 400 * day, ..journey }, &mut weights);
         assert_eq!(weights, [0.0, 0.0, 1.0]);
     }
