@@ -157,6 +157,17 @@ pub enum Error {
         by_rule: String,
     },
 
+    /// An order that a run does not have.
+    #[error("no order is named `{order}`")]
+    NoOrder {
+        /// The id that was asked for.
+        order: String,
+        /// Where that id was found instead, each a sentence.
+        found: Vec<String>,
+        /// The ids of orders that are most like it, the nearest first.
+        near: Vec<String>,
+    },
+
     /// A sum that leaves 64 bits.
     #[error("{what} does not fit 64 bits of minor units")]
     Overflow {
@@ -238,6 +249,14 @@ impl Error {
                 None => format!("choose one of: {}", known.join(", ")),
             }),
             Self::MissingColumn(missing) => Some(missing.hint()),
+            Self::NoOrder { found, .. } if !found.is_empty() => Some(found.join("; ")),
+            Self::NoOrder { near, .. } if !near.is_empty() => {
+                let near: Vec<String> = near.iter().map(|id| format!("`{id}`")).collect();
+                Some(format!("the nearest ids are {}", near.join(", ")))
+            }
+            Self::NoOrder { .. } => {
+                Some("an order is named by its `external_id`, as exports and credits have it".into())
+            }
             Self::TooManyRejects { by_rule, .. } => Some(format!(
                 "{by_rule}; `apportion check` shows them, `--rejects rejects.csv --max-rejects 100%` keeps them and goes on"
             )),
@@ -339,6 +358,19 @@ pub(crate) const TIME: &str = "a timestamp, a date or RFC 3339 text";
 /// Bytes in gigabytes, as people read them.
 fn gigabytes(bytes: u64) -> String {
     format!("{:.1} GB", bytes as f64 / 1e9)
+}
+
+/// At most so many ids that are like one, the nearest first.
+pub(crate) fn nearest_ids<'a>(
+    id: &str,
+    known: impl Iterator<Item = &'a str>,
+    most: usize,
+) -> Vec<String> {
+    let scored = known.map(|other| (strsim::jaro_winkler(id, other), other));
+    let mut near: Vec<(f64, &str)> = scored.filter(|(score, _)| *score > 0.8).collect();
+    near.sort_unstable_by(|left, right| right.0.total_cmp(&left.0).then(left.1.cmp(right.1)));
+    near.dedup();
+    near.into_iter().take(most).map(|(_, other)| other.to_owned()).collect()
 }
 
 /// The known name that is most like `name`, if one is like it at all.

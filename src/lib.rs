@@ -46,6 +46,7 @@ pub mod bootstrap;
 pub mod engine;
 pub mod report;
 pub mod output;
+pub mod explain;
 pub mod paths;
 pub mod items;
 pub mod summary;

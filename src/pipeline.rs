@@ -6,6 +6,7 @@
 mod bootstrap;
 mod effects;
 mod comparison;
+mod explain;
 mod gaps;
 mod identity;
 mod inputs;
@@ -61,6 +62,7 @@ use crate::touchpoints;
 use crate::validate::{Reject, Rule, rejects_table};
 use crate::vouchers::{self, Replacement};
 
+pub use self::explain::Explainer;
 pub use self::identity::{Audited, identity};
 pub use inputs::{Inputs, Unpacked};
 pub use sweep::{Swept, sweep, write_sweep};
@@ -551,13 +553,10 @@ fn needs(config: &Config, table: Table) -> Needs {
                 columns.extend(config.channels.columns());
             }
             let by_device = columns.iter().any(|name| touchpoints::DEVICE_COLUMNS.contains(name));
-            if !config.vouchers.is_empty() {
+            if !config.vouchers.is_empty() || names_touches(config) {
                 names.extend(UTM);
             }
-            if config.wants_credits() {
-                names.extend(UTM);
-            }
-            if config.wants_credits() || wants_journeys(config) {
+            if names_touches(config) || wants_journeys(config) {
                 names.extend(["domain_id", "device_external_id", "device_type"]);
             }
             if by_device {
@@ -586,13 +585,19 @@ pub(crate) const DEFAULT_AMOUNT: &str = "subtotal_price";
 /// What an order is that does not say what kind of conversion it is.
 const DEFAULT_CONVERSION_TYPE: &str = "order";
 
-/// Channels are worked out where the report is by them, a model looks at them, credits are written,
-/// or touches or journeys are kept.
+/// Touches are told one by one where credits are written or kept, or an order is explained.
+fn names_touches(config: &Config) -> bool {
+    config.wants_credits() || config.outputs.explanation
+}
+
+/// Channels are worked out where the report is by them, a model looks at them, touches are told one
+/// by one, or touches or journeys are kept.
 fn wants_channels(config: &Config) -> bool {
     let kept = [Frame::Sessions, Frame::Journeys];
-    config.wants_credits()
+    names_touches(config)
         || kept.into_iter().any(|frame| config.keeps(frame))
         || looked_at(config).any(|name| channels::COLUMNS.contains(&name))
+}
 }
 
 /// What is known of orders alone is worked out where it is written, or all measures are wanted.
@@ -756,7 +761,29 @@ fn merge_table(
     one_row_per_id(&people.identity, rows, users, config.currency, keep).map(Some)
 }
 
+/// One row per session, view and order; the touches that there are.
 fn merge(
+    config: &Config,
+    tables: &mut Tables,
+    people: &People,
+    keep: Keep,
+    summary: &mut Summary,
+) -> Result<MergedTables> {
+    let merged = merge_every(config, tables, people, keep, summary)?;
+    match touches_asked_for(config, &merged)? {
+        Some(holds) => keep_touches(merged, &holds),
+        None => Ok(merged),
+    }
+}
+
+/// Whether each touch is one that there is to be, where a filter says so.
+fn touches_asked_for(config: &Config, merged: &MergedTables) -> Result<Option<Vec<bool>>> {
+    let filter = config.where_touches.as_ref();
+    filter.map(|filter| filter.holds(&merged.touches, Some(config.currency))).transpose()
+}
+
+/// One row per session, view and order, whatever a filter says of touches.
+fn merge_every(
     config: &Config,
     tables: &mut Tables,
     people: &People,
@@ -788,7 +815,7 @@ fn merge(
     let touches = derived(config, &touches, tables)?;
     let columns: Vec<&str> = looked_at(config).collect();
     let touches = touchpoints::with_local_time(&touches, &columns, config.zone)?;
-    let merged = MergedTables {
+    Ok(MergedTables {
         touches,
         touch_persons,
         touch_users,
@@ -796,14 +823,7 @@ fn merge(
         sessions: count,
         rows: None,
         orders,
-    };
-    match &config.where_touches {
-        Some(filter) => {
-            let holds = filter.holds(&merged.touches, Some(config.currency))?;
-            keep_touches(merged, &holds)
-        }
-        None => Ok(merged),
-    }
+    })
 }
 
 /// Touches with what follows from their columns: where they came from, their device, the kind of
@@ -893,22 +913,13 @@ fn order(
 ) -> Result<Ordered> {
     let persons = people.identity.person.len();
     let rates = tables.get(&Table::ExchangeRates).map(|loaded| Rates::new(&loaded.rows));
-    let amount = config.amount.as_deref().unwrap_or(DEFAULT_AMOUNT);
-    if merged.orders.rows.column_by_name(amount).is_none() {
+    let settings = order_settings(config, rates.as_ref());
+    if merged.orders.rows.column_by_name(settings.amount).is_none() {
         summary.warnings.push(format!(
-            "orders have no column `{amount}`: every amount is zero (`--amount COLUMN` names another)"
+            "orders have no column `{}`: every amount is zero (`--amount COLUMN` names another)",
+            settings.amount
         ));
     }
-    let settings = OrderSettings {
-        amount,
-        currency: config.currency,
-        rates: rates.as_ref(),
-        missing_rate: config.missing_rate,
-        zone: config.zone,
-        count_cancelled: config.cancelled == Cancelled::Include,
-        period: config.period,
-        compared: config.compare.map(|comparison| comparison.period()),
-    };
     let (orders, amounts) =
         journeys::orders(&merged.orders.rows, &merged.orders.person, persons, &settings)?;
     let rejects =
@@ -927,6 +938,20 @@ fn order(
         period: config.period,
         window: config.window,
     })
+}
+
+/// How orders are counted.
+fn order_settings<'a>(config: &'a Config, rates: Option<&'a Rates>) -> OrderSettings<'a> {
+    OrderSettings {
+        amount: config.amount.as_deref().unwrap_or(DEFAULT_AMOUNT),
+        currency: config.currency,
+        rates,
+        missing_rate: config.missing_rate,
+        zone: config.zone,
+        count_cancelled: config.cancelled == Cancelled::Include,
+        period: config.period,
+        compared: config.compare.map(|comparison| comparison.period()),
+    }
 }
 
 /// Applies the filters of orders and persons: which orders are asked for.

@@ -385,6 +385,19 @@ fn every_column_of_the_identity_report_is_explained() {
 }
 
 #[test]
+fn every_key_of_an_explanation_is_explained() {
+    let playground = shop();
+    let command = "explain oen6xtkgevqm --config datasets/shop/full.toml --model markov --format json --quiet";
+    let (stdout, complaints) = said(&playground.run(command.split(' ')));
+    assert_eq!(complaints, "");
+    let mut keys = BTreeSet::new();
+    collect_keys(&serde_json::from_str(&stdout).unwrap(), &mut keys);
+    let known = spans(&sections_on("apportion explain"));
+    let missing = missing(keys.iter().map(String::as_str), &known);
+    assert!(missing.is_empty(), "docs/ says nothing of {missing:?} of an explanation");
+}
+
+#[test]
 fn every_column_of_simulated_truth_and_scores_is_explained_and_every_key_of_a_world() {
     let playground = Playground::new();
     let worked = |arguments: &str| {

@@ -18,8 +18,9 @@ use std::path::{Path, PathBuf};
 use common::{Playground, parquet_from_rows, said};
 
 /// Columns that hold floats, compared to 1e-9; every other cell is compared as text.
-const FLOATS: [&str; 37] = [
+const FLOATS: [&str; 38] = [
     "share",
+    "weight",
     "conversions",
     "conversions_without",
     "conversions_difference",
@@ -226,6 +227,72 @@ fn identity_failures(
     wrong.collect()
 }
 
+/// What explanations of a case say of its orders, their touches and their credits: tables of the
+/// columns that are expected, out of the JSON of one explanation after the other.
+fn explained(playground: &Playground, run: &[String], orders: &[String]) -> [String; 3] {
+    let text = |value: &serde_json::Value| match value {
+        serde_json::Value::Null => String::new(),
+        serde_json::Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let line = |cells: Vec<String>| cells.join(",") + "\n";
+    let mut tables = [
+        "order_external_id,person,counts,is_first_conversion,price,refunded_price,price_currency,rate,rate_date,amount,currency,sessions_from,views_from,previous\n",
+        "order_external_id,touch_external_id,position,reason\n",
+        "order_external_id,model,position,weight,share,amount,left_over\n",
+    ]
+    .map(str::to_owned);
+    for order in orders {
+        let mut arguments = vec!["explain".to_owned(), order.clone()];
+        arguments.extend_from_slice(&run[1..]);
+        arguments.extend(["--format", "json", "--quiet"].map(str::to_owned));
+        let (stdout, stderr) = said(&playground.run(&arguments));
+        let told: serde_json::Value = serde_json::from_str(&stdout).expect(&stderr);
+        let at = |path: &str| told.pointer(path).map(text).unwrap_or_default();
+        let facts = ["/order/order_external_id", "/order/person", "/order/counts"];
+        let amount = ["price", "refunded_price", "price_currency", "rate", "rate_date"];
+        let amount = amount.into_iter().chain(["amount", "currency"]);
+        let mut cells: Vec<String> = facts.map(at).to_vec();
+        cells.push(at("/order/is_first_conversion"));
+        cells.extend(amount.map(|name| at(&format!("/amount/{name}"))));
+        cells.extend(["sessions/from", "views/from"].map(|path| at(&format!("/window/{path}"))));
+        cells.push(at("/window/previous/0"));
+        tables[0].push_str(&line(cells));
+        for touch in told["touches"].as_array().unwrap() {
+            let cells = ["touch_external_id", "position", "reason"].map(|name| text(&touch[name]));
+            tables[1].push_str(&line([&[order.clone()], &cells[..]].concat()));
+        }
+        for model in told["models"].as_array().unwrap() {
+            for credit in model["credits"].as_array().unwrap() {
+                let cells = ["position", "weight", "share", "amount", "left_over"];
+                let cells = cells.map(|name| text(&credit[name]));
+                let first = [order.clone(), text(&model["model"])];
+                tables[2].push_str(&line([&first[..], &cells[..]].concat()));
+            }
+        }
+    }
+    tables
+}
+
+/// What explanations of a case say wrongly.
+fn explanation_failures(
+    case: &Path,
+    playground: &Playground,
+    run: &[String],
+    title: &dyn Fn(&str) -> String,
+) -> Vec<String> {
+    let names = ["explained_orders", "explained_touches", "explained_credits"];
+    let expected = names.map(|name| fs::read_to_string(case.join(format!("{name}.csv"))).ok());
+    let Some(orders) = &expected[0] else { return Vec::new() };
+    let (_, rows) = csv_rows(orders);
+    let orders: Vec<String> = rows.into_iter().map(|row| row[0].clone()).collect();
+    let actual = explained(playground, run, &orders);
+    let tables = names.iter().zip(expected.iter().zip(&actual));
+    let wrong =
+        tables.filter_map(|(name, (text, actual))| compare(&title(name), text.as_ref()?, actual));
+    wrong.collect()
+}
+
 /// What a case says wrongly, if anything.
 fn failures(case: &Path, layout: Layout) -> Vec<String> {
     let name = case.file_name().unwrap().to_string_lossy().into_owned();
@@ -292,6 +359,7 @@ fn failures(case: &Path, layout: Layout) -> Vec<String> {
         }
     }
     failures.extend(identity_failures(case, &playground, &asked, &title));
+    failures.extend(explanation_failures(case, &playground, &asked, &title));
     failures
 }
 

@@ -10,11 +10,12 @@ use std::path::Path;
 
 use apportion::bootstrap::{Bootstrap, Draws};
 use apportion::config::{Config, Settings};
+use apportion::explain::{Explanation, Reason};
 use apportion::journeys::ViewPolicy;
 use apportion::models::{MODELS, ask, ask_all};
 use apportion::output;
 use apportion::paths::{self, PathsReading, SEPARATOR, column_names, credit};
-use apportion::pipeline::{Published, Silent, identity, run, sweep};
+use apportion::pipeline::{Explainer, Published, Silent, identity, run, sweep};
 use apportion::report::{IdentityReport, MeasureSet, OrderMeasures};
 use apportion::schema::{Kind, Table};
 use arrow::array::{AsArray, RecordBatch};
@@ -334,6 +335,59 @@ fn resample(settings: &mut Settings, seed: u64) {
     }
 }
 
+/// Explains every order of a run, in the order of their ids.
+fn explained(settings: Settings) -> Vec<Explanation> {
+    let now = apportion::calendar::parse_instant("2030-01-01").unwrap();
+    let explainer = Explainer::new(Config::new(settings, now).unwrap(), &Silent).unwrap();
+    let mut orders: Vec<&str> = explainer.orders().collect();
+    orders.sort_unstable();
+    orders.into_iter().map(|order| explainer.explain(order).unwrap()).collect()
+}
+
+/// What is wrong with explanations of orders beside the credits of their run.
+fn disagreements(explanations: &[Explanation], credits: &str) -> Vec<String> {
+    let mut credited: BTreeMap<(String, String), Vec<[String; 4]>> = BTreeMap::new();
+    for credit in records(credits) {
+        let row = ["touch_external_id", "role", "share", "amount"].map(|name| credit[name].clone());
+        let key = (credit["order_external_id"].clone(), credit["model"].clone());
+        credited.entry(key).or_default().push(row);
+    }
+    let mut wrong = Vec::new();
+    for explanation in explanations {
+        let order = &explanation.order;
+        for model in explanation.models.iter().filter(|_| order.is_reported) {
+            let told: Vec<[String; 4]> = model
+                .credits
+                .iter()
+                .map(|credit| {
+                    [
+                        credit.touch_external_id.clone().unwrap_or_default(),
+                        credit.role.to_owned(),
+                        credit.share.to_string(),
+                        credit.amount.clone(),
+                    ]
+                })
+                .collect();
+            let key = (order.order_external_id.clone(), model.model.clone());
+            let written = credited.remove(&key);
+            if written.as_ref() != Some(&told) {
+                wrong.push(format!("{key:?}: told {told:?}, written {written:?}"));
+            }
+        }
+        let counted = explanation.touches.iter().filter(|touch| touch.reason == Reason::Counts);
+        let counted: Vec<u64> = counted.filter_map(|touch| touch.position).collect();
+        for model in &explanation.models {
+            let told: Vec<u64> =
+                model.credits.iter().filter_map(|credit| credit.position).collect();
+            if told != counted {
+                wrong.push(format!("{} of {}: {told:?}", model.model, order.order_external_id));
+            }
+        }
+    }
+    wrong.extend(credited.keys().map(|key| format!("{key:?} is not told")));
+    wrong
+}
+
 /// Dimensions that are of a look, of time, of the row itself, or of a number.
 const BY: [&str; 6] = [
     "utm_source,channel,day",
@@ -516,6 +570,46 @@ proptest! {
         }
         for entry in MODELS {
             prop_assert_eq!(reported.get(entry.name).copied().unwrap_or(0), owed.values().sum::<i128>(), "{}", entry.name);
+        }
+    }
+
+    #[test]
+    fn explanations_say_what_credits_say_and_leave_no_touch_out(world in worlds(), seed in 1_u64..u64::MAX, overlap in any::<bool>(), skip in any::<bool>(), some in any::<bool>(), include in any::<bool>()) {
+        let change = |settings: &mut Settings| {
+            settings.overlap = Some(overlap);
+            settings.lookback = (seed % 2 == 0).then(|| "3d".into());
+            settings.direct = skip.then_some(apportion::journeys::DirectPolicy::Skip);
+            settings.cancelled = include.then_some(apportion::config::Cancelled::Include);
+            settings.where_touches = some.then(|| "utm_source <> 'source1'".into());
+            settings.where_orders = (seed % 3 == 0).then(|| "subtotal_price >= 20".into());
+            settings.from = (seed % 5 == 0).then(|| "2024-01-05".into());
+        };
+        let explain = |files, shuffle| {
+            let playground = Playground::new();
+            let mut settings = laid_out(&world, &playground, files, shuffle, &plain);
+            change(&mut settings);
+            explained(settings)
+        };
+        let ran = ran(&world, 2, 1, 0, &plain, change);
+        let explanations = explain(1, 0);
+        let wrong = disagreements(&explanations, &ran.files["credits"]);
+        prop_assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        prop_assert_eq!(&explanations, &explain(2, seed));
+        prop_assert_eq!(explanations.len(), world.orders.len());
+        let person: BTreeMap<String, String> = records(&ran.files["identity"])
+            .into_iter()
+            .map(|user| (user["user_external_id"].clone(), user["person"].clone()))
+            .collect();
+        let sheets = tables(&world, &plain);
+        for explanation in &explanations {
+            let of_person = sheets[0].2.iter().filter(|row| person[&row[1]] == explanation.order.person);
+            for row in of_person {
+                let told = explanation.touches.iter().any(|touch| touch.touch_external_id == row[0]);
+                prop_assert!(told, "{} says nothing of {}", explanation.order.order_external_id, row[0]);
+            }
+            let text = apportion::explain::render(explanation);
+            let widest = text.lines().map(|line| line.chars().count()).max().unwrap();
+            prop_assert!(widest <= 80, "{}", text);
         }
     }
 
@@ -1003,6 +1097,29 @@ fn every_format_says_the_same() {
             _ => from_arrow(&path),
         };
         assert_eq!(rows, records(&csv), "{format}");
+    }
+}
+
+#[test]
+fn the_explanation_of_every_order_of_the_sample_says_what_its_credits_say() {
+    let playground = Playground::new();
+    let full = Settings::read(Path::new("datasets/shop/full.toml")).unwrap();
+    let mut settings = Settings::default().over(full);
+    settings.model = rules();
+    settings.model.push("logistic".into());
+    settings.credits = Some(playground.path("credits.csv"));
+    settings.format = Some("csv".into());
+    settings.output = Some(playground.path("report.csv"));
+    done(settings.clone(), 2);
+    let explanations = explained(settings);
+    assert!(explanations.len() > 700, "only {} orders are there", explanations.len());
+    let credits = fs::read_to_string(playground.path("credits.csv")).unwrap();
+    let wrong = disagreements(&explanations, &credits);
+    assert!(wrong.is_empty(), "{}", wrong[..wrong.len().min(10)].join("\n"));
+    for explanation in explanations {
+        let text = apportion::explain::render(&explanation);
+        let wide = text.lines().find(|line| line.chars().count() > 80);
+        assert_eq!(wide, None, "{text}");
     }
 }
 

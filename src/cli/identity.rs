@@ -32,7 +32,7 @@ const OF_RUNS: [&str; 16] = [
 ];
 
 /// What only a run has is not offered.
-fn offered(argument: Arg) -> Arg {
+pub(super) fn offered(argument: Arg) -> Arg {
     if OF_RUNS.contains(&argument.get_id().as_str()) { argument.hide(true) } else { argument }
 }
 

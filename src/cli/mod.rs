@@ -7,6 +7,7 @@ mod channels;
 mod check;
 mod evaluate;
 mod effects;
+mod explain;
 mod identity;
 mod ingest;
 mod init;
@@ -68,6 +69,7 @@ impl From<Status> for ExitCode {
   apportion check --sessions sessions.parquet --orders orders.parquet
   apportion channels --sessions sessions.parquet --orders orders.parquet
   apportion effects --sessions sessions.parquet --orders orders.parquet
+  apportion explain o17 --sessions sessions.parquet --orders orders.parquet
   apportion identity --sessions sessions.parquet --orders orders.parquet --aliases aliases.parquet
   apportion ingest items.ndjson.gz -o tables
   apportion models time_decay
@@ -118,6 +120,15 @@ Exit codes: 0 no problems, 1 problems or too many rejected rows, 2 something can
 
 It takes the inputs and settings of a run; of its models those that learn, else markov and shapley.")]
     Effects(RunArgs),
+    /// Say why one order was divided as it was
+    #[command(after_help = "Examples:
+  apportion explain o17 --sessions sessions.parquet --orders orders.parquet
+  apportion explain o17 --config shop/apportion.toml --model linear,time_decay,markov
+  apportion explain o17 --config shop/apportion.toml --format json
+
+It takes the inputs and settings of a run, and tells of every session and view of the order's person
+why it is in the journey or is not.")]
+    Explain(explain::ExplainArgs),
     /// Say what identity did: to user ids, and to credit and journeys
     #[command(after_help = "Examples:
   apportion identity --sessions sessions.parquet --orders orders.parquet --aliases aliases.parquet
@@ -247,6 +258,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args, &mut io::stdout().lock()),
         Command::Channels(args) => channels::run(&args),
         Command::Effects(args) => effects::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Identity(args) => identity::run(&args),
         Command::Ingest(args) => ingest::run(&args),
         Command::Init { path } => init::run(&path),

@@ -119,6 +119,8 @@ pub struct Outputs {
     pub summary: Option<PathBuf>,
     /// The folder that the run is kept in.
     pub kept: Option<Keep>,
+    /// Whether touches are told one by one, as credits tell them, though no file of theirs is written.
+    pub(crate) explanation: bool,
 }
 
 /// When a session counts as bounced.
@@ -652,6 +654,7 @@ fn outputs(settings: &Settings) -> Result<Outputs> {
         changed: by_name(&settings.changed)?,
         summary: settings.summary.clone(),
         kept: settings.keep.clone().map(Keep::all),
+        explanation: false,
     };
     if outputs.kept.is_some() {
         check_kept(settings.date_by.unwrap_or_default())?;
@@ -690,6 +693,7 @@ impl Outputs {
             changed: None,
             summary: None,
             kept: None,
+            explanation: false,
         }
     }
 

@@ -58,6 +58,7 @@ pub use side::{
 };
 pub use sweep::{SweepReport, Tried};
 pub use sweep_text::render_sweep;
+pub(crate) use terminal::{WIDTH, shortened};
 pub use terminal::{render, render_wide};
 
 use crate::credits::share;

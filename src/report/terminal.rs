@@ -13,7 +13,7 @@ use crate::report::intervals::Interval;
 use crate::report::{Line, Report};
 
 /// Columns of characters that a table keeps to where it can.
-pub(super) const WIDTH: usize = 80;
+pub(crate) const WIDTH: usize = 80;
 
 /// Rows of a table before the rest is summed up in one.
 pub(super) const ROWS: usize = 40;
@@ -360,7 +360,7 @@ fn summed(report: &Report, names: Vec<String>, lines: &[usize], model: usize) ->
 }
 
 /// A label of no more than so many characters, which leaves room for the figures.
-pub(super) fn shortened(label: &str, room: usize) -> String {
+pub(crate) fn shortened(label: &str, room: usize) -> String {
     if label.chars().count() <= room {
         return label.to_owned();
     }
