@@ -52,6 +52,7 @@ pub mod items;
 pub mod summary;
 pub mod kept;
 pub mod queries;
+pub mod diff;
 pub mod pipeline;
 pub mod findings;
 pub mod simulate;

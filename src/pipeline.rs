@@ -598,7 +598,6 @@ fn wants_channels(config: &Config) -> bool {
         || kept.into_iter().any(|frame| config.keeps(frame))
         || looked_at(config).any(|name| channels::COLUMNS.contains(&name))
 }
-}
 
 /// What is known of orders alone is worked out where it is written, or all measures are wanted.
 fn wants_orders(config: &Config) -> bool {

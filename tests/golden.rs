@@ -260,7 +260,7 @@ fn explained(playground: &Playground, run: &[String], orders: &[String]) -> [Str
         tables[0].push_str(&line(cells));
         for touch in told["touches"].as_array().unwrap() {
             let cells = ["touch_external_id", "position", "reason"].map(|name| text(&touch[name]));
-            tables[1].push_str(&line([&[order.clone()], &cells[..]].concat()));
+            tables[1].push_str(&line([std::slice::from_ref(order), &cells[..]].concat()));
         }
         for model in told["models"].as_array().unwrap() {
             for credit in model["credits"].as_array().unwrap() {

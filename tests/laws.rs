@@ -10,6 +10,7 @@ use std::path::Path;
 
 use apportion::bootstrap::{Bootstrap, Draws};
 use apportion::config::{Config, Settings};
+use apportion::diff;
 use apportion::explain::{Explanation, Reason};
 use apportion::journeys::ViewPolicy;
 use apportion::models::{MODELS, ask, ask_all};
@@ -571,6 +572,67 @@ proptest! {
         for entry in MODELS {
             prop_assert_eq!(reported.get(entry.name).copied().unwrap_or(0), owed.values().sum::<i128>(), "{}", entry.name);
         }
+    }
+
+    #[test]
+    fn the_causes_of_a_difference_add_up_to_it(world in worlds(), other in worlds(), seed in any::<u64>(), same in any::<bool>()) {
+        let playground = Playground::new();
+        let keep = |world: &World, name: &str, changed: bool| {
+            let folder = playground.path(name);
+            let kept = folder.clone();
+            let ran = ran(world, 2, 1, 0, &plain, |settings| {
+                settings.keep = Some(kept.clone());
+                settings.model = ["last_click", "linear", "time_decay", "markov"].map(str::to_owned).to_vec();
+                settings.overlap = (changed && seed.is_multiple_of(3)).then_some(true);
+                settings.lookback = (changed && seed.is_multiple_of(2)).then(|| "2d".into());
+                settings.amount = (changed && seed.is_multiple_of(5)).then(|| "refunded_price".into());
+                settings.cancelled = (changed && seed.is_multiple_of(7)).then_some(apportion::config::Cancelled::Include);
+                settings.from = (changed && seed.is_multiple_of(11)).then(|| "2024-01-04".into());
+            });
+            let mut credited: BTreeMap<(String, String), (f64, i128)> = BTreeMap::new();
+            for credit in records(&ran.files["credits"]) {
+                let source = if credit["touch_external_id"].is_empty() { "(unattributed)".to_owned() } else { credit["utm_source"].clone() };
+                let cell = credited.entry((credit["model"].clone(), source)).or_default();
+                *cell = (cell.0 + credit["share"].parse::<f64>().unwrap(), cell.1 + cents(&credit["amount"]));
+            }
+            (folder, credited)
+        };
+        // Either another world, or the same one with a row less of each table.
+        let mut fewer = world.clone();
+        fewer.sessions.pop();
+        fewer.aliases.pop();
+        let second = if same { &fewer } else { &other };
+        let (before, was) = keep(&world, "before", false);
+        let (after, is) = keep(second, "after", true);
+        let asked = diff::Asked { by: vec!["utm_source".into()], ..diff::Asked::default() };
+        let differences = diff::compare(&before, &after, &asked).unwrap();
+        let mut left: BTreeMap<(String, String), (i128, i128)> = BTreeMap::new();
+        for line in &differences.lines {
+            let Some(values) = &line.values else { continue };
+            let key = (line.model.clone(), values[0].clone());
+            let part = line.part;
+            if let Some(credited) = match line.step {
+                diff::Step::Before => Some(&was),
+                diff::Step::After => Some(&is),
+                diff::Step::Cause(_) => None,
+            } {
+                let (conversions, amount) = credited.get(&key).copied().unwrap_or_default();
+                prop_assert_eq!(part.amount, amount, "{:?} {:?}", key, line.step);
+                prop_assert!((part.conversions as f64 / 1e9 - conversions).abs() < 1e-6);
+            }
+            let sign = if line.step == diff::Step::After { -1 } else { 1 };
+            let cell = left.entry(key).or_default();
+            *cell = (cell.0 + sign * part.conversions, cell.1 + sign * part.amount);
+        }
+        prop_assert!(left.values().all(|left| *left == (0, 0)), "{:?}", left);
+        // What is credited in either run is told; a touch without credit is not.
+        let something = was.iter().chain(&is).filter(|(_, credited)| **credited != (0.0, 0));
+        for (key, _) in something {
+            prop_assert!(left.contains_key(key), "{:?}", key);
+        }
+        let itself = diff::compare(&before, &before, &asked).unwrap();
+        let is_cause = |line: &&diff::Line| matches!(line.step, diff::Step::Cause(_));
+        prop_assert_eq!(itself.lines.iter().find(is_cause), None);
     }
 
     #[test]

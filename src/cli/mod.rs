@@ -5,6 +5,7 @@
 
 mod channels;
 mod check;
+mod diff;
 mod evaluate;
 mod effects;
 mod explain;
@@ -68,6 +69,7 @@ impl From<Status> for ExitCode {
       --by utm_source,month --lookback 30d --credits credits.parquet
   apportion check --sessions sessions.parquet --orders orders.parquet
   apportion channels --sessions sessions.parquet --orders orders.parquet
+  apportion diff monday tuesday
   apportion effects --sessions sessions.parquet --orders orders.parquet
   apportion explain o17 --sessions sessions.parquet --orders orders.parquet
   apportion identity --sessions sessions.parquet --orders orders.parquet --aliases aliases.parquet
@@ -111,6 +113,17 @@ Exit codes: 0 no problems, 1 problems or too many rejected rows, 2 something can
   apportion channels --config shop/apportion.toml --format csv -o coverage.csv
   apportion channels --explain google/cpc/brand")]
     Channels(ChannelsArgs),
+    /// Say why numbers changed between two kept runs
+    #[command(after_help = "Examples:
+  apportion run --config shop/apportion.toml --keep monday
+  apportion run --config shop/apportion.toml --keep tuesday
+  apportion diff monday tuesday
+  apportion diff monday tuesday --from 2025-02-01 --to 2025-02-28 --model linear
+  apportion diff monday tuesday --by utm_source,utm_medium -o changes.csv
+
+Each change is divided among its causes, to the unit: orders that are new or gone, refunds, late
+sessions, identity, channel rules, settings and more.")]
+    Diff(diff::DiffArgs),
     /// Say what channels are worth over all journeys, beside what orders credit to them
     #[command(after_help = "Examples:
   apportion effects --sessions sessions.parquet --orders orders.parquet
@@ -257,6 +270,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args, &mut io::stdout().lock()),
         Command::Channels(args) => channels::run(&args),
+        Command::Diff(args) => diff::run(&args),
         Command::Effects(args) => effects::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Identity(args) => identity::run(&args),

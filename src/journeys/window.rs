@@ -268,7 +268,7 @@ impl Selected {
         } else {
             // All are sessions, and times do not decrease: those that count are a range.
             let too_early = |at: &i64| *at < cut.sessions.0;
-            let first = of.start + touches.at[of.clone()].partition_point(too_early);
+            let first = of.start + touches.at[of].partition_point(too_early);
             let start = cut.range.start.max(first);
             self.touches.extend(numbers(start..cut.range.end.max(start)));
         }
@@ -427,11 +427,8 @@ mod tests {
             let mut selected = Selected::default();
             selected.select(window, &touches, touches.of(0), 200, previous, replaced);
             let fates = selected.fates(window, &touches, touches.of(0), replaced);
-            let counted: Vec<u32> = fates
-                .iter()
-                .filter(|(_, fate)| *fate == Fate::Counts)
-                .map(|(touch, _)| *touch)
-                .collect();
+            let counted: Vec<u32> =
+                fates.iter().filter(|(_, fate)| *fate == Counts).map(|(touch, _)| *touch).collect();
             assert_eq!(counted, selected.touches);
             fates.into_iter().map(|(_, fate)| fate).collect::<Vec<_>>()
         };
