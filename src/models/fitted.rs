@@ -15,7 +15,7 @@
 
 use crate::error::{Error, Result};
 use crate::models::split::{PARTS, placed, short};
-use crate::models::{Arguments, Effects, Journey, Model, Parameter};
+use crate::models::{Arguments, Effects, Journey, Model, Parameter, figure};
 
 /// Of models that learn: how orders are divided.
 pub(super) const CREDITS: Parameter = Parameter {
@@ -130,6 +130,31 @@ impl Model for Fitted {
                 *part = weight / run.len() as f64;
             }
         }
+    }
+
+    fn explain(
+        &self,
+        journey: Journey<'_>,
+        touch: usize,
+        weight: f64,
+        channel: &str,
+    ) -> Option<String> {
+        let own = journey.channels[touch];
+        let Ok(place) = self.channels.binary_search(&own) else {
+            return Some(format!("0, nothing was learnt of {channel}"));
+        };
+        let Some((_, whole)) = self.weights[place] else {
+            return Some(format!("0, {channel} is owed nothing"));
+        };
+        if weight == 0.0 {
+            return Some("0, others of the order are owed more than they can get".to_owned());
+        }
+        let touches = journey.channels.iter().filter(|other| **other == own).count();
+        let whole = format!("{} of {channel}, fitted to all orders", figure(whole));
+        Some(match touches {
+            1 => whole,
+            _ => format!("{whole}, / {touches} touches = {}", figure(weight)),
+        })
     }
 }
 

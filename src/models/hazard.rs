@@ -8,7 +8,7 @@ use crate::models::ages::{middle, step};
 use crate::models::intensities::{Cell, Intensities, Watched};
 use crate::models::{
     Arguments, BY, ChannelEffect, Counts, Effects, Entry, Fitted, Journey, Model, Outcome,
-    Parameter,
+    Parameter, figure,
 };
 
 pub(super) const ENTRY: Entry = Entry {
@@ -278,6 +278,27 @@ impl Model for Learnt {
         for weight in weights {
             *weight = if greatest.is_finite() { libm::exp(*weight - greatest) } else { 1.0 };
         }
+    }
+
+    fn explain(
+        &self,
+        journey: Journey<'_>,
+        touch: usize,
+        weight: f64,
+        channel: &str,
+    ) -> Option<String> {
+        let Ok(at) = self.channels.binary_search(&journey.channels[touch]) else {
+            return Some(format!("0, nothing was learnt of {channel}"));
+        };
+        let day = 86_400.0;
+        let age = (journey.order_at - journey.touched_at[touch]) as f64 / SECOND as f64 / day;
+        Some(format!(
+            "{} a day \u{d7} e^(\u{2212}{} \u{d7} {} d), of the greatest {}",
+            figure(libm::exp(self.heights[at]) * day),
+            figure(self.rates[at] * day),
+            figure(age),
+            figure(weight)
+        ))
     }
 }
 
