@@ -53,6 +53,8 @@ pub mod summary;
 pub mod kept;
 pub mod queries;
 pub mod diff;
+pub mod charts;
+pub mod page;
 pub mod pipeline;
 pub mod findings;
 pub mod simulate;

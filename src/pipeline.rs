@@ -14,6 +14,7 @@ mod keep;
 mod lean;
 mod memory;
 mod orders;
+mod overview;
 mod sweep;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,7 +33,7 @@ use self::lean::everyone::Scans;
 use self::lean::{Gathered, Ordering, Rows, Waiting};
 use crate::bootstrap::Resampled;
 use crate::channels;
-use crate::config::{Cancelled, Config, DateBy, Output};
+use crate::config::{Cancelled, Config, DateBy, Extent, Output};
 use crate::engine::{
     self, ByChannel, Cells, Learnt, Partial, Parts, Tally, TouchChannels, UNATTRIBUTED_CELL, Work,
 };
@@ -50,10 +51,11 @@ use crate::journeys::{
 use crate::kept::{self, Frame, Writing};
 use crate::merge::{external_ids, merge_rows};
 use crate::output::{self, Staged, StagedFolder, TableWriter};
+use crate::page::Page;
 use crate::paths::{Paths, SEPARATOR, is_direct};
 use crate::report::{
-    self, CreditTable, EffectsReport, Line, MeasureSet, Measures, OrderSums, Places, Report,
-    Session, SessionCounts, Sessions, Spending, Steps, Sums, credit_rows, is_own_column,
+    self, CreditTable, EffectsReport, Line, MeasureSet, Measures, OrderSums, Overview, Places,
+    Report, Session, SessionCounts, Sessions, Spending, Steps, Sums, credit_rows, is_own_column,
     journey_rows,
 };
 use crate::schema::{ITEMS_AT, Kind, Table, UTM, is_bookkeeping};
@@ -91,6 +93,8 @@ pub struct Finished {
     pub effects: EffectsReport,
     /// What was done.
     pub summary: Summary,
+    /// What a page shows beside the report, where one is wanted.
+    pub overview: Option<Overview>,
     staged: Vec<Staged>,
     /// The folder that the run is kept in.
     kept: Option<StagedFolder>,
@@ -104,15 +108,17 @@ pub struct Published {
     pub effects: EffectsReport,
     /// What was done.
     pub summary: Summary,
+    /// What a page shows beside the report, where one is wanted.
+    pub overview: Option<Overview>,
 }
 
 impl Finished {
     /// Makes every file of the run appear.
     pub fn publish(self) -> Result<Published> {
-        let Self { report, effects, summary, staged, kept } = self;
+        let Self { report, effects, summary, overview, staged, kept } = self;
         staged.into_iter().try_for_each(Staged::commit)?;
         kept.into_iter().try_for_each(StagedFolder::commit)?;
-        Ok(Published { report, effects, summary })
+        Ok(Published { report, effects, summary, overview })
     }
 }
 
@@ -162,7 +168,7 @@ fn every_stage(config: &Config, progress: &dyn Progress) -> Result<Finished> {
     want(config, &tables, &people, &merged, &mut ordered)?;
     reattribute(config, &mut merged, &mut ordered)?;
     check_rejects(config, &inputs, &tables, &ordered.rejects, &mut summary)?;
-    let labels = label(config, &tables, &merged, &ordered)?;
+    let labels = label(config, &config.by, &tables, &merged, &ordered)?;
     progress.stage("attributing orders");
     let mut sums = attribute(config, &merged, &ordered, &labels, &people, &mut writers)?;
     let learnt = std::mem::take(&mut sums.effects);
@@ -181,6 +187,7 @@ fn every_stage(config: &Config, progress: &dyn Progress) -> Result<Finished> {
         bootstrap::intervals(config, &ordered, &labels, periods, report, &mut summary)?;
     writers.table(ranks)?;
     account(config, &ordered, &sums, sums_then.as_ref(), &report, &mut summary)?;
+    let overview = overview::gather(config, (&tables, &merged), &ordered, &sums.learnt, &report)?;
     let effects = std::mem::take(&mut sums.effects);
     writers.table(orders::table(config, sums, sums_then, &mut summary)?)?;
     writers.table(gaps)?;
@@ -196,9 +203,10 @@ fn every_stage(config: &Config, progress: &dyn Progress) -> Result<Finished> {
         summary: &summary,
     };
     let kept = writers.kept.take().map(|writing| ended.keep(writing)).transpose()?;
-    let write = |sink| write_report(config, &report, sink);
+    let outcome = Outcome { report: &report, summary: &summary, overview: overview.as_ref() };
+    let write = |sink| write_report(config, outcome, sink);
     let staged = writers.finish(config, &tables, &people, &ordered, write, &summary)?;
-    Ok(Finished { report, effects, summary, staged, kept })
+    Ok(Finished { report, effects, summary, overview, staged, kept })
 }
 
 /// Tables that are read, with one row per session, view and order, and who is who.
@@ -601,7 +609,8 @@ fn wants_channels(config: &Config) -> bool {
 
 /// What is known of orders alone is worked out where it is written, or all measures are wanted.
 fn wants_orders(config: &Config) -> bool {
-    config.outputs.orders_report.is_some() || config.measures == MeasureSet::All
+    let figures = config.measures == MeasureSet::All || config.extent == Extent::Page;
+    config.outputs.orders_report.is_some() || figures
 }
 
 /// Journeys are gathered where they are written, or figures of orders follow from them.
@@ -1060,12 +1069,12 @@ struct Named {
 
 /// The items of orders, where the report is by them.
 fn items(
-    config: &Config,
+    by: &[Dimension],
     tables: &Tables,
     merged: &MergedTables,
     ordered: &Ordered,
 ) -> Result<Option<(Items, RecordBatch)>> {
-    let by_items = config.by.iter().any(|dimension| matches!(dimension, Dimension::Item(_)));
+    let by_items = by.iter().any(|dimension| matches!(dimension, Dimension::Item(_)));
     let Some(loaded) = tables.get(&Table::OrderItems).filter(|_| by_items) else {
         return Ok(None);
     };
@@ -1075,6 +1084,7 @@ fn items(
 
 fn label(
     config: &Config,
+    by: &[Dimension],
     tables: &Tables,
     merged: &MergedTables,
     ordered: &Ordered,
@@ -1094,7 +1104,7 @@ fn label(
         codes: orders.currency.iter().map(|code| u32::from(*code)).collect(),
         values: codes.iter().map(ToString::to_string).collect(),
     }];
-    for dimension in &config.by {
+    for dimension in by {
         match dimension {
             Dimension::Touch(column) => {
                 of_touch.push(in_order(Labels::of_column(&merged.touches, column), touch_rows));
@@ -1127,7 +1137,7 @@ fn label(
         .then(|| in_order(Labels::of_column(&merged.touches, CHANNEL), touch_rows));
     let has_touch_dimensions = !of_touch.is_empty();
     let mut touches = combine(&of_touch, touch_rows.len());
-    let (mut orders, parts) = match items(config, tables, merged, ordered)? {
+    let (mut orders, parts) = match items(by, tables, merged, ordered)? {
         Some((items, rows)) => {
             let mut of_part: Vec<Labels> =
                 of_order.iter().map(|labels| items.of_orders(labels)).collect();
@@ -1196,6 +1206,8 @@ struct Attributed {
     resampled: Option<Resampled>,
     /// What models learnt of channels, where any learns.
     effects: EffectsReport,
+    /// What models learnt.
+    learnt: Learnt,
 }
 
 /// The work on partitions, without credit or journey rows.
@@ -1301,6 +1313,7 @@ fn attribute(
         orders: OrderSums::default(),
         resampled: bootstrap::resampled(config),
         effects: EffectsReport::default(),
+        learnt: Learnt::default(),
     };
     let mut by_channel = ByChannel::new(&work);
     let wave = 4 * rayon::current_num_threads();
@@ -1339,6 +1352,7 @@ fn attribute(
         let currencies = &ordered.amounts.currencies;
         sums.effects =
             EffectsReport::new(&models, &learnt, work.channels, &by_channel, currencies)?;
+        sums.learnt = learnt;
         return Ok(sums);
     };
     // Some parts at a time: the next are put in order when these are done with.
@@ -1502,10 +1516,22 @@ fn join(
     ordered: &Ordered,
     named: &Named,
     cells: &Cells,
+    beside: (Option<&Counted>, Option<&Spending>),
+) -> Vec<Line> {
+    join_by(config, &config.by, ordered, named, cells, beside)
+}
+
+/// Joins the credit of cells by other dimensions than the report's, as [`join`] does.
+fn join_by(
+    config: &Config,
+    by: &[Dimension],
+    ordered: &Ordered,
+    named: &Named,
+    cells: &Cells,
     (sessions, spending): (Option<&Counted>, Option<&Spending>),
 ) -> Vec<Line> {
     report::lines(Sums {
-        by: &config.by,
+        by,
         dated_by_touch: config.date_by == DateBy::Touch,
         models: config.models.len(),
         cells,
@@ -1846,11 +1872,44 @@ impl Writers {
     }
 }
 
-/// Writes the report in the run's format.
-pub fn write_report(config: &Config, report: &Report, sink: output::Sink) -> Result<()> {
-    let text = || if config.wide { report::render_wide(report) } else { report::render(report) };
-    let table = || if config.wide { report.wide() } else { report.long() };
-    output::write_result(config.outputs.format, sink, text, table)
+/// What came of a run, for whoever writes it down.
+#[derive(Clone, Copy)]
+pub struct Outcome<'a> {
+    /// The report.
+    pub report: &'a Report,
+    /// What was done.
+    pub summary: &'a Summary,
+    /// What a page shows beside the report, where one is wanted.
+    pub overview: Option<&'a Overview>,
+}
+
+impl Published {
+    /// What came of the run.
+    pub fn outcome(&self) -> Outcome<'_> {
+        let Self { report, summary, overview, .. } = self;
+        Outcome { report, summary, overview: overview.as_ref() }
+    }
+}
+
+/// Writes the report in the run's format: a page, text for people, or one table.
+pub fn write_report(config: &Config, outcome: Outcome<'_>, sink: output::Sink) -> Result<()> {
+    let Outcome { report, summary, overview } = outcome;
+    let format = config.outputs.format;
+    match (format.name, overview) {
+        ("html", Some(overview)) => {
+            let page = Page::new(report, overview, summary, config)?;
+            output::write_text(format, sink, &page.html()?)
+        }
+        ("markdown", _) => {
+            output::write_text(format, sink, &report::markdown(report, summary, config.wide))
+        }
+        _ => {
+            let text =
+                || if config.wide { report::render_wide(report) } else { report::render(report) };
+            let table = || if config.wide { report.wide() } else { report.long() };
+            output::write_result(format, sink, text, table)
+        }
+    }
 }
 
 /// A writer that begins its table with the first rows, which bring their schema.

@@ -133,8 +133,8 @@ fn every_flag_is_explained() {
         .filter_map(|span| span.split([' ', '=', '[']).next().map(str::to_owned))
         .collect();
     for command in [
-        "run", "check", "effects", "identity", "ingest", "init", "models", "paths", "query",
-        "queries", "simulate", "evaluate",
+        "run", "check", "effects", "identity", "ingest", "init", "models", "paths", "plot",
+        "query", "queries", "report", "simulate", "evaluate",
     ] {
         let (help, _) = said(&playground.run([command, "--help"]));
         let flags: BTreeSet<&str> = help

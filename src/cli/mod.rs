@@ -14,9 +14,11 @@ mod ingest;
 mod init;
 mod models;
 mod paths;
+mod plot;
 mod progress;
 mod queries;
 mod query;
+mod report;
 mod run;
 mod simulate;
 mod stats;
@@ -76,7 +78,9 @@ impl From<Status> for ExitCode {
   apportion ingest items.ndjson.gz -o tables
   apportion models time_decay
   apportion paths --input paths.csv
+  apportion plot --sessions sessions.parquet --orders orders.parquet -o models.png
   apportion query top_paths --sessions sessions.parquet --orders orders.parquet
+  apportion report --sessions sessions.parquet --orders orders.parquet -o report.html
   apportion simulate --seed 7 -o world
   apportion evaluate --seeds 5
 
@@ -189,6 +193,14 @@ items without writing tables.")]
 Columns are path, total_conversions and, where there are any, total_conversion_value, total_null
 and currency. `apportion run --paths PATH` writes such a table.")]
     Paths(paths::PathsArgs),
+    /// Draw one chart of a run, as SVG or PNG, for a slide
+    #[command(after_help = "Examples:
+  apportion plot --config shop/apportion.toml -o models.png
+  apportion plot --config shop/apportion.toml --chart time --width 1920 --height 1080 -o time.png
+  apportion plot --config shop/apportion.toml --chart paths --theme dark -o paths.svg
+
+It takes the inputs and settings of a run; by channel, unless --by says otherwise.")]
+    Plot(plot::PlotArgs),
     /// Ask a question in SQL of a run: one of the library, or your own
     #[command(after_help = "Examples:
   apportion query attribution --sessions sessions.parquet --orders orders.parquet
@@ -209,6 +221,15 @@ Exit codes: 0 done, 1 an audit returned rows, 2 it could not be answered.")]
         /// The query to show
         name: Option<String>,
     },
+    /// Make a page of a run, for a browser: charts, tables, the proof and what figures mean
+    #[command(after_help = "Examples:
+  apportion report --sessions sessions.parquet --orders orders.parquet -o report.html
+  apportion report --config shop/apportion.toml --from 2025-03-01 --to 2025-03-31 \\
+      --compare previous_period --bootstrap 1000 -o march.html
+
+It takes the inputs and settings of a run; by channel, unless --by says otherwise. The page is one
+file that asks for nothing from a network.")]
+    Report(RunCommand),
     /// Make the tables of an invented world whose truth is known: which orders each channel caused
     #[command(after_help = "Examples:
   apportion simulate -o world
@@ -277,8 +298,10 @@ pub fn main() -> ExitCode {
         Command::Ingest(args) => ingest::run(&args),
         Command::Init { path } => init::run(&path),
         Command::Paths(args) => paths::run(&args),
+        Command::Plot(args) => plot::run(&args),
         Command::Query(args) => query::run(&args),
         Command::Queries { name } => queries::run(name.as_deref(), &mut io::stdout().lock()),
+        Command::Report(args) => report::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Models { name } => models::run(name.as_deref(), &mut io::stdout().lock()),

@@ -4,14 +4,20 @@ use std::io;
 
 use super::progress::Bar;
 use super::stats::Stopwatch;
-use super::{RunCommand, Status, configure, in_pool, say, summary};
-use crate::config::Config;
+use super::{RunCommand, Status, in_pool, now, say, settled, summary};
+use crate::config::{Config, Settings};
 use crate::error::Result;
-use crate::pipeline::{self, Progress, Published, write_report, write_sweep};
+use crate::pipeline::{self, Progress, write_report, write_sweep};
 
 pub(super) fn run(command: &RunCommand) -> Result<Status> {
     let args = &command.run;
-    let config = configure(args)?;
+    run_with(settled(args.settings.clone(), args.config.as_deref())?, command)
+}
+
+/// Does what a run does with these settings.
+pub(super) fn run_with(settings: Settings, command: &RunCommand) -> Result<Status> {
+    let args = &command.run;
+    let config = Config::new(settings, now())?;
     if config.sweep.is_some() {
         return sweep(command, config);
     }
@@ -20,14 +26,14 @@ pub(super) fn run(command: &RunCommand) -> Result<Status> {
     let finished = in_pool(config.threads, || pipeline::run(&config, &stopwatch))??;
     stopwatch.stage("publishing");
     // Files first: whoever reads the report may stop reading it.
-    let Published { report, summary, .. } = finished.publish()?;
-    let stats = command.stats.then(|| stopwatch.text(&summary));
+    let published = finished.publish()?;
+    let stats = command.stats.then(|| stopwatch.text(&published.summary));
     drop(bar);
     if config.outputs.report.is_none() {
-        write_report(&config, &report, Box::new(io::stdout()))?;
+        write_report(&config, published.outcome(), Box::new(io::stdout()))?;
     }
     if !args.quiet {
-        say(&summary::text(&summary));
+        say(&summary::text(&published.summary));
     }
     if let Some(stats) = stats {
         say(&stats);

@@ -132,6 +132,15 @@ pub struct Bounce {
     pub interactions: f64,
 }
 
+/// How much of a run is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// The report.
+    Report,
+    /// What a page shows beside it too: credit over time, and what journeys are like.
+    Page,
+}
+
 /// What a run is to do.
 pub struct Config {
     /// The settings in the words of `apportion.toml`, with every default filled in.
@@ -200,6 +209,8 @@ pub struct Config {
     pub wide: bool,
     /// What is written.
     pub outputs: Outputs,
+    /// How much is looked at.
+    pub extent: Extent,
     /// Threads to work on; none is all cores.
     pub threads: Option<usize>,
     /// Bytes of memory to keep within.
@@ -214,6 +225,7 @@ impl Config {
         self.bootstrap = None;
         self.effects_bootstrap = None;
         self.measures = MeasureSet::default();
+        self.extent = Extent::Report;
         self.outputs = self.outputs.without_files();
     }
 
@@ -246,12 +258,7 @@ impl Config {
             })?,
             None => now,
         };
-        let max_rejects = match &settings.max_rejects {
-            Some(text) => {
-                text.parse().map_err(|why: String| Error::setting("--max-rejects", text, why))?
-            }
-            None => MaxRejects::Percent(1.0),
-        };
+        let max_rejects = max_rejects(&settings)?;
         check_threads(settings.threads)?;
         if settings.spend_gaps.is_some() && !inputs.contains_key(&Table::Spend) {
             return Err(Error::Contradiction(
@@ -314,6 +321,7 @@ impl Config {
             effects_bootstrap: bootstrap.filter(|_| outputs.effects.is_some()),
             bootstrap,
             wide,
+            extent: extent(&settings, &outputs),
             outputs,
             threads: settings.threads,
             memory_limit: settings.memory_limit.as_deref().map(size).transpose()?,
@@ -367,6 +375,17 @@ pub(crate) fn check_kept(date_by: DateBy) -> Result<()> {
             "a kept run has every order with its day, and every touch with its own; leave out `--date-by touch`, and date by `touch_day` in a query".to_owned(),
         )),
     }
+}
+
+fn max_rejects(settings: &Settings) -> Result<MaxRejects> {
+    let Some(text) = &settings.max_rejects else { return Ok(MaxRejects::Percent(1.0)) };
+    text.parse().map_err(|why: String| Error::setting("--max-rejects", text, why))
+}
+
+/// What a page shows is looked at where the report is one: a sweep in HTML is a table.
+fn extent(settings: &Settings, outputs: &Outputs) -> Extent {
+    let is_page = outputs.format.name == "html" && settings.sweep.is_empty();
+    if is_page { Extent::Page } else { Extent::Report }
 }
 
 /// An error if there cannot be so many threads.

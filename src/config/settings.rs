@@ -273,7 +273,7 @@ pub struct Settings {
     #[arg(
         long,
         value_name = "FORMAT",
-        help_heading = "Outputs (other formats by the file's name: .parquet .csv .ndjson .json .arrow .md)"
+        help_heading = "Outputs (other formats by the file's name: .parquet .csv .ndjson .json .arrow .md .html)"
     )]
     pub format: Option<String>,
     /// Write the report here [default: standard output]
@@ -281,56 +281,56 @@ pub struct Settings {
         short,
         long,
         value_name = "PATH",
-        help_heading = "Outputs (other formats by the file's name: .parquet .csv .ndjson .json .arrow .md)"
+        help_heading = "Outputs (other formats by the file's name: .parquet .csv .ndjson .json .arrow .md .html)"
     )]
     pub output: Option<PathBuf>,
     /// Write every touch's credit under every model
     #[arg(
         long,
         value_name = "PATH",
-        help_heading = "Outputs (other formats by the file's name: .parquet .csv .ndjson .json .arrow .md)"
+        help_heading = "Outputs (other formats by the file's name: .parquet .csv .ndjson .json .arrow .md .html)"
     )]
     pub credits: Option<PathBuf>,
     /// Write every order's journey
     #[arg(
         long,
         value_name = "PATH",
-        help_heading = "Outputs (other formats by the file's name: .parquet .csv .ndjson .json .arrow .md)"
+        help_heading = "Outputs (other formats by the file's name: .parquet .csv .ndjson .json .arrow .md .html)"
     )]
     pub journeys: Option<PathBuf>,
     /// Write what is known of orders alone: carts, repeat orders, times, devices
     #[arg(
         long,
         value_name = "PATH",
-        help_heading = "Outputs (other formats by the file's name: .parquet .csv .ndjson .json .arrow .md)"
+        help_heading = "Outputs (other formats by the file's name: .parquet .csv .ndjson .json .arrow .md .html)"
     )]
     pub orders_report: Option<PathBuf>,
     /// Write where spend and sessions do not meet
     #[arg(
         long,
         value_name = "PATH",
-        help_heading = "Outputs (other formats by the file's name: .parquet .csv .ndjson .json .arrow .md)"
+        help_heading = "Outputs (other formats by the file's name: .parquet .csv .ndjson .json .arrow .md .html)"
     )]
     pub spend_gaps: Option<PathBuf>,
     /// Write how likely each line ranks above each other one; needs --bootstrap
     #[arg(
         long,
         value_name = "PATH",
-        help_heading = "Outputs (other formats by the file's name: .parquet .csv .ndjson .json .arrow .md)"
+        help_heading = "Outputs (other formats by the file's name: .parquet .csv .ndjson .json .arrow .md .html)"
     )]
     pub ranks: Option<PathBuf>,
     /// Write what models that learn say of channels, beside what they credit
     #[arg(
         long,
         value_name = "PATH",
-        help_heading = "Outputs (other formats by the file's name: .parquet .csv .ndjson .json .arrow .md)"
+        help_heading = "Outputs (other formats by the file's name: .parquet .csv .ndjson .json .arrow .md .html)"
     )]
     pub effects: Option<PathBuf>,
     /// Write how often each path of channels ended in an order, and how often in none
     #[arg(
         long,
         value_name = "PATH",
-        help_heading = "Outputs (other formats by the file's name: .parquet .csv .ndjson .json .arrow .md)"
+        help_heading = "Outputs (other formats by the file's name: .parquet .csv .ndjson .json .arrow .md .html)"
     )]
     pub paths: Option<PathBuf>,
     /// Write the least and the greatest that each figure is in a sweep
@@ -351,28 +351,28 @@ pub struct Settings {
     #[arg(
         long,
         value_name = "PATH",
-        help_heading = "Outputs (other formats by the file's name: .parquet .csv .ndjson .json .arrow .md)"
+        help_heading = "Outputs (other formats by the file's name: .parquet .csv .ndjson .json .arrow .md .html)"
     )]
     pub persons: Option<PathBuf>,
     /// Write how every user id came to its person
     #[arg(
         long,
         value_name = "PATH",
-        help_heading = "Outputs (other formats by the file's name: .parquet .csv .ndjson .json .arrow .md)"
+        help_heading = "Outputs (other formats by the file's name: .parquet .csv .ndjson .json .arrow .md .html)"
     )]
     pub identity: Option<PathBuf>,
     /// Write every rejected row
     #[arg(
         long,
         value_name = "PATH",
-        help_heading = "Outputs (other formats by the file's name: .parquet .csv .ndjson .json .arrow .md)"
+        help_heading = "Outputs (other formats by the file's name: .parquet .csv .ndjson .json .arrow .md .html)"
     )]
     pub rejects: Option<PathBuf>,
     /// Write the run's summary with its proof sheet, as JSON
     #[arg(
         long,
         value_name = "PATH",
-        help_heading = "Outputs (other formats by the file's name: .parquet .csv .ndjson .json .arrow .md)"
+        help_heading = "Outputs (other formats by the file's name: .parquet .csv .ndjson .json .arrow .md .html)"
     )]
     pub summary: Option<PathBuf>,
     /// Keep the run in a folder: its tables as Parquet and its settings, for `apportion query --run`

@@ -6,8 +6,8 @@ use crate::diff::{Cause, ChangedSetting, Differences, Line, Part, Step};
 use crate::kept::SHARE_WHOLE;
 use crate::money::Currency;
 use crate::output::table::{aligned, printable, wrapped};
-use crate::output::{Align, counted, thousands};
-use crate::report::{WIDTH, shortened};
+use crate::output::{Align, counted, shortened, thousands};
+use crate::report::WIDTH;
 
 /// Combinations of dimension values that are shown before the rest is summed up.
 const ROWS: usize = 20;

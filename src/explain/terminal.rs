@@ -6,8 +6,8 @@ use crate::explain::{
 };
 use crate::models::figure;
 use crate::output::table::{aligned, printable, wrapped};
-use crate::output::{Align, counted, thousands};
-use crate::report::{WIDTH, shortened};
+use crate::output::{Align, counted, shortened, thousands};
+use crate::report::WIDTH;
 
 /// Touches in a row that are left out for one reason, beyond which those between are counted.
 const RUN: usize = 10;

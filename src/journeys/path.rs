@@ -20,6 +20,11 @@ impl Path {
         }
     }
 
+    /// The steps, oldest first: each with how often it is repeated.
+    pub fn steps(&self) -> &[(u32, u32)] {
+        &self.steps
+    }
+
     /// The path as text: `google / cpc (x2) > direct / none`; empty without touches.
     pub fn text(&self, labels: &[String]) -> String {
         let step = |(code, count): &(u32, u32)| match count {

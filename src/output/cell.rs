@@ -108,3 +108,11 @@ pub fn counted<T: Copy + ToString + PartialEq + From<u8>>(
     let name = if count == T::from(1) { one } else { several };
     format!("{} {name}", thousands(&count.to_string()))
 }
+
+/// A label of no more than so many characters, which leaves room for the figures.
+pub(crate) fn shortened(label: &str, room: usize) -> String {
+    if label.chars().count() <= room {
+        return label.to_owned();
+    }
+    label.chars().take(room - 1).chain(['\u{2026}']).collect()
+}

@@ -15,11 +15,8 @@ struct Markdown(Sink);
 
 fn begin(mut sink: Sink, schema: &SchemaRef) -> Result<Box<dyn TableWriter>> {
     let names: Vec<String> = schema.fields().iter().map(|field| escaped(field.name())).collect();
-    let rulers: Vec<&str> = schema
-        .fields()
-        .iter()
-        .map(|field| if Align::of(field.data_type()) == Align::Right { "---:" } else { "---" })
-        .collect();
+    let rulers: Vec<&str> =
+        schema.fields().iter().map(|field| ruler(Align::of(field.data_type()))).collect();
     writeln!(sink, "| {} |\n| {} |", names.join(" | "), rulers.join(" | "))
         .map_err(|error| failed("markdown")(&error))?;
     Ok(Box::new(Markdown(sink)))
@@ -44,6 +41,27 @@ impl TableWriter for Markdown {
 
     fn finish(mut self: Box<Self>) -> Result<()> {
         self.0.flush().map_err(|error| failed("markdown")(&error))
+    }
+}
+
+/// Rows under a header, as a table of its own.
+pub(crate) fn markdown_table(header: &[(&str, Align)], rows: Vec<Vec<String>>) -> String {
+    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+    let names: Vec<String> = header.iter().map(|(name, _)| escaped(name)).collect();
+    let rulers: Vec<String> = header.iter().map(|(_, align)| ruler(*align).to_owned()).collect();
+    let mut text = line(&names) + &line(&rulers);
+    for row in rows {
+        let cells: Vec<String> = row.iter().map(|cell| escaped(cell)).collect();
+        text.push_str(&line(&cells));
+    }
+    text
+}
+
+/// What says on which side a column stands.
+const fn ruler(align: Align) -> &'static str {
+    match align {
+        Align::Left => "---",
+        Align::Right => "---:",
     }
 }
 

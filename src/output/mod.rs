@@ -6,6 +6,7 @@
 mod arrow_ipc;
 mod cell;
 mod csv_text;
+mod html;
 mod json;
 mod markdown;
 mod parquet_file;
@@ -19,7 +20,9 @@ use std::path::Path;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
+pub(crate) use cell::shortened;
 pub use cell::{Align, cell_text, counted, thousands};
+pub(crate) use markdown::markdown_table;
 pub use staged::Staged;
 pub use staged_folder::StagedFolder;
 
@@ -58,6 +61,7 @@ pub const FORMATS: &[Format] = &[
     parquet_file::FORMAT,
     arrow_ipc::FORMAT,
     markdown::FORMAT,
+    html::FORMAT,
 ];
 
 /// The format of this name.
@@ -101,14 +105,23 @@ pub fn chosen(name: Option<&str>, path: Option<&Path>) -> Result<&'static Format
 /// A sink that cannot be written to; a table that cannot be made.
 pub fn write_result(
     format: &Format,
-    mut sink: Sink,
+    sink: Sink,
     text: impl FnOnce() -> String,
     table: impl FnOnce() -> Result<RecordBatch>,
 ) -> Result<()> {
     if format.name != "table" {
         return write(format, sink, &table()?);
     }
-    let written = sink.write_all(text().as_bytes()).and_then(|()| sink.flush());
+    write_text(format, sink, &text())
+}
+
+/// Writes text as it is.
+///
+/// # Errors
+///
+/// A sink that cannot be written to.
+pub fn write_text(format: &Format, mut sink: Sink, text: &str) -> Result<()> {
+    let written = sink.write_all(text.as_bytes()).and_then(|()| sink.flush());
     written.map_err(|error| failed(format.name)(&error))
 }
 

@@ -114,7 +114,7 @@ impl Explainer {
         summary.reject(&ordered.rejects);
         want(&config, &tables, &people, &merged, &mut ordered)?;
         reattribute(&config, &mut merged, &mut ordered)?;
-        let named = label(&config, &tables, &merged, &ordered)?;
+        let named = label(&config, &config.by, &tables, &merged, &ordered)?;
         progress.stage("learning");
         let learnt = learn(&work(&config, &ordered, &named), &people)?;
         // From here on nothing is reported, so that what a report leaves out can be told too.

@@ -13,7 +13,7 @@ use super::{
     reattribute, resolve, sort_by_name, steps, want, work,
 };
 use crate::config::{Config, DateBy};
-use crate::engine::{self, Cells, Changes, JourneyRows, Partition, Side, Tally, Work};
+use crate::engine::{self, Cells, Changes, JourneyRows, Learnt, Partition, Side, Tally, Work};
 use crate::error::{Error, Result};
 use crate::identity::Keep;
 use crate::ids::group_rows;
@@ -200,7 +200,7 @@ fn arrange(
         None => want(config, tables, people, &merged, &mut ordered)?,
     }
     reattribute(config, &mut merged, &mut ordered)?;
-    let named = label(config, tables, &merged, &ordered)?;
+    let named = label(config, &config.by, tables, &merged, &ordered)?;
     let mut positions = vec![0; ordered.orders.row.len()];
     for (position, row) in (0..).zip(&ordered.orders.row) {
         positions[*row as usize] = position;
@@ -264,6 +264,7 @@ fn compare(
         orders: OrderSums::default(),
         resampled: None,
         effects: EffectsReport::default(),
+        learnt: Learnt::default(),
     };
     let (mut sums, mut sums_without) = (empty(), empty());
     let mut changes = Changes::new(currencies);

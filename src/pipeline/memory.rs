@@ -53,7 +53,10 @@ fn needs_all_touches(config: &Config) -> Option<&'static str> {
     let by_span = config.by.iter().any(|dimension| matches!(dimension, Dimension::Span(_)));
     [
         ("--credits or kept ones", config.wants_credits()),
-        ("--journeys, --orders-report, --measures all or kept journeys", wants_journeys(config)),
+        (
+            "a page, --journeys, --orders-report, --measures all or kept journeys",
+            wants_journeys(config),
+        ),
         ("discount codes that say where an order came from", !config.vouchers.is_empty()),
         ("--date-by touch with days, weeks or months", config.date_by == DateBy::Touch && by_span),
     ]

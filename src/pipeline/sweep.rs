@@ -113,7 +113,7 @@ fn each_window(
                 (ordered.touches, merged.touches) = (touches.clone(), rows.clone());
             }
             reattribute(config, merged, ordered)?;
-            label(config, tables, merged, ordered)?
+            label(config, &config.by, tables, merged, ordered)?
         };
         let sums = attribute(config, merged, ordered, &called, people, &mut Writers::none())?;
         // Sessions and spend are those of the period, whatever the window.

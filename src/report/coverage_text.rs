@@ -7,9 +7,9 @@ use crate::credits::share;
 use crate::engine::Credited;
 use crate::money::Currency;
 use crate::output::table::{aligned, printable};
-use crate::output::{Align, thousands};
+use crate::output::{Align, shortened, thousands};
 use crate::report::coverage::{Coverage, Covered};
-use crate::report::terminal::{ROWS, WIDTH, shortened};
+use crate::report::terminal::{ROWS, WIDTH};
 
 /// Characters of a name, from what is comfortable to what must do; see [`Layout::block`].
 const ROOMS: [usize; 4] = [28, 24, 20, 16];

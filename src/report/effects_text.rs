@@ -8,9 +8,9 @@ use arrow::datatypes::Float64Type;
 
 use crate::models::Fitting;
 use crate::output::table::{aligned, printable, wrapped};
-use crate::output::{Align, cell_text, counted, thousands};
+use crate::output::{Align, cell_text, counted, shortened, thousands};
 use crate::report::effects::{EffectIntervals, EffectOf, EffectsReport, ModelEffects};
-use crate::report::terminal::{WIDTH, shortened};
+use crate::report::terminal::WIDTH;
 
 /// Characters of a channel's name beside figures, and the fewest that figures may leave it.
 const ROOM: usize = 24;

@@ -26,7 +26,10 @@ use crate::report::{Columns, Report};
 const NOT_OF_PERSONS: [&str; 6] = ["cost", "clicks", "impressions", "cpc", "ctr", "shapley_error"];
 
 /// A lower and an upper bound.
-pub(super) type Interval = (i128, i128);
+pub type Interval = (i128, i128);
+
+/// Between which bounds the conversions, the amount and the change of the amount of a row lie.
+pub type RowBounds = [Option<Interval>; 3];
 
 /// Bounds of the figures of a report.
 pub struct Intervals {
@@ -85,12 +88,7 @@ impl Intervals {
     }
 
     /// The bounds of a row of the terminal: of its conversions, its amount, and the change of that.
-    pub(super) fn of_row(
-        &self,
-        model: usize,
-        currency: Currency,
-        shown: Shown,
-    ) -> [Option<Interval>; 3] {
+    pub(super) fn of_row(&self, model: usize, currency: Currency, shown: Shown) -> RowBounds {
         let tails = self.rows.get(&(model, currency, shown));
         tails.map_or([None; 3], |tails| {
             [0, 1, 2].map(|figure| tails[figure].interval(self.level, i128::cmp))

@@ -6,7 +6,8 @@
 //! meet; `coverage` says what channel rules took; `rows` writes credits and journeys as tables;
 //! `terminal` lays the report out for people; `identity` says what identity did;
 //! `effects` says what models learnt of channels, `effects_text` how that reads; `sweep` what the results
-//! of several settings have in common. Not for file formats; that is `output`.
+//! of several settings have in common; `overview` is what a page shows beside the report, `markdown` how
+//! it reads in a chat. Not for file formats; that is `output`.
 
 mod compare;
 mod coverage;
@@ -17,8 +18,10 @@ mod gaps;
 mod identity;
 mod intervals;
 mod lines;
+mod markdown;
 mod measures;
 mod orders;
+mod overview;
 mod persons;
 mod ranks;
 mod rows;
@@ -44,10 +47,12 @@ pub use identity::{
     AliasCounts, Cluster, Conflict, Cycle, Effect, EffectLine, EffectSums, Findings,
     IdentityReport, KeyCounts, Under, Why, changed_journeys,
 };
-pub use intervals::{Bounds, Intervals};
+pub use intervals::{Bounds, Interval, Intervals, RowBounds};
 pub use lines::{Line, Sums, lines, meet};
+pub use markdown::markdown;
 pub use measures::{MeasureSet, is_own_column};
 pub use orders::{OrderMeasures, OrderSums, OrderTable, Places, order_rows};
+pub use overview::{JourneySums, Journeys, Overview, PathWorth, Step, Worth, readable_span};
 pub use persons::with_orders;
 pub use ranks::{Pairs, Ranks};
 pub(crate) use rows::channel_paths;
@@ -58,15 +63,17 @@ pub use side::{
 };
 pub use sweep::{SweepReport, Tried};
 pub use sweep_text::render_sweep;
-pub(crate) use terminal::{WIDTH, shortened};
+pub(crate) use terminal::WIDTH;
 pub use terminal::{render, render_wide};
 
+use crate::bootstrap::Level;
 use crate::credits::share;
 use crate::engine::Credited;
 use crate::error::{Error, Result};
 use crate::frames::{Values, query};
 use crate::journeys::Dimension;
 use crate::money::Currency;
+use crate::report::terminal::Shown;
 
 const ATTRIBUTION: &str = include_str!("../../queries/report/attribution.sql");
 
@@ -187,6 +194,30 @@ impl Report {
     /// The same lines in the period that it is compared with, where it is.
     pub fn then(&self) -> Option<&Self> {
         self.then.as_deref()
+    }
+
+    /// How many resamples say how uncertain its figures are, and which part of them an interval holds.
+    pub fn resamples(&self) -> Option<(usize, Level)> {
+        self.intervals.as_ref().map(|intervals| (intervals.resamples, intervals.level))
+    }
+
+    /// Between which bounds a model's conversions, amount and change of amount lie: of a line, by its
+    /// position, or of all lines in a currency. None where that is not known: nothing was resampled,
+    /// or the line is not among the first.
+    pub fn bounds(
+        &self,
+        model: usize,
+        currency: Currency,
+        line: Option<usize>,
+    ) -> Option<RowBounds> {
+        let shown = line.map_or(Shown::Total, Shown::Line);
+        Some(self.intervals.as_ref()?.of_row(model, currency, shown))
+    }
+
+    /// The lines in the order of the report, which is by what a model credits.
+    pub fn ordered(&self, model: usize) -> impl Iterator<Item = &Line> {
+        let cells = self.cells.iter().filter(move |(_, of)| *of == model);
+        cells.map(|(line, _)| &self.lines[*line])
     }
 
     /// The report in long form: one row a model and combination of dimension values.

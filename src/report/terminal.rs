@@ -7,7 +7,7 @@ use crate::engine::Credited;
 use crate::journeys::UNATTRIBUTED;
 use crate::money::Currency;
 use crate::output::table::{aligned, printable};
-use crate::output::{Align, thousands};
+use crate::output::{Align, shortened, thousands};
 use crate::report::compare::relative_change;
 use crate::report::intervals::Interval;
 use crate::report::{Line, Report};
@@ -60,49 +60,76 @@ pub(super) fn blocks(report: &Report) -> Vec<Block> {
     blocks.map(|((model, currency), lines)| Block { model, currency, lines }).collect()
 }
 
+/// Writes a header, and rows below it.
+type WriteTable = fn(&[(&str, Align)], Vec<Vec<String>>) -> String;
+
+/// How tables of text are written.
+pub(super) struct Layout {
+    /// Writes one: a header, then rows.
+    pub(super) table: WriteTable,
+    /// How many characters wide it is at most, where it can be.
+    pub(super) width: Option<usize>,
+}
+
+/// How a terminal shows tables.
+const TERMINAL: Layout = Layout { table: aligned, width: Some(WIDTH) };
+
 /// The report as text. Every table adds up: what is not shown is summed up in a row of its own.
 pub fn render(report: &Report) -> String {
-    let mut text = String::new();
-    for of in blocks(report) {
-        let (name, currency) = (&report.models[of.model], of.currency);
-        text.push_str(&format!("{name} \u{b7} {currency}"));
+    titled(tables(report, &TERMINAL))
+}
+
+/// Tables below their titles.
+fn titled(tables: Vec<(String, String)>) -> String {
+    let tables = tables.into_iter().map(|(title, table)| format!("{title}\n\n{table}"));
+    tables.collect::<Vec<_>>().join("\n")
+}
+
+/// The tables of a report with their titles, one a model and currency.
+pub(super) fn tables(report: &Report, layout: &Layout) -> Vec<(String, String)> {
+    let table = |of: Block| {
+        let mut title = format!("{} \u{b7} {}", report.models[of.model], of.currency);
         if let Some(intervals) = &report.intervals {
             let resamples = thousands(&intervals.resamples.to_string());
             let level = intervals.level;
-            text.push_str(&format!(" \u{b7} low to high: {level} of {resamples} resamples"));
+            title.push_str(&format!(" \u{b7} low to high: {level} of {resamples} resamples"));
         }
-        text.push_str("\n\n");
-        text.push_str(&block(report, &of));
-        text.push('\n');
-    }
-    text.pop();
-    text
+        (title, block(report, &of, layout))
+    };
+    blocks(report).into_iter().map(table).collect()
 }
 
 /// The report as text with the models side by side: one table of amounts and one of conversions
 /// for each currency, with their totals.
 pub fn render_wide(report: &Report) -> String {
+    titled(side_by_side_tables(report, &TERMINAL))
+}
+
+/// The tables of a report with the models side by side, with their titles: two a currency.
+pub(super) fn side_by_side_tables(report: &Report, layout: &Layout) -> Vec<(String, String)> {
     let mut blocks: BTreeMap<Currency, Vec<&Line>> = BTreeMap::new();
     for (line, _) in report.cells.iter().filter(|(_, model)| *model == 0) {
         let line = &report.lines[*line];
         blocks.entry(line.currency).or_default().push(line);
     }
-    let mut texts = Vec::new();
+    let mut tables = Vec::new();
     for (currency, lines) in blocks {
         let amount = |credited: &Credited| thousands(&currency.format(credited.amount));
         let conversions =
             |credited: &Credited| thousands(&format!("{:.2}", share(credited.conversions)));
-        texts
-            .push(format!("amount \u{b7} {currency}\n\n{}", side_by_side(report, &lines, &amount)));
-        texts.push(format!(
-            "conversions \u{b7} {currency}\n\n{}",
-            side_by_side(report, &lines, &conversions)
-        ));
+        let table = |figure| side_by_side(report, &lines, figure, layout);
+        tables.push((format!("amount \u{b7} {currency}"), table(&amount)));
+        tables.push((format!("conversions \u{b7} {currency}"), table(&conversions)));
     }
-    texts.join("\n")
+    tables
 }
 
-fn side_by_side(report: &Report, lines: &[&Line], figure: &dyn Fn(&Credited) -> String) -> String {
+fn side_by_side(
+    report: &Report,
+    lines: &[&Line],
+    figure: &dyn Fn(&Credited) -> String,
+    layout: &Layout,
+) -> String {
     let names = names(report);
     let mut header: Vec<(&str, Align)> =
         names.iter().map(|name| (name.as_str(), Align::Left)).collect();
@@ -126,7 +153,7 @@ fn side_by_side(report: &Report, lines: &[&Line], figure: &dyn Fn(&Credited) -> 
         rows.push(row(more(lines.len() - shown, names.len()), &lines[shown..]));
     }
     rows.push(row(label("total", names.len()), lines));
-    aligned(&header, rows)
+    (layout.table)(&header, rows)
 }
 
 /// The names of the dimensions; one without a name where there are none.
@@ -176,7 +203,7 @@ struct Row {
     bounds: [Option<Interval>; 3],
 }
 
-fn block(report: &Report, block: &Block) -> String {
+fn block(report: &Report, block: &Block, layout: &Layout) -> String {
     let Block { model, currency, .. } = *block;
     let names = names(report);
     let rows: Vec<Row> = block
@@ -198,10 +225,12 @@ fn block(report: &Report, block: &Block) -> String {
     let mut spare = spare.iter();
     // What is wider than a terminal loses what can best be done without.
     loop {
-        let text = laid_out(&names, &columns, &rows, whole, currency);
+        let text = laid_out(&names, &columns, &rows, (whole, currency), layout);
         let width = text.lines().map(|line| line.chars().count()).max().unwrap_or(0);
         match spare.next() {
-            Some(spared) if width > WIDTH => columns.retain(|column| !spared.contains(column)),
+            Some(spared) if layout.width.is_some_and(|most| width > most) => {
+                columns.retain(|column| !spared.contains(column));
+            }
             _ => return text,
         }
     }
@@ -264,8 +293,8 @@ fn laid_out(
     names: &[String],
     columns: &[&'static str],
     rows: &[Row],
-    whole: Credited,
-    currency: Currency,
+    (whole, currency): (Credited, Currency),
+    layout: &Layout,
 ) -> String {
     let mut header: Vec<(&str, Align)> =
         names.iter().map(|name| (name.as_str(), Align::Left)).collect();
@@ -276,7 +305,7 @@ fn laid_out(
         let figures = columns.iter().map(|column| row.figure(column, whole, currency));
         row.names.iter().cloned().chain(figures).collect()
     });
-    aligned(&header, cells.collect())
+    (layout.table)(&header, cells.collect())
 }
 
 impl Row {
@@ -357,12 +386,4 @@ fn summed(report: &Report, names: Vec<String>, lines: &[usize], model: usize) ->
         }
     }
     row
-}
-
-/// A label of no more than so many characters, which leaves room for the figures.
-pub(crate) fn shortened(label: &str, room: usize) -> String {
-    if label.chars().count() <= room {
-        return label.to_owned();
-    }
-    label.chars().take(room - 1).chain(['\u{2026}']).collect()
 }

@@ -1,0 +1,96 @@
+//! What a page shows beside the report: the same orders in the same order, attributed once more by
+//! time, with a look at their journeys.
+
+use super::{MergedTables, Ordered, Tables, join_by, label, persons_with_orders, work};
+use crate::calendar::{Span, day_of};
+use crate::config::{Config, Extent};
+use crate::engine::{self, Cells, Learnt, Work};
+use crate::error::{Error, Result};
+use crate::journeys::Dimension;
+use crate::report::{JourneySums, Overview, Report, readable_span};
+
+/// Gathers what a page shows, where one is wanted.
+///
+/// Models that learn know what they learnt in the run itself.
+///
+/// # Errors
+///
+/// Credit over time that does not add up to the report.
+pub(super) fn gather(
+    config: &Config,
+    (tables, merged): (&Tables, &MergedTables),
+    ordered: &Ordered,
+    learnt: &Learnt,
+    report: &Report,
+) -> Result<Option<Overview>> {
+    if config.extent != Extent::Page {
+        return Ok(None);
+    }
+    let (span, by) = by_time(config, ordered);
+    let named = label(config, &by, tables, merged, ordered)?;
+    let Some(steps) = &named.steps else { return Ok(None) };
+    let work = Work {
+        fitted: &learnt.fitted,
+        journeys: true,
+        by_role: false,
+        by_person: false,
+        ..work(config, ordered, &named)
+    };
+    let (mut cells, mut journeys) = (Cells::new(work.models.len(), false), JourneySums::default());
+    let persons = persons_with_orders(merged);
+    let wave = 4 * rayon::current_num_threads();
+    let partitions = engine::partitions(&work, &persons);
+    let tasks: Vec<_> = partitions.into_iter().map(|partition| (&work, partition)).collect();
+    engine::run(
+        &tasks,
+        wave,
+        |_| Ok(()),
+        |partial, ()| {
+            cells.merge(&partial.cells);
+            let whose = (&ordered.touches, &ordered.orders);
+            journeys.add(whose, &steps.path, &partial.journeys, config.zone);
+            Ok(())
+        },
+    )?;
+    let over_time = join_by(config, &by, ordered, &named, &cells, (None, None));
+    for total in &report.totals {
+        let of_model = over_time.iter().filter(|line| line.currency == total.currency);
+        let amount: i128 = of_model.map(|line| line.credited[total.model].amount).sum();
+        if amount != total.amount {
+            let model = &report.models[total.model];
+            return Err(Error::Broken(format!(
+                "`{model}` credits {} {} over time, but {} in all",
+                total.currency.format(amount),
+                total.currency,
+                total.currency.format(total.amount)
+            )));
+        }
+    }
+    let journeys = journeys.named(&steps.path, &ordered.amounts.currencies);
+    Ok(Some(Overview { by, span, over_time, journeys }))
+}
+
+/// The span that a page divides time into, and the dimensions of the report with it: the report's own
+/// span where it has one, else what the days of its orders ask for.
+fn by_time(config: &Config, ordered: &Ordered) -> (Span, Vec<Dimension>) {
+    let own = config.by.iter().find_map(|dimension| match dimension {
+        Dimension::Span(span) => Some(*span),
+        Dimension::Touch(_) | Dimension::Order(_) | Dimension::Item(_) => None,
+    });
+    let span = own.unwrap_or_else(|| {
+        let orders = &ordered.orders;
+        let shown = orders.counted.iter().zip(&orders.reported).zip(&orders.wanted);
+        let at = orders.at.iter().zip(shown);
+        let at =
+            at.filter(|(_, ((counted, reported), wanted))| **counted && **reported && **wanted);
+        let (first, last) =
+            at.fold((i64::MAX, i64::MIN), |(first, last), (at, _)| (first.min(*at), last.max(*at)));
+        if first > last {
+            return Span::Day;
+        }
+        let days = day_of(last, config.zone) - day_of(first, config.zone);
+        readable_span(days.num_days() + 1)
+    });
+    let others = config.by.iter().filter(|dimension| !matches!(dimension, Dimension::Span(_)));
+    (span, others.cloned().chain([Dimension::Span(span)]).collect())
+}
