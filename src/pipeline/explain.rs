@@ -364,8 +364,8 @@ impl Explainer {
         let rows = &self.tables.get(&Table::UserAliases)?.rows;
         let (from, to) = (self.name(from), self.name(to));
         let texts = |column: &str| rows.column_by_name(column).map(|texts| texts.as_string_view());
-        let (froms, tos) = (texts("from_user_external_id")?, texts("to_user_external_id")?);
-        let pair = |row: &usize| froms.value(*row) == from && tos.value(*row) == to;
+        let (from_ids, to_ids) = (texts("from_user_external_id")?, texts("to_user_external_id")?);
+        let pair = |row: &usize| from_ids.value(*row) == from && to_ids.value(*row) == to;
         let times = (0..rows.num_rows()).filter(pair);
         times.filter_map(|row| instants_of(rows, "created_at", row)).min()
     }
