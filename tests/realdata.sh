@@ -26,7 +26,7 @@ check() {
       }
     }
     END {
-      if (models != 13) { print name ": " models " models, not 13" > "/dev/stderr"; wrong = 1 }
+      if (models != 14) { print name ": " models " models, not 14" > "/dev/stderr"; wrong = 1 }
       if (wrong) exit 1
       print name ": " orders " conversions and " amount " USD under each of " models " models"
     }'

@@ -12,7 +12,7 @@ use arrow::array::AsArray;
 use arrow::compute::{max, min};
 use arrow::datatypes::TimestampMicrosecondType;
 
-use super::{RunArgs, Status, configure, in_pool};
+use super::{RunArgs, Status, configure_with, in_pool};
 use crate::calendar::format_instant;
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -30,7 +30,7 @@ use crate::validate::{Reject, Rule, count_by_rule};
 const WIDTH: usize = 80;
 
 pub(super) fn run(args: &RunArgs, out: &mut dyn Write) -> Result<Status> {
-    let config = configure(args)?;
+    let config = configure_with(args.settings.clone(), args.config.as_deref())?;
     if config.inputs.is_empty() {
         return Err(Error::Contradiction(
             "no inputs are given; `--sessions PATH --orders PATH` names them, or apportion.toml"

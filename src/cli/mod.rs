@@ -376,8 +376,13 @@ fn say(text: &str) {
     drop(stderr.write_all(text.as_bytes()));
 }
 
-/// What a run is to do, by its arguments.
+/// What a command is to do that takes the settings of one run; a `[sweep]` of the workspace file is
+/// about runs and left alone.
 fn configure(args: &RunArgs) -> Result<Config> {
+    if !args.settings.sweep.is_empty() {
+        let why = "`--sweep` tries several settings, and this command is about one run; `apportion run` sweeps";
+        return Err(Error::Contradiction(why.to_owned()));
+    }
     configure_with(args.settings.clone(), args.config.as_deref())
 }
 
