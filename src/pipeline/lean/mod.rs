@@ -292,10 +292,14 @@ impl Ordering<'_> {
     /// written, its own in `merged.touches`, which has those touches only.
     pub(super) fn all(&self, gathered: Gathered, merged: &mut MergedTables) -> Result<Touches> {
         let credits = self.config.wants_credits();
+        // A part that is put in order need not lie there twice.
+        let take = |part: u32| {
+            let taken = gathered.part(part, credits)?;
+            gathered.parts.forget(part);
+            Ok(taken)
+        };
         let parts = (0..Parts::COUNT).into_par_iter();
-        let mut sorted: Vec<(Part, Vec<Range<usize>>)> =
-            parts.map(|part| gathered.part(part, credits)).collect::<Result<_>>()?;
-        (0..Parts::COUNT).for_each(|part| gathered.parts.forget(part));
+        let mut sorted: Vec<(Part, Vec<Range<usize>>)> = parts.map(take).collect::<Result<_>>()?;
         let numbers = gathered.numbers;
         let looks = merged.touches.clone();
         let named = if credits {
