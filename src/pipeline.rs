@@ -158,14 +158,8 @@ fn require(config: &Config, tables: &[Table]) -> Result<()> {
 fn every_stage(config: &Config, progress: &dyn Progress) -> Result<Finished> {
     let mut summary = Summary::new(config.as_of);
     let mut writers = Writers::begin(config)?;
-    let inputs = Inputs::gather(config, progress)?;
-    check(config, &inputs)?;
-    let Prepared { tables, people, mut merged, gathered } =
-        prepare(config, &inputs, progress, &mut summary)?;
-    progress.stage("ordering touches");
-    let touches = order_touches(config, &inputs, &tables, &people, &mut merged, gathered)?;
-    let mut ordered = order(config, &inputs, &tables, &merged, &people, touches, &mut summary)?;
-    want(config, &tables, &people, &merged, &mut ordered)?;
+    let Ready { inputs, tables, people, mut merged, mut ordered } =
+        make_ready(config, progress, &mut summary)?;
     reattribute(config, &mut merged, &mut ordered)?;
     check_rejects(config, &inputs, &tables, &ordered.rejects, &mut summary)?;
     let labels = label(config, &config.by, &tables, &merged, &ordered)?;
@@ -207,6 +201,28 @@ fn every_stage(config: &Config, progress: &dyn Progress) -> Result<Finished> {
     let write = |sink| write_report(config, outcome, sink);
     let staged = writers.finish(config, &tables, &people, &ordered, write, &summary)?;
     Ok(Finished { report, effects, summary, overview, staged, kept })
+}
+
+/// Tables that are read and merged, who is who, and touches and orders in their order.
+struct Ready {
+    inputs: Inputs,
+    tables: Tables,
+    people: People,
+    merged: MergedTables,
+    ordered: Ordered,
+}
+
+/// Reads every table and puts touches and orders in their order, those that are asked for.
+fn make_ready(config: &Config, progress: &dyn Progress, summary: &mut Summary) -> Result<Ready> {
+    let inputs = Inputs::gather(config, progress)?;
+    check(config, &inputs)?;
+    let Prepared { tables, people, mut merged, gathered } =
+        prepare(config, &inputs, progress, summary)?;
+    progress.stage("ordering touches");
+    let touches = order_touches(config, &inputs, &tables, &people, &mut merged, gathered)?;
+    let mut ordered = order(config, &inputs, &tables, &merged, &people, touches, summary)?;
+    want(config, &tables, &people, &merged, &mut ordered)?;
+    Ok(Ready { inputs, tables, people, merged, ordered })
 }
 
 /// Tables that are read, with one row per session, view and order, and who is who.
@@ -1346,8 +1362,7 @@ fn attribute(
         Ok(())
     };
     let Some(waiting) = &ordered.waiting else {
-        let partitions = engine::partitions(&work, &persons);
-        let tasks: Vec<_> = partitions.into_iter().map(|partition| (&work, partition)).collect();
+        let tasks: Vec<_> = engine::tasks(&work, &persons).collect();
         engine::run(&tasks, wave, rows, &mut take)?;
         let currencies = &ordered.amounts.currencies;
         sums.effects =
@@ -1361,11 +1376,9 @@ fn attribute(
         let arrive = |part: &u32| Arrived::new(waiting, *part, named);
         let arrived: Vec<Arrived> = parts.par_iter().map(arrive).collect::<Result<_>>()?;
         let works: Vec<Work<'_>> = arrived.iter().map(|arrived| arrived.work(work)).collect();
-        let partitions = works.iter().zip(&arrived).flat_map(|(work, arrived)| {
-            let partitions = engine::partitions(work, arrived.of(&persons));
-            partitions.into_iter().map(move |partition| (work, partition))
-        });
-        engine::run(&partitions.collect::<Vec<_>>(), wave, rows, &mut take)?;
+        let of_part = |(work, arrived): (_, &Arrived)| engine::tasks(work, arrived.of(&persons));
+        let tasks: Vec<_> = works.iter().zip(&arrived).flat_map(of_part).collect();
+        engine::run(&tasks, wave, rows, &mut take)?;
     }
     Ok(sums)
 }

@@ -104,14 +104,7 @@ impl Destinations {
         amount: i64,
     ) {
         self.place(work, cells, earning, work.unattributed);
-        self.shares.resize(self.parts, WHOLE);
-        self.amounts.resize(self.parts, amount);
-        if self.parts == 1 {
-            (self.shares[0], self.amounts[0]) = (WHOLE, amount);
-        } else {
-            self.divider.divide(WHOLE, &mut self.shares);
-            self.divider.divide(amount, &mut self.amounts);
-        }
+        self.divide((WHOLE, amount));
         for (part, sums) in self.cells.iter().enumerate() {
             let (share, amount) = (self.shares[part], self.amounts[part]);
             for model in 0..work.models.len() {
@@ -170,6 +163,17 @@ impl Destinations {
         if place == NOWHERE || (share, amount) == (0, 0) {
             return;
         }
+        self.divide((share, amount));
+        for (part, sums) in self.cells[place as usize..][..self.parts].iter_mut().enumerate() {
+            let (share, amount) = (self.shares[part], self.amounts[part]);
+            sums.add(share, amount, self.seconds[touch]);
+            let part = Part { conversions: share.into(), amount: amount.into() };
+            cells.credit_role((sums.cell, model), of, part);
+        }
+    }
+
+    /// Divides a share and an amount among the parts of the order.
+    fn divide(&mut self, (share, amount): (i64, i64)) {
         self.shares.resize(self.parts, 0);
         self.amounts.resize(self.parts, 0);
         if self.parts == 1 {
@@ -177,12 +181,6 @@ impl Destinations {
         } else {
             self.divider.divide(share, &mut self.shares);
             self.divider.divide(amount, &mut self.amounts);
-        }
-        for (part, sums) in self.cells[place as usize..][..self.parts].iter_mut().enumerate() {
-            let (share, amount) = (self.shares[part], self.amounts[part]);
-            sums.add(share, amount, self.seconds[touch]);
-            let part = Part { conversions: share.into(), amount: amount.into() };
-            cells.credit_role((sums.cell, model), of, part);
         }
     }
 

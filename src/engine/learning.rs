@@ -223,26 +223,26 @@ fn observe(
         if times == 0 {
             continue;
         }
-        each_end(work, partition, (*person, end), &mut walk, |selected, at, outcome| {
-            observer.take(selected, at, outcome, times);
+        each_end(work, partition, (*person, end), &mut walk, |selected, at, order| {
+            observer.take(selected, at, Outcome::of(order), times);
         })?;
     }
     Ok(observer.observed)
 }
 
-/// Visits the journeys of a person that models learn from, with when and how each ended; `end` is the
-/// end of the data.
+/// Visits the journeys of a person that models learn from, with when each ended and the order that it
+/// ended in, if in any; `end` is the end of the data.
 pub(super) fn each_end(
     work: &Work<'_>,
     partition: Partition<'_>,
     (person, end): (u32, i64),
     walk: &mut Walk,
-    mut visit: impl FnMut(&Selected, i64, Outcome),
+    mut visit: impl FnMut(&Selected, i64, Option<usize>),
 ) -> Result<()> {
     each_journey(work, partition, person, walk, |order, _, selected| {
         // Orders that nothing led to say nothing of channels.
         if shown(work, order, selected) && !selected.touches.is_empty() {
-            visit(selected, work.orders.at[order], Outcome::Converted);
+            visit(selected, work.orders.at[order], Some(order));
         }
         Ok(())
     })?;
@@ -251,14 +251,14 @@ pub(super) fn each_end(
         && let Some(last) = lost(work, person, &mut walk.selected)
     {
         walk.selected.watch(&work.window, work.touches, end);
-        visit(&walk.selected, last, Outcome::Lost);
+        visit(&walk.selected, last, None);
     }
     Ok(())
 }
 
 /// Selects the touches of a person that led to no order, if there are any: those after the last
 /// counted order, cut like the journey of an order at the last of them. Returns when that was.
-pub(super) fn lost(work: &Work<'_>, person: u32, selected: &mut Selected) -> Option<i64> {
+fn lost(work: &Work<'_>, person: u32, selected: &mut Selected) -> Option<i64> {
     if work.wanted.is_some_and(|wanted| !wanted[person as usize]) {
         return None;
     }

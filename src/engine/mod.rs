@@ -85,6 +85,11 @@ pub fn partitions<'a>(work: &Work<'_>, persons: &'a [u32]) -> Vec<Partition<'a>>
 /// A partition and the work on it.
 pub type Task<'a> = (&'a Work<'a>, Partition<'a>);
 
+/// The work on persons, cut into [`partitions`].
+pub fn tasks<'a>(work: &'a Work<'a>, persons: &'a [u32]) -> impl Iterator<Item = Task<'a>> {
+    partitions(work, persons).into_iter().map(move |partition| (work, partition))
+}
+
 /// Attributes every partition, and makes of each partial result what `also` does, in parallel too;
 /// see [`in_waves`].
 pub fn run<T: Send>(

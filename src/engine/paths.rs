@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
-use crate::engine::learning::lost;
-use crate::engine::partition::{Walk, each_journey, shown};
+use crate::engine::learning::{each_end, end_of_data};
+use crate::engine::partition::Walk;
 use crate::engine::{Partition, Work};
 use crate::error::Result;
-use crate::journeys::{Labels, Selected};
+use crate::journeys::Labels;
 
 /// What came of the journeys of one path.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -101,7 +101,8 @@ pub fn path_sums(
     partitions: &[Partition<'_>],
     channels: &Labels,
 ) -> Result<PathSums> {
-    let one = |partition: &Partition<'_>| of_partition(work, *partition, channels);
+    let end = end_of_data(work);
+    let one = |partition: &Partition<'_>| of_partition(work, *partition, end, channels);
     let nothing = || Ok(PathSums::new(work.currencies));
     let both = |left: Result<PathSums>, right: Result<PathSums>| {
         let (mut left, right) = (left?, right?);
@@ -112,28 +113,26 @@ pub fn path_sums(
     partitions.par_iter().map(one).reduce(nothing, both)
 }
 
-fn of_partition(work: &Work<'_>, partition: Partition<'_>, channels: &Labels) -> Result<PathSums> {
+fn of_partition(
+    work: &Work<'_>,
+    partition: Partition<'_>,
+    end: i64,
+    channels: &Labels,
+) -> Result<PathSums> {
     let mut sums = PathSums::new(work.currencies);
     let (mut walk, mut path) = (Walk::default(), Vec::new());
-    let read = |selected: &Selected, path: &mut Vec<u32>| {
-        path.clear();
-        path.extend(selected.touches.iter().map(|touch| channels.codes[*touch as usize]));
-    };
     for person in partition.persons {
-        each_journey(work, partition, *person, &mut walk, |order, _, selected| {
-            // Orders that nothing led to have no path.
-            if shown(work, order, selected) && !selected.touches.is_empty() {
-                read(selected, &mut path);
-                let currency = work.orders.currency[order] as usize;
-                sums.convert(&path, currency, (1, i128::from(work.orders.amount[order])));
+        each_end(work, partition, (*person, end), &mut walk, |selected, _, order| {
+            path.clear();
+            path.extend(selected.touches.iter().map(|touch| channels.codes[*touch as usize]));
+            match order {
+                Some(order) => {
+                    let currency = work.orders.currency[order] as usize;
+                    sums.convert(&path, currency, (1, i128::from(work.orders.amount[order])));
+                }
+                None => sums.lose(&path, 1),
             }
-            Ok(())
         })?;
-        // A person whose orders are several partitions has one end.
-        if !partition.goes_on() && lost(work, *person, &mut walk.selected).is_some() {
-            read(&walk.selected, &mut path);
-            sums.lose(&path, 1);
-        }
     }
     Ok(sums)
 }

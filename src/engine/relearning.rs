@@ -93,7 +93,8 @@ impl OfPersons {
         let (mut all, mut own) = (Self { keys: nothing(), rows: PersonRows::default() }, nothing());
         let (mut walk, mut codes, mut sorted) = (Walk::default(), Vec::new(), Vec::new());
         for person in partition.persons {
-            each_end(work, partition, (*person, end), &mut walk, |selected, at, outcome| {
+            each_end(work, partition, (*person, end), &mut walk, |selected, at, order| {
+                let outcome = Outcome::of(order);
                 work.codes(selected, &mut codes);
                 for (number, asked) in work.models.iter().enumerate() {
                     if asked.model.learns() {

@@ -1,6 +1,6 @@
 //! The rule of models that say what a channel is worth: every touch weighs what its channel does.
 
-use crate::models::{Journey, Model, figure};
+use crate::models::{Journey, Model, figure, unlearnt};
 
 /// Weights by channel.
 pub(super) struct ByChannel {
@@ -53,7 +53,7 @@ impl Model for ByChannel {
         channel: &str,
     ) -> Option<String> {
         if self.channels.binary_search(&journey.channels[touch]).is_err() {
-            return Some(format!("0, nothing was learnt of {channel}"));
+            return Some(unlearnt(channel));
         }
         Some(format!("{} of {channel} = {}", self.what, figure(weight)))
     }

@@ -15,7 +15,7 @@
 
 use crate::error::{Error, Result};
 use crate::models::split::{PARTS, placed, short};
-use crate::models::{Arguments, Effects, Journey, Model, Parameter, figure};
+use crate::models::{Arguments, Effects, Journey, Model, Parameter, figure, unlearnt};
 
 /// Of models that learn: how orders are divided.
 pub(super) const CREDITS: Parameter = Parameter {
@@ -141,7 +141,7 @@ impl Model for Fitted {
     ) -> Option<String> {
         let own = journey.channels[touch];
         let Ok(place) = self.channels.binary_search(&own) else {
-            return Some(format!("0, nothing was learnt of {channel}"));
+            return Some(unlearnt(channel));
         };
         let Some((_, whole)) = self.weights[place] else {
             return Some(format!("0, {channel} is owed nothing"));

@@ -2,13 +2,13 @@
 
 use std::f64::consts::LN_2;
 
-use crate::calendar::SECOND;
+use crate::calendar::{DAY, SECOND};
 use crate::error::Result;
 use crate::models::ages::{middle, step};
 use crate::models::intensities::{Cell, Intensities, Watched};
 use crate::models::{
     Arguments, BY, ChannelEffect, Counts, Effects, Entry, Fitted, Journey, Model, Outcome,
-    Parameter, figure,
+    Parameter, figure, unlearnt,
 };
 
 pub(super) const ENTRY: Entry = Entry {
@@ -288,14 +288,14 @@ impl Model for Learnt {
         channel: &str,
     ) -> Option<String> {
         let Ok(at) = self.channels.binary_search(&journey.channels[touch]) else {
-            return Some(format!("0, nothing was learnt of {channel}"));
+            return Some(unlearnt(channel));
         };
-        let day = 86_400.0;
-        let age = (journey.order_at - journey.touched_at[touch]) as f64 / SECOND as f64 / day;
+        let seconds = (DAY / SECOND) as f64;
+        let age = (journey.order_at - journey.touched_at[touch]) as f64 / DAY as f64;
         Some(format!(
             "{} a day \u{d7} e^(\u{2212}{} \u{d7} {} d), of the greatest {}",
-            figure(libm::exp(self.heights[at]) * day),
-            figure(self.rates[at] * day),
+            figure(libm::exp(self.heights[at]) * seconds),
+            figure(self.rates[at] * seconds),
             figure(age),
             figure(weight)
         ))

@@ -66,6 +66,13 @@ pub enum Outcome {
     Lost,
 }
 
+impl Outcome {
+    /// That of a journey that ended in this order, if in any.
+    pub(crate) fn of(order: Option<usize>) -> Self {
+        order.map_or(Self::Lost, |_| Self::Converted)
+    }
+}
+
 impl Journey<'_> {
     /// How many touches there are.
     pub fn touches(&self) -> usize {
@@ -133,6 +140,11 @@ pub trait Model: Send + Sync {
     fn fit(&self, _counts: &Counts) -> Result<Option<Fitted>> {
         Ok(None)
     }
+}
+
+/// Why a touch weighs nothing whose channel a model that learns did not meet.
+fn unlearnt(channel: &str) -> String {
+    format!("0, nothing was learnt of {channel}")
 }
 
 /// A number of an explanation, in four digits where it has a fraction.

@@ -39,8 +39,7 @@ pub(super) fn gather(
     let (mut cells, mut journeys) = (Cells::new(work.models.len(), false), JourneySums::default());
     let persons = persons_with_orders(merged);
     let wave = 4 * rayon::current_num_threads();
-    let partitions = engine::partitions(&work, &persons);
-    let tasks: Vec<_> = partitions.into_iter().map(|partition| (&work, partition)).collect();
+    let tasks: Vec<_> = engine::tasks(&work, &persons).collect();
     engine::run(
         &tasks,
         wave,

@@ -5,9 +5,9 @@
 //! [`SweepReport`].
 
 use super::{
-    Attributed, Inputs, MergedTables, Named, Ordered, People, PeriodLines, Prepared, Progress,
-    Tables, Writers, account, attribute, check, check_rejects, gaps, join, label, make_reports,
-    order, order_touches, prepare, reattribute, report_lines, require, want,
+    Attributed, MergedTables, Named, Ordered, People, PeriodLines, Progress, Ready, Tables,
+    Writers, account, attribute, check_rejects, gaps, join, label, make_ready, make_reports,
+    reattribute, report_lines, require,
 };
 use crate::config::{Config, Sweep, SweptWindow};
 use crate::error::{Error, Result};
@@ -53,14 +53,8 @@ fn every_stage(config: &Config, sweep: &Sweep, progress: &dyn Progress) -> Resul
     require(config, &[Table::Sessions, Table::Orders])?;
     let mut summary = Summary::new(config.as_of);
     let writers = Writers::begin(config)?;
-    let inputs = Inputs::gather(config, progress)?;
-    check(config, &inputs)?;
-    let Prepared { tables, people, mut merged, gathered } =
-        prepare(config, &inputs, progress, &mut summary)?;
-    progress.stage("ordering touches");
-    let touches = order_touches(config, &inputs, &tables, &people, &mut merged, gathered)?;
-    let mut ordered = order(config, &inputs, &tables, &merged, &people, touches, &mut summary)?;
-    want(config, &tables, &people, &merged, &mut ordered)?;
+    let Ready { inputs, tables, people, mut merged, mut ordered } =
+        make_ready(config, progress, &mut summary)?;
     check_rejects(config, &inputs, &tables, &ordered.rejects, &mut summary)?;
     progress.stage("attributing orders");
     let windows = Windows::new(&sweep.windows);
