@@ -1,0 +1,283 @@
+//! Lets models learn and divides the credit of every order, one partition of persons at a time.
+//!
+//! Not for the work on a partition; that is `engine`.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use arrow::array::RecordBatch;
+use rayon::prelude::*;
+
+use super::lean::Waiting;
+use super::{MergedTables, Named, Ordered, People, Writers, bootstrap, touch_columns, vias};
+use crate::bootstrap::Resampled;
+use crate::config::Config;
+use crate::engine::{
+    ByChannel, Cells, Learnt, Partial, Tally, TouchChannels, UNATTRIBUTED_CELL, Work,
+};
+use crate::error::Result;
+use crate::identity::Identity;
+use crate::journeys::Touches;
+use crate::kept::Frame;
+use crate::report::{CreditTable, EffectsReport, MeasureSet, OrderSums, credit_rows, journey_rows};
+use crate::{engine, kept, report};
+
+/// The sums of all partitions.
+pub(super) struct Attributed {
+    pub(super) cells: Cells,
+    pub(super) tally: Tally,
+    /// What is known of orders alone, where that is wanted.
+    pub(super) orders: OrderSums,
+    /// The numbers of the cells in each resample, where there are any.
+    pub(super) resampled: Option<Resampled>,
+    /// What models learnt of channels, where any learns.
+    pub(super) effects: EffectsReport,
+    /// What models learnt.
+    pub(super) learnt: Learnt,
+}
+
+/// The work on partitions, without credit or journey rows.
+pub(super) fn work<'a>(config: &'a Config, ordered: &'a Ordered, named: &'a Named) -> Work<'a> {
+    Work {
+        touches: &ordered.touches,
+        orders: &ordered.orders,
+        touch_cells: &named.touch_cells,
+        unattributed: if named.has_touch_dimensions { UNATTRIBUTED_CELL } else { 0 },
+        order_cells: &named.order_cells,
+        parts: named.parts.as_ref(),
+        replacements: &ordered.replacements,
+        window: ordered.window,
+        models: &config.models,
+        fitted: &[],
+        channels: &named.channels,
+        wanted: ordered.wanted_persons.as_deref(),
+        date_by: config.date_by,
+        period: ordered.period,
+        currencies: ordered.amounts.currencies.len(),
+        credits: false,
+        journeys: false,
+        by_role: config.measures == MeasureSet::All,
+        by_person: config.bootstrap.is_some(),
+    }
+}
+
+/// Lets the models of a run learn from the journeys of every person, if any of them does.
+pub(super) fn learn(work: &Work<'_>, people: &People) -> Result<Learnt> {
+    if !engine::learns(work.models) {
+        return Ok(Learnt::default());
+    }
+    engine::learn(work, &engine::partitions(work, &persons_with_touches(work, people)))
+}
+
+/// The persons with touches. Their numbers follow from the order of rows, but what is counted of
+/// them does not.
+pub(super) fn persons_with_touches(work: &Work<'_>, people: &People) -> Vec<u32> {
+    let persons = (0..).take(people.identity.person.len());
+    persons.filter(|person| !work.touches.of(*person).is_empty()).collect()
+}
+
+/// The persons with orders.
+pub(super) fn persons_with_orders(merged: &MergedTables) -> Vec<u32> {
+    let mut persons = merged.orders.person.clone();
+    persons.sort_unstable();
+    persons.dedup();
+    persons
+}
+
+/// Puts persons in the byte order of their ids, in which rows are written.
+pub(super) fn sort_by_name(persons: &mut [u32], identity: &Identity) {
+    persons.par_sort_by_cached_key(|person| identity.users.name(*person));
+}
+
+pub(super) fn attribute(
+    config: &Config,
+    merged: &MergedTables,
+    ordered: &Ordered,
+    named: &Named,
+    people: &People,
+    writers: &mut Writers,
+) -> Result<Attributed> {
+    let identity = &people.identity;
+    let learnt = learn(&work(config, ordered, named), people)?;
+    let work = Work {
+        fitted: &learnt.fitted,
+        credits: writers.credits.is_some() || writers.keeps(Frame::Credits),
+        journeys: writers.journeys.is_some()
+            || writers.keeps(Frame::Journeys)
+            || named.places.is_some(),
+        ..work(config, ordered, named)
+    };
+    let orders = &ordered.orders;
+    let mut persons = persons_with_orders(merged);
+    // Sums are the same in any order.
+    if work.credits || work.journeys {
+        sort_by_name(&mut persons, identity);
+    }
+    let person_of = |order: u32| {
+        let row = orders.row[order as usize] as usize;
+        identity.users.name(merged.orders.person[row])
+    };
+    let models: Vec<String> = config.models.iter().map(|asked| asked.name.clone()).collect();
+    let extra: Vec<String> = touch_columns(config)
+        .filter(|name| !report::CREDIT_COLUMNS.contains(name))
+        .map(str::to_owned)
+        .chain(vias(config))
+        .collect();
+    let table = CreditTable {
+        touches: &ordered.touches,
+        touch_rows: &merged.touches,
+        orders,
+        order_rows: &merged.orders.rows,
+        persons: &person_of,
+        models: &models,
+        currencies: &ordered.amounts.currencies,
+        extra: &extra,
+    };
+    let mut sums = Attributed {
+        cells: Cells::new(models.len(), work.by_role),
+        tally: Tally::new(work.currencies),
+        orders: OrderSums::default(),
+        resampled: bootstrap::resampled(config),
+        effects: EffectsReport::default(),
+        learnt: Learnt::default(),
+    };
+    let mut by_channel = ByChannel::new(&work);
+    let wave = 4 * rayon::current_num_threads();
+    let kinds = &ordered.amounts.kinds;
+    let wanted = WantedRows { table: &table, config, named, kinds, of: RowsOf::new(writers) };
+    let rows = |partial: &Partial| wanted.rows(partial);
+    let mut take = |partial: Partial, written: Written| {
+        let Written { credits, journeys, kept } = written;
+        let places = sums.cells.merge(&partial.cells);
+        sums.tally.merge(&partial.tally);
+        if let Some(resampled) = &mut sums.resampled {
+            let name = |person| identity.users.name(person);
+            resampled.add(&partial.by_person, &name, &sums.cells.number_of(&places))?;
+        }
+        by_channel.merge(&partial.by_channel);
+        if let (Some(writer), Some(rows)) = (&mut writers.credits, credits) {
+            writer.write(&rows)?;
+        }
+        if let (Some(places), Some(steps)) = (&named.places, &named.steps) {
+            sums.orders.add(places, (&ordered.touches, orders), steps, &partial.journeys);
+        }
+        if let (Some(writer), Some(rows)) = (&mut writers.journeys, journeys) {
+            writer.write(&rows)?;
+        }
+        if let Some(writing) = &mut writers.kept {
+            for (frame, rows) in kept {
+                rows.map_or(Ok(()), |rows| writing.write(frame, &rows))?;
+            }
+        }
+        Ok(())
+    };
+    let Some(waiting) = &ordered.waiting else {
+        let tasks: Vec<_> = engine::tasks(&work, &persons).collect();
+        engine::run(&tasks, wave, rows, &mut take)?;
+        let currencies = &ordered.amounts.currencies;
+        sums.effects =
+            EffectsReport::new(&models, &learnt, work.channels, &by_channel, currencies)?;
+        sums.learnt = learnt;
+        return Ok(sums);
+    };
+    // Some parts at a time: the next are put in order when these are done with.
+    let parts: Vec<u32> = (0..Waiting::PARTS).collect();
+    for parts in parts.chunks(2 * rayon::current_num_threads()) {
+        let arrive = |part: &u32| Arrived::new(waiting, *part, named);
+        let arrived: Vec<Arrived> = parts.par_iter().map(arrive).collect::<Result<_>>()?;
+        let works: Vec<Work<'_>> = arrived.iter().map(|arrived| arrived.work(work)).collect();
+        let of_part = |(work, arrived): (_, &Arrived)| engine::tasks(work, arrived.of(&persons));
+        let tasks: Vec<_> = works.iter().zip(&arrived).flat_map(of_part).collect();
+        engine::run(&tasks, wave, rows, &mut take)?;
+    }
+    Ok(sums)
+}
+
+/// Which rows of a partition are written.
+pub(super) struct RowsOf {
+    pub(super) credits: bool,
+    pub(super) journeys: bool,
+    /// Those of them that are kept.
+    pub(super) kept: BTreeSet<Frame>,
+}
+
+impl RowsOf {
+    pub(super) fn new(writers: &Writers) -> Self {
+        let kept = [Frame::Credits, Frame::Journeys].into_iter();
+        let kept: BTreeSet<Frame> = kept.filter(|frame| writers.keeps(*frame)).collect();
+        Self {
+            credits: writers.credits.is_some() || kept.contains(&Frame::Credits),
+            journeys: writers.journeys.is_some() || kept.contains(&Frame::Journeys),
+            kept,
+        }
+    }
+}
+
+/// What makes the rows of a partition.
+pub(super) struct WantedRows<'a> {
+    pub(super) table: &'a CreditTable<'a>,
+    pub(super) config: &'a Config,
+    pub(super) named: &'a Named,
+    /// The conversion types of orders, by their number.
+    pub(super) kinds: &'a [String],
+    pub(super) of: RowsOf,
+}
+
+impl WantedRows<'_> {
+    pub(super) fn rows(&self, partial: &Partial) -> Result<Written> {
+        let Self { table, config, named, kinds, of } = self;
+        let zone = config.zone;
+        let credits = of.credits.then(|| credit_rows(table, &partial.credits)).transpose()?;
+        let kept_credits = credits.as_ref().filter(|_| of.kept.contains(&Frame::Credits));
+        let kept_credits = kept_credits.map(|rows| kept::credits(rows, zone));
+        let steps = named.steps.as_ref().filter(|_| of.journeys);
+        let journeys = steps.map(|steps| journey_rows(table, &partial.journeys, steps, kinds));
+        let journeys = journeys.transpose()?;
+        let labels = named.kept_channels.as_ref().filter(|_| of.kept.contains(&Frame::Journeys));
+        let kept_journeys = journeys.as_ref().zip(labels);
+        let kept_journeys = kept_journeys
+            .map(|(rows, labels)| kept::journeys(rows, &partial.journeys, labels, zone));
+        let kept = [
+            (Frame::Credits, kept_credits.transpose()?),
+            (Frame::Journeys, kept_journeys.transpose()?),
+        ];
+        Ok(Written { credits, journeys, kept })
+    }
+}
+
+/// The rows of a partition that are written.
+pub(super) struct Written {
+    pub(super) credits: Option<RecordBatch>,
+    pub(super) journeys: Option<RecordBatch>,
+    pub(super) kept: [(Frame, Option<RecordBatch>); 2],
+}
+
+/// A part of the touches, in order, with what they are called.
+pub(super) struct Arrived {
+    /// The part's persons.
+    pub(super) persons: Range<u32>,
+    pub(super) touches: Touches,
+    pub(super) cells: Vec<u32>,
+    pub(super) channels: TouchChannels,
+}
+
+impl Arrived {
+    pub(super) fn new(waiting: &Waiting, part: u32, named: &Named) -> Result<Self> {
+        let (persons, touches) = waiting.part(part)?;
+        let cells = touches.row.iter().map(|look| named.touch_cells[*look as usize]).collect();
+        let channels = named.channels.of_rows(&touches.row);
+        Ok(Self { persons, touches, cells, channels })
+    }
+
+    /// The work on the part.
+    pub(super) fn work<'a>(&'a self, work: Work<'a>) -> Work<'a> {
+        let Self { touches, cells, channels, .. } = self;
+        Work { touches, touch_cells: cells, channels, ..work }
+    }
+
+    /// Those of some persons, in the order of their numbers, who are of the part.
+    pub(super) fn of<'p>(&self, persons: &'p [u32]) -> &'p [u32] {
+        let place = |person: u32| persons.partition_point(|known| *known < person);
+        &persons[place(self.persons.start)..place(self.persons.end)]
+    }
+}

@@ -1,0 +1,244 @@
+//! The files of a run: begun before the work, written as it goes, and in their places at the end.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+use arrow::array::RecordBatch;
+
+use super::{Named, Ordered, People, Published, Tables, all_persons, persons_with_touches, work};
+use crate::config::{Config, Output};
+use crate::engine::Work;
+use crate::error::{Error, Result};
+use crate::identity::audit_table;
+use crate::kept::{Frame, Writing};
+use crate::output::{Staged, TableWriter};
+use crate::page::Page;
+use crate::paths::{Paths, SEPARATOR, is_direct};
+use crate::report::{EffectsReport, Overview, Report};
+use crate::summary::Summary;
+use crate::validate::rejects_table;
+use crate::{engine, input, output, report};
+
+/// What journeys add up to by path, as rows where they are to be written.
+pub(super) fn paths_table<'c>(
+    config: &'c Config,
+    ordered: &Ordered,
+    named: &Named,
+    people: &People,
+) -> Result<Option<(&'c Output, RecordBatch)>> {
+    let outputs = &config.outputs;
+    let Some((output, channels)) = outputs.paths.as_ref().zip(named.path_channels.as_ref()) else {
+        return Ok(None);
+    };
+    let work = work(config, ordered, named);
+    let persons = persons_with_touches(&work, people);
+    let mut currencies = ordered.amounts.currencies.clone();
+    if currencies.is_empty() {
+        currencies.push(config.currency);
+    }
+    let work = Work { currencies: currencies.len(), ..work };
+    let sums = engine::path_sums(&work, &engine::partitions(&work, &persons), channels)?;
+    let channels = channels.values.clone();
+    let direct = channels.iter().map(|channel| is_direct(channel)).collect();
+    let paths = Paths { channels, direct, currencies, sums };
+    Ok(Some((output, paths.table(SEPARATOR)?)))
+}
+
+/// What models learnt of channels, as rows where they are to be written.
+pub(super) fn effects_table<'c>(
+    config: &'c Config,
+    effects: &EffectsReport,
+) -> Result<Option<(&'c Output, RecordBatch)>> {
+    let output = config.outputs.effects.as_ref();
+    output.map(|output| Ok((output, effects.table()?))).transpose()
+}
+
+/// An error if one of the places to write to is a file that is read.
+pub(crate) fn refuse_inputs(config: &Config, places: &[PathBuf]) -> Result<()> {
+    for (table, paths) in &config.inputs {
+        for source in input::find(*table, paths)? {
+            let input = fs::canonicalize(&source.path).ok();
+            let same = |place: &&PathBuf| input.is_some() && fs::canonicalize(place).ok() == input;
+            if let Some(place) = places.iter().find(same) {
+                let place = place.display();
+                return Err(Error::Contradiction(format!(
+                    "`{place}` is both an output and a file of {table}; name another output"
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// An error if the run is to be kept in the place of a folder that it reads from.
+pub(super) fn refuse_folder_of_inputs(config: &Config) -> Result<()> {
+    let kept = config.outputs.kept.as_ref().map(|kept| &kept.folder);
+    let Some(folder) = kept.and_then(|folder| fs::canonicalize(folder).ok()) else { return Ok(()) };
+    for (table, paths) in &config.inputs {
+        for source in input::find(*table, paths)? {
+            if fs::canonicalize(&source.path).is_ok_and(|path| path.starts_with(&folder)) {
+                let (folder, input) = (folder.display(), source.path.display());
+                return Err(Error::Contradiction(format!(
+                    "`--keep` would replace the folder `{folder}`, and `{input}` in it is read as {table}; name another folder"
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The files of a run while they are written.
+pub(super) struct Writers {
+    pub(super) credits: Option<Box<dyn TableWriter>>,
+    pub(super) journeys: Option<Box<dyn TableWriter>>,
+    pub(super) changed: Option<Box<dyn TableWriter>>,
+    /// Every file of the run, by its place.
+    pub(super) staged: BTreeMap<PathBuf, Staged>,
+    /// The folder that the run is kept in.
+    pub(super) kept: Option<Writing>,
+}
+
+impl Writers {
+    /// No files: of a period that is only compared with.
+    pub(super) fn none() -> Self {
+        Self { credits: None, journeys: None, changed: None, staged: BTreeMap::new(), kept: None }
+    }
+
+    /// Begins every file of the run, so that a place that cannot be written to is known before
+    /// the work.
+    pub(super) fn begin(config: &Config) -> Result<Self> {
+        let outputs = &config.outputs;
+        let places = || {
+            let files = outputs.files().map(|output| &output.path);
+            files.chain(&outputs.report).chain(&outputs.summary)
+        };
+        let taken: Vec<PathBuf> = places().cloned().collect();
+        refuse_inputs(config, &taken)?;
+        let staged = places()
+            .map(|path| Ok((path.clone(), Staged::new(path)?)))
+            .collect::<Result<BTreeMap<PathBuf, Staged>>>()?;
+        let begin = |output: &Option<Output>| -> Result<Option<Box<dyn TableWriter>>> {
+            let Some(output) = output else { return Ok(None) };
+            let sink = Some(staged[&output.path].sink()?);
+            Ok(Some(Box::new(Late { sink, format: output.format, writer: None })))
+        };
+        let (credits, journeys) = (begin(&outputs.credits)?, begin(&outputs.journeys)?);
+        let changed = begin(&outputs.changed)?;
+        let kept = outputs.kept.as_ref().map(Writing::begin).transpose()?;
+        refuse_folder_of_inputs(config)?;
+        Ok(Self { credits, journeys, changed, staged, kept })
+    }
+
+    /// Whether a table of the run is kept.
+    pub(super) fn keeps(&self, frame: Frame) -> bool {
+        self.kept.as_ref().is_some_and(|kept| kept.keeps(frame))
+    }
+
+    /// Writes a table that is worked out beside the report, where it is to be written.
+    pub(super) fn table(&self, table: Option<(&Output, RecordBatch)>) -> Result<()> {
+        let Some((output, rows)) = table else { return Ok(()) };
+        output::write(output.format, self.staged[&output.path].sink()?, &rows)
+    }
+
+    pub(super) fn finish(
+        self,
+        config: &Config,
+        tables: &Tables,
+        people: &People,
+        ordered: &Ordered,
+        report: impl FnOnce(output::Sink) -> Result<()>,
+        summary: &Summary,
+    ) -> Result<Vec<Staged>> {
+        let Self { credits, journeys, staged, .. } = self;
+        for writer in [credits, journeys].into_iter().flatten() {
+            writer.finish()?;
+        }
+        let outputs = &config.outputs;
+        let write = |output: &Output, rows: &RecordBatch| {
+            output::write(output.format, staged[&output.path].sink()?, rows)
+        };
+        if let Some(output) = &outputs.persons {
+            write(output, &all_persons(tables, people, ordered)?)?;
+        }
+        if let Some(output) = &outputs.identity {
+            write(output, &audit_table(&people.identity)?)?;
+        }
+        if let Some(output) = &outputs.rejects {
+            write(output, &rejects_table(&ordered.rejects)?)?;
+        }
+        if let Some(path) = &outputs.report {
+            report(staged[path].sink()?)?;
+        }
+        if let Some(path) = &outputs.summary {
+            let mut sink = staged[path].sink()?;
+            let failed = |why: &dyn std::fmt::Display| Error::Output {
+                format: "json",
+                why: why.to_string(),
+            };
+            serde_json::to_writer_pretty(&mut sink, summary).map_err(|error| failed(&error))?;
+            sink.write_all(b"\n").and_then(|()| sink.flush()).map_err(|error| failed(&error))?;
+        }
+        Ok(staged.into_values().collect())
+    }
+}
+
+/// What came of a run, for whoever writes it down.
+#[derive(Clone, Copy)]
+pub struct Outcome<'a> {
+    /// The report.
+    pub report: &'a Report,
+    /// What was done.
+    pub summary: &'a Summary,
+    /// What a page shows beside the report, where one is wanted.
+    pub overview: Option<&'a Overview>,
+}
+
+impl Published {
+    /// What came of the run.
+    pub fn outcome(&self) -> Outcome<'_> {
+        let Self { report, summary, overview, .. } = self;
+        Outcome { report, summary, overview: overview.as_ref() }
+    }
+}
+
+/// Writes the report in the run's format: a page, text for people, or one table.
+pub fn write_report(config: &Config, outcome: Outcome<'_>, sink: output::Sink) -> Result<()> {
+    let Outcome { report, summary, overview } = outcome;
+    let format = config.outputs.format;
+    match (format.name, overview) {
+        ("html", Some(overview)) => {
+            let page = Page::new(report, overview, summary, config)?;
+            output::write_text(format, sink, &page.html()?)
+        }
+        ("markdown", _) => {
+            output::write_text(format, sink, &report::markdown(report, summary, config.wide))
+        }
+        _ => {
+            let text =
+                || if config.wide { report::render_wide(report) } else { report::render(report) };
+            let table = || if config.wide { report.wide() } else { report.long() };
+            output::write_result(format, sink, text, table)
+        }
+    }
+}
+
+/// A writer that begins its table with the first rows, which bring their schema.
+pub(super) struct Late {
+    pub(super) sink: Option<output::Sink>,
+    pub(super) format: &'static output::Format,
+    pub(super) writer: Option<Box<dyn TableWriter>>,
+}
+
+impl TableWriter for Late {
+    fn write(&mut self, rows: &RecordBatch) -> Result<()> {
+        if let Some(sink) = self.sink.take() {
+            self.writer = Some((self.format.begin)(sink, &rows.schema())?);
+        }
+        self.writer.as_mut().map_or(Ok(()), |writer| writer.write(rows))
+    }
+
+    fn finish(self: Box<Self>) -> Result<()> {
+        self.writer.map_or(Ok(()), TableWriter::finish)
+    }
+}
