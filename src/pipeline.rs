@@ -27,10 +27,11 @@ mod reading;
 mod writing;
 
 use self::attributing::{
-    Attributed, attribute, learn, persons_with_orders, persons_with_touches, sort_by_name, work,
+    Attributed, attribute, each_part, learn, persons_with_orders, persons_with_touches,
+    sort_by_name, work,
 };
 use self::keep::Ended;
-use self::labels::{Named, label, steps, vias};
+use self::labels::{Named, in_order, label, steps, vias};
 use self::lean::Gathered;
 use self::lean::buyers::Tried;
 use self::lean::everyone::Scans;

@@ -159,8 +159,8 @@ struct Ran {
     files: BTreeMap<&'static str, String>,
 }
 
-const OUTPUTS: [&str; 8] =
-    ["report", "credits", "journeys", "orders", "persons", "identity", "ranks", "effects"];
+const OUTPUTS: [&str; 9] =
+    ["report", "credits", "journeys", "orders", "persons", "identity", "ranks", "effects", "paths"];
 
 const ROLES: [&str; 4] = ["alone", "initiator", "assisting", "closer"];
 
@@ -825,7 +825,7 @@ proptest! {
     }
 
     #[test]
-    fn touches_that_wait_on_disk_are_those_in_memory(world in worlds(), files in 1_usize..4, views in any::<bool>(), period in any::<bool>(), shuffle in any::<u64>()) {
+    fn touches_that_wait_on_disk_are_those_in_memory(world in worlds(), files in 1_usize..4, views in any::<bool>(), period in any::<bool>(), learn in any::<bool>(), shuffle in any::<u64>()) {
         let mut world = world;
         world.sessions.iter_mut().for_each(|session| session.4 = false);
         prop_assume!(!world.sessions.is_empty());
@@ -842,8 +842,10 @@ proptest! {
                 from: period.then(|| "2024-01-03".to_owned()),
                 to: period.then(|| "2024-01-09".to_owned()),
                 compare: period.then(|| "previous_period".to_owned()),
-                // Models that learn need the touches of everybody at once.
-                model: rules(),
+                // Models that learn look at everybody, whether or not any other table knows who it is.
+                model: if learn { std::mem::take(&mut settings.model) } else { rules() },
+                paths: settings.credits.as_ref().filter(|_| learn).map(|credits| credits.with_file_name("paths.csv")),
+                effects: settings.credits.as_ref().filter(|_| learn).map(|credits| credits.with_file_name("effects.csv")),
                 ..std::mem::take(settings)
             };
         };
@@ -852,6 +854,13 @@ proptest! {
         let others = world.orders.len() + world.aliases.len() + world.profiles.len();
         let limit = (160 << 20) + 140 * others + 2 * touches;
         let memory = ran(&world, 2, 1, 0, &plain, change);
+        let whole = ran(&world, 2, 1, 0, &plain, |settings| {
+            change(settings);
+            // A filter looks at each touch.
+            settings.where_touches = Some("1 = 1".into());
+        });
+        prop_assert_eq!(&memory.files, &whole.files);
+        prop_assert_eq!(learn, !memory.files["paths"].is_empty() && !memory.files["effects"].is_empty());
         for threads in [1, 2] {
             let disk = ran(&world, threads, files, shuffle, &plain, |settings| {
                 change(settings);

@@ -1,7 +1,7 @@
 //! What models learn from: the journeys of the orders that are reported, and those that led to none.
 //!
 //! A first pass over the same partitions as attribution, only where a model learns. What is counted
-//! are integers, merged exactly; numbers with fractions begin in [`learn`], once, after the last
+//! are integers, merged exactly; numbers with fractions begin in [`Learnt::new`], once, after the last
 //! merge. Not for what a model makes of its counts.
 
 use rayon::prelude::*;
@@ -158,7 +158,8 @@ pub fn learns(models: &[Asked]) -> bool {
     models.iter().any(|asked| asked.model.learns())
 }
 
-/// Counts the journeys of every partition in parallel, each person's so many times.
+/// Counts the journeys of every partition in parallel, each person's so many times; counts of some
+/// persons add up to those of all by [`Observed::merge`].
 ///
 /// `times` is 1 for the data as they are; other numbers stand for persons drawn again.
 pub fn observe_all(
@@ -166,8 +167,7 @@ pub fn observe_all(
     partitions: &[Partition<'_>],
     times: &(dyn Fn(u32) -> u64 + Sync),
 ) -> Result<Observed> {
-    let end = end_of_data(work);
-    let one = |partition: &Partition<'_>| observe(work, *partition, end, times);
+    let one = |partition: &Partition<'_>| observe(work, *partition, times);
     let nothing = || Ok(Observed::new(work.models, work.channels));
     let both = |left: Result<Observed>, right: Result<Observed>| {
         let (mut left, right) = (left?, right?);
@@ -176,14 +176,6 @@ pub fn observe_all(
     };
     // Integers: whichever parts are added first, the sums are the same.
     partitions.par_iter().map(one).reduce(nothing, both)
-}
-
-/// Lets every model of the work learn; nothing happens where none does.
-pub fn learn(work: &Work<'_>, partitions: &[Partition<'_>]) -> Result<Learnt> {
-    if !learns(work.models) {
-        return Ok(Learnt::default());
-    }
-    Learnt::new(work.models, observe_all(work, partitions, &|_| 1)?)
 }
 
 impl Learnt {
@@ -196,19 +188,10 @@ impl Learnt {
     }
 }
 
-/// The latest instant of any touch or order: until then it is known that who did not order did not.
-///
-/// The run's clock would not do: an export that is looked at a month later says nothing of that month.
-pub(super) fn end_of_data(work: &Work<'_>) -> i64 {
-    let instants = work.touches.at.iter().chain(&work.orders.at);
-    instants.copied().max().unwrap_or(i64::MIN)
-}
-
-/// Counts the journeys of some persons; `end` is the end of the data.
+/// Counts the journeys of some persons.
 fn observe(
     work: &Work<'_>,
     partition: Partition<'_>,
-    end: i64,
     times: &(dyn Fn(u32) -> u64 + Sync),
 ) -> Result<Observed> {
     let mut observer = Observer {
@@ -223,7 +206,7 @@ fn observe(
         if times == 0 {
             continue;
         }
-        each_end(work, partition, (*person, end), &mut walk, |selected, at, order| {
+        each_end(work, partition, *person, &mut walk, |selected, at, order| {
             observer.take(selected, at, Outcome::of(order), times);
         })?;
     }
@@ -231,11 +214,11 @@ fn observe(
 }
 
 /// Visits the journeys of a person that models learn from, with when each ended and the order that it
-/// ended in, if in any; `end` is the end of the data.
+/// ended in, if in any.
 pub(super) fn each_end(
     work: &Work<'_>,
     partition: Partition<'_>,
-    (person, end): (u32, i64),
+    person: u32,
     walk: &mut Walk,
     mut visit: impl FnMut(&Selected, i64, Option<usize>),
 ) -> Result<()> {
@@ -250,7 +233,7 @@ pub(super) fn each_end(
     if !partition.goes_on()
         && let Some(last) = lost(work, person, &mut walk.selected)
     {
-        walk.selected.watch(&work.window, work.touches, end);
+        walk.selected.watch(&work.window, work.touches, work.end);
         visit(&walk.selected, last, None);
     }
     Ok(())

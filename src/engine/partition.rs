@@ -47,6 +47,10 @@ pub struct Work<'a> {
     pub date_by: DateBy,
     /// The instants that are reported: from the first, before the second.
     pub period: (i64, i64),
+    /// The latest instant of any touch or order: until then it is known that who did not order did not.
+    ///
+    /// The run's clock would not do: an export that is looked at a month later says nothing of that month.
+    pub end: i64,
     /// How many currencies orders are in.
     pub currencies: usize,
     /// Whether each touch's credits are wanted.

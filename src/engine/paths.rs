@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
-use crate::engine::learning::{each_end, end_of_data};
+use crate::engine::learning::each_end;
 use crate::engine::partition::Walk;
 use crate::engine::{Partition, Work};
 use crate::error::Result;
@@ -101,8 +101,7 @@ pub fn path_sums(
     partitions: &[Partition<'_>],
     channels: &Labels,
 ) -> Result<PathSums> {
-    let end = end_of_data(work);
-    let one = |partition: &Partition<'_>| of_partition(work, *partition, end, channels);
+    let one = |partition: &Partition<'_>| of_partition(work, *partition, channels);
     let nothing = || Ok(PathSums::new(work.currencies));
     let both = |left: Result<PathSums>, right: Result<PathSums>| {
         let (mut left, right) = (left?, right?);
@@ -113,16 +112,11 @@ pub fn path_sums(
     partitions.par_iter().map(one).reduce(nothing, both)
 }
 
-fn of_partition(
-    work: &Work<'_>,
-    partition: Partition<'_>,
-    end: i64,
-    channels: &Labels,
-) -> Result<PathSums> {
+fn of_partition(work: &Work<'_>, partition: Partition<'_>, channels: &Labels) -> Result<PathSums> {
     let mut sums = PathSums::new(work.currencies);
     let (mut walk, mut path) = (Walk::default(), Vec::new());
     for person in partition.persons {
-        each_end(work, partition, (*person, end), &mut walk, |selected, _, order| {
+        each_end(work, partition, *person, &mut walk, |selected, _, order| {
             path.clear();
             path.extend(selected.touches.iter().map(|touch| channels.codes[*touch as usize]));
             match order {

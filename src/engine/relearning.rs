@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use crate::bootstrap::{PersonRows, Resampled};
 use crate::credits::{Divider, WHOLE};
-use crate::engine::learning::{each_end, end_of_data};
+use crate::engine::learning::each_end;
 use crate::engine::partition::{Walk, each_journey, shown};
 use crate::engine::{ByChannel, Evidence, Observed, Part, Partition, Work, in_waves, weigh};
 use crate::error::Result;
@@ -50,8 +50,7 @@ impl ResampledCounts {
     ) -> Result<Self> {
         let mut keys = vec![Counts::default(); work.models.len() + 1];
         let wave = 4 * rayon::current_num_threads();
-        let end = end_of_data(work);
-        let one = |partition: Partition<'_>| OfPersons::new(work, partition, end);
+        let one = |partition: Partition<'_>| OfPersons::new(work, partition);
         in_waves(partitions, wave, one, |_, persons| {
             let lists = keys.len();
             let places: Vec<Vec<usize>> =
@@ -87,13 +86,13 @@ impl ResampledCounts {
 }
 
 impl OfPersons {
-    fn new(work: &Work<'_>, partition: Partition<'_>, end: i64) -> Result<Self> {
+    fn new(work: &Work<'_>, partition: Partition<'_>) -> Result<Self> {
         let lists = work.models.len() + 1;
         let nothing = || vec![Counts::default(); lists];
         let (mut all, mut own) = (Self { keys: nothing(), rows: PersonRows::default() }, nothing());
         let (mut walk, mut codes, mut sorted) = (Walk::default(), Vec::new(), Vec::new());
         for person in partition.persons {
-            each_end(work, partition, (*person, end), &mut walk, |selected, at, order| {
+            each_end(work, partition, *person, &mut walk, |selected, at, order| {
                 let outcome = Outcome::of(order);
                 work.codes(selected, &mut codes);
                 for (number, asked) in work.models.iter().enumerate() {

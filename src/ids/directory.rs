@@ -195,7 +195,7 @@ impl Directory {
     }
 
     /// Gives a provisional number to some rows of a column each, in any order.
-    pub(super) fn number_rows(
+    pub(crate) fn number_rows(
         &self,
         texts: &StringViewArray,
         rows: &[u32],

@@ -58,6 +58,21 @@ pub struct Kept {
     pub look: Vec<u32>,
 }
 
+/// Accepted rows of one row group, as they pass.
+pub struct Passing<'a> {
+    /// The group.
+    pub group: usize,
+    /// How many rows of the table there are before these: those of groups before, and accepted ones of
+    /// the group.
+    pub before: u32,
+    /// The rows.
+    pub rows: &'a RecordBatch,
+    /// The number of each row's user.
+    pub users: &'a [u32],
+    /// The look of each, numbered by group.
+    pub looks: &'a [u32],
+}
+
 /// Who takes what a scan finds: groups from any thread, the rows of one in their order.
 pub trait Keeper: Sync {
     /// Whether what is kept of every row lies on disk.
@@ -69,8 +84,8 @@ pub trait Keeper: Sync {
     /// Which rows are kept, by their users and instants; `None` for all of them.
     fn keep(&self, users: &[u32], at: &[i64]) -> Option<Vec<u32>>;
 
-    /// Looks at the accepted rows of a group, kept or not; looks are numbered by group here.
-    fn pass(&self, group: usize, rows: &RecordBatch, looks: &[u32]) -> Result<()>;
+    /// Looks at accepted rows, kept or not.
+    fn pass(&self, passing: &Passing<'_>) -> Result<()>;
 
     /// Takes the rows of a group once all have passed, with the looks of all groups; `numbers` are
     /// those of the group's own.
@@ -111,8 +126,10 @@ pub fn scan(
     let loaded = plan.run(progress, &|group, batch| {
         repeats.meet(external_ids(&batch))?;
         let slice = &mut *slices[group].lock().unwrap_or_else(PoisonError::into_inner);
-        let numbered = slice.take(&batch, &looks, keeper)?;
-        keeper.pass(group, &batch, &numbered)?;
+        let before = slice.kept.before.saturating_add(number(slice.passed)?);
+        let (users, numbered) = slice.take(&batch, &looks, keeper)?;
+        let passing = Passing { group, before, rows: &batch, users: &users, looks: &numbered };
+        keeper.pass(&passing)?;
         if slice.passed == groups[group] {
             slice.end(group, &known, keeper)?;
         }
@@ -171,13 +188,13 @@ impl Slice {
         Self { kept, passed: 0, own: Looks::new(looks), ended: false }
     }
 
-    /// Takes the rows of a batch that are kept; returns the look of every one.
+    /// Takes the rows of a batch that are kept; returns the user and the look of every one.
     fn take(
         &mut self,
         batch: &RecordBatch,
         looks: &[&str],
         keeper: &dyn Keeper,
-    ) -> Result<Vec<u32>> {
+    ) -> Result<(Vec<u32>, Vec<u32>)> {
         let columns: Vec<Option<&ArrayRef>> =
             looks.iter().map(|look| batch.column_by_name(look)).collect();
         let mut look = vec![0; batch.num_rows()];
@@ -190,7 +207,7 @@ impl Slice {
         let kept = &mut self.kept;
         match keeper.keep(&users, at) {
             None => {
-                kept.user.extend(users);
+                kept.user.extend(&users);
                 kept.at.extend(at);
                 kept.look.extend(&look);
             }
@@ -204,7 +221,7 @@ impl Slice {
             }
         }
         self.passed += batch.num_rows();
-        Ok(look)
+        Ok((users, look))
     }
 
     /// Gives the rows the numbers of all groups' looks and hands them over, once.

@@ -13,7 +13,7 @@ use super::{MergedTables, Named, Ordered, People, Writers, bootstrap, touch_colu
 use crate::bootstrap::Resampled;
 use crate::config::Config;
 use crate::engine::{
-    ByChannel, Cells, Learnt, Partial, Tally, TouchChannels, UNATTRIBUTED_CELL, Work,
+    ByChannel, Cells, Learnt, Observed, Partial, Tally, TouchChannels, UNATTRIBUTED_CELL, Work,
 };
 use crate::error::Result;
 use crate::identity::Identity;
@@ -53,6 +53,7 @@ pub(super) fn work<'a>(config: &'a Config, ordered: &'a Ordered, named: &'a Name
         wanted: ordered.wanted_persons.as_deref(),
         date_by: config.date_by,
         period: ordered.period,
+        end: ordered.end,
         currencies: ordered.amounts.currencies.len(),
         credits: false,
         journeys: false,
@@ -62,17 +63,58 @@ pub(super) fn work<'a>(config: &'a Config, ordered: &'a Ordered, named: &'a Name
 }
 
 /// Lets the models of a run learn from the journeys of every person, if any of them does.
-pub(super) fn learn(work: &Work<'_>, people: &People) -> Result<Learnt> {
+pub(super) fn learn(
+    work: &Work<'_>,
+    (ordered, named): (&Ordered, &Named),
+    people: &People,
+) -> Result<Learnt> {
     if !engine::learns(work.models) {
         return Ok(Learnt::default());
     }
-    engine::learn(work, &engine::partitions(work, &persons_with_touches(work, people)))
+    let mut observed = Observed::new(work.models, work.channels);
+    each_part(
+        work,
+        (ordered, named),
+        people,
+        |work, persons| engine::observe_all(work, &engine::partitions(work, persons), &|_| 1),
+        |part| observed.merge(&part),
+    )?;
+    Learnt::new(work.models, observed)
 }
 
-/// The persons with touches. Their numbers follow from the order of rows, but what is counted of
-/// them does not.
-pub(super) fn persons_with_touches(work: &Work<'_>, people: &People) -> Vec<u32> {
-    let persons = (0..).take(people.identity.person.len());
+/// Works on everybody who has touches, in parts where touches wait, and hands over what comes of each.
+///
+/// Persons are numbered by the order of rows, and parts follow from that, so nothing may come of it but
+/// what adds up.
+pub(super) fn each_part<T: Send>(
+    work: &Work<'_>,
+    (ordered, named): (&Ordered, &Named),
+    people: &People,
+    each: impl Fn(&Work<'_>, &[u32]) -> Result<T> + Sync,
+    mut take: impl FnMut(T),
+) -> Result<()> {
+    let Some(waiting) = &ordered.waiting else {
+        let persons = persons_with_touches(work, (0..).take(people.identity.person.len()));
+        take(each(work, &persons)?);
+        return Ok(());
+    };
+    let of_part = |part: &u32| {
+        let arrived = Arrived::new(waiting, *part, named)?;
+        let work = arrived.work(*work);
+        each(&work, &persons_with_touches(&work, arrived.persons.clone()))
+    };
+    for parts in waiting.of_everybody().chunks(waiting.together()) {
+        let done: Vec<T> = parts.par_iter().map(of_part).collect::<Result<_>>()?;
+        done.into_iter().for_each(&mut take);
+    }
+    Ok(())
+}
+
+/// Those of some persons who have touches.
+pub(super) fn persons_with_touches(
+    work: &Work<'_>,
+    persons: impl Iterator<Item = u32>,
+) -> Vec<u32> {
     persons.filter(|person| !work.touches.of(*person).is_empty()).collect()
 }
 
@@ -98,7 +140,7 @@ pub(super) fn attribute(
     writers: &mut Writers,
 ) -> Result<Attributed> {
     let identity = &people.identity;
-    let learnt = learn(&work(config, ordered, named), people)?;
+    let learnt = learn(&work(config, ordered, named), (ordered, named), people)?;
     let work = Work {
         fitted: &learnt.fitted,
         credits: writers.credits.is_some() || writers.keeps(Frame::Credits),
@@ -171,25 +213,28 @@ pub(super) fn attribute(
         }
         Ok(())
     };
-    let Some(waiting) = &ordered.waiting else {
-        let tasks: Vec<_> = engine::tasks(&work, &persons).collect();
-        engine::run(&tasks, wave, rows, &mut take)?;
-        let currencies = &ordered.amounts.currencies;
-        sums.effects =
-            EffectsReport::new(&models, &learnt, work.channels, &by_channel, currencies)?;
-        sums.learnt = learnt;
-        return Ok(sums);
-    };
-    // Some parts at a time: the next are put in order when these are done with.
-    let parts: Vec<u32> = (0..Waiting::PARTS).collect();
-    for parts in parts.chunks(2 * rayon::current_num_threads()) {
-        let arrive = |part: &u32| Arrived::new(waiting, *part, named);
-        let arrived: Vec<Arrived> = parts.par_iter().map(arrive).collect::<Result<_>>()?;
-        let works: Vec<Work<'_>> = arrived.iter().map(|arrived| arrived.work(work)).collect();
-        let of_part = |(work, arrived): (_, &Arrived)| engine::tasks(work, arrived.of(&persons));
-        let tasks: Vec<_> = works.iter().zip(&arrived).flat_map(of_part).collect();
-        engine::run(&tasks, wave, rows, &mut take)?;
+    match &ordered.waiting {
+        None => {
+            let tasks: Vec<_> = engine::tasks(&work, &persons).collect();
+            engine::run(&tasks, wave, rows, &mut take)?;
+        }
+        // Some parts at a time: the next are put in order when these are done with.
+        Some(waiting) => {
+            for parts in waiting.of_buyers().chunks(waiting.together()) {
+                let arrive = |part: &u32| Arrived::new(waiting, *part, named);
+                let arrived: Vec<Arrived> = parts.par_iter().map(arrive).collect::<Result<_>>()?;
+                let works: Vec<Work<'_>> =
+                    arrived.iter().map(|arrived| arrived.work(work)).collect();
+                let of_part =
+                    |(work, arrived): (_, &Arrived)| engine::tasks(work, arrived.of(&persons));
+                let tasks: Vec<_> = works.iter().zip(&arrived).flat_map(of_part).collect();
+                engine::run(&tasks, wave, rows, &mut take)?;
+            }
+        }
     }
+    let currencies = &ordered.amounts.currencies;
+    sums.effects = EffectsReport::new(&models, &learnt, work.channels, &by_channel, currencies)?;
+    sums.learnt = learnt;
     Ok(sums)
 }
 

@@ -37,7 +37,7 @@ pub(super) fn with_intervals(
     let Bootstrap { resamples, draws, .. } = bootstrap;
     let work = work(config, ordered, named);
     let users = &people.identity.users;
-    let learners = persons_with_touches(&work, people);
+    let learners = persons_with_touches(&work, (0..).take(people.identity.person.len()));
     let sums = Resampled::new(resamples, draws, most_memory(config));
     let partitions = engine::partitions(&work, &learners);
     let counts = ResampledCounts::new(&work, &partitions, sums, &|person| users.name(person))?;

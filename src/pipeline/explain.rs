@@ -116,7 +116,7 @@ impl Explainer {
         reattribute(&config, &mut merged, &mut ordered)?;
         let named = label(&config, &config.by, &tables, &merged, &ordered)?;
         progress.stage("learning");
-        let learnt = learn(&work(&config, &ordered, &named), &people)?;
+        let learnt = learn(&work(&config, &ordered, &named), (&ordered, &named), &people)?;
         // From here on nothing is reported, so that what a report leaves out can be told too.
         let count = ordered.orders.row.len();
         let in_period = std::mem::replace(&mut ordered.orders.reported, vec![true; count]);

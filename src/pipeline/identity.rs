@@ -226,7 +226,8 @@ fn compare(
 ) -> Result<Effect> {
     let (with, without) = (joined.work(config), apart.work(config));
     // Each side learns from its own journeys.
-    let (learnt, learnt_apart) = (learn(&with, people)?, learn(&without, people)?);
+    let learn = |work: &Work<'_>, of: &Arranged| learn(work, (&of.ordered, &of.named), people);
+    let (learnt, learnt_apart) = (learn(&with, joined)?, learn(&without, apart)?);
     let with = Work { fitted: &learnt.fitted, ..with };
     let without = Work { fitted: &learnt_apart.fitted, ..without };
     let currencies = with.currencies;

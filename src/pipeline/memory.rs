@@ -43,9 +43,9 @@ fn rows(config: &Config, inputs: &Inputs) -> Result<(u64, u64)> {
     Ok((touches, others))
 }
 
-/// Whether touches of those who ordered can be worked on part by part.
+/// Whether touches can be worked on part by part.
 pub(super) fn can_wait(config: &Config) -> bool {
-    needs_all_touches(config).is_none() && !config.needs_everybody()
+    needs_all_touches(config).is_none()
 }
 
 /// What a run asks for that needs all touches at once, if anything does.
@@ -59,12 +59,16 @@ fn needs_all_touches(config: &Config) -> Option<&'static str> {
         ),
         ("discount codes that say where an order came from", !config.vouchers.is_empty()),
         ("--date-by touch with days, weeks or months", config.date_by == DateBy::Touch && by_span),
+        (
+            "--bootstrap of effects, for which models learn anew in every resample",
+            config.effects_bootstrap.is_some(),
+        ),
     ]
     .into_iter()
     .find_map(|(what, asked)| asked.then_some(what))
 }
 
-/// Whether touches of those who ordered wait on disk.
+/// Whether touches wait on disk.
 ///
 /// # Errors
 ///
@@ -95,20 +99,24 @@ pub(super) fn spills(config: &Config, inputs: &Inputs) -> Result<bool> {
 pub(super) fn check_whole(config: &Config, inputs: &Inputs, lean: bool) -> Result<()> {
     let Some(limit) = config.memory_limit else { return Ok(()) };
     let (touches, others) = rows(config, inputs)?;
-    let (each, why) = if lean && config.bootstrap.is_some() {
-        (LEAN, "`--bootstrap` needs to know whose each session is")
-    } else if lean && config.needs_everybody() {
-        (LEAN, "models that learn and `--paths` look at the touches of everybody")
-    } else if lean {
-        (LEAN, "rows that say something of their users are held until all are read")
-    } else {
+    let what = needs_all_touches(config).filter(|_| config.needs_everybody());
+    let (each, why) = if lean && let Some(what) = what {
         (
-            WHOLE,
-            "rows of which ids repeat, or that a filter or dimension looks at one by one, are held whole",
+            LEAN,
+            format!(
+                "models that learn and `--paths` look at the touches of everybody, and {what} needs all at once"
+            ),
         )
+    } else if lean && config.bootstrap.is_some() {
+        (LEAN, "`--bootstrap` needs to know whose each session is".to_owned())
+    } else if lean {
+        (LEAN, "rows that say something of their users are held until all are read".to_owned())
+    } else {
+        let why = "rows of which ids repeat, or that a filter or dimension looks at one by one, are held whole";
+        (WHOLE, why.to_owned())
     };
     let needed = BASE + HELD * others + each * touches;
-    if needed > limit { Err(too_little(limit, needed, why)) } else { Ok(()) }
+    if needed > limit { Err(too_little(limit, needed, &why)) } else { Ok(()) }
 }
 
 fn too_little(limit: u64, needed: u64, why: &str) -> Error {

@@ -20,7 +20,7 @@ use crate::{channels, journeys, report, vouchers};
 
 /// Touches and orders in their order, person by person.
 pub(super) struct Ordered {
-    /// The touches, unless they wait on disk.
+    /// The touches, unless they wait.
     pub(super) touches: Touches,
     pub(super) waiting: Option<Waiting>,
     pub(super) orders: Orders,
@@ -32,6 +32,8 @@ pub(super) struct Ordered {
     pub(super) wanted_persons: Option<Vec<bool>>,
     /// The instants that are reported: from the first, before the second.
     pub(super) period: (i64, i64),
+    /// The latest instant of any touch that is looked at, or order.
+    pub(super) end: i64,
     /// The rules of a journey's window.
     pub(super) window: Window,
 }
@@ -92,6 +94,11 @@ pub(super) fn order(
         Table::ALL.iter().filter_map(|table| tables.get(table)).flat_map(|loaded| &loaded.rejects);
     let mut rejects: Vec<Reject> = inputs.rejects().iter().chain(rejects).cloned().collect();
     rejects.extend(without_rate(merged, &amounts));
+    let last = match &waiting {
+        Some(waiting) => waiting.last,
+        None => touches.at.iter().copied().max(),
+    };
+    let end = last.max(orders.at.iter().copied().max()).unwrap_or(i64::MIN);
     Ok(Ordered {
         touches,
         waiting,
@@ -102,6 +109,7 @@ pub(super) fn order(
         replacements: Vec::new(),
         wanted_persons: None,
         period: config.period,
+        end,
         window: config.window,
     })
 }

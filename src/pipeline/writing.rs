@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use arrow::array::RecordBatch;
 
-use super::{Named, Ordered, People, Published, Tables, all_persons, persons_with_touches, work};
+use super::{Named, Ordered, People, Published, Tables, all_persons, each_part, in_order, work};
 use crate::config::{Config, Output};
-use crate::engine::Work;
+use crate::engine::{PathSums, Work};
 use crate::error::{Error, Result};
 use crate::identity::audit_table;
 use crate::kept::{Frame, Writing};
@@ -32,13 +32,24 @@ pub(super) fn paths_table<'c>(
         return Ok(None);
     };
     let work = work(config, ordered, named);
-    let persons = persons_with_touches(&work, people);
     let mut currencies = ordered.amounts.currencies.clone();
     if currencies.is_empty() {
         currencies.push(config.currency);
     }
     let work = Work { currencies: currencies.len(), ..work };
-    let sums = engine::path_sums(&work, &engine::partitions(&work, &persons), channels)?;
+    let mut sums = PathSums::new(work.currencies);
+    let of_part = |work: &Work<'_>, persons: &[u32]| {
+        let partitions = engine::partitions(work, persons);
+        match ordered.waiting {
+            // Touches that wait are called by their looks.
+            Some(_) => {
+                let channels = in_order(channels.clone(), &work.touches.row);
+                engine::path_sums(work, &partitions, &channels)
+            }
+            None => engine::path_sums(work, &partitions, channels),
+        }
+    };
+    each_part(&work, (ordered, named), people, of_part, |part| sums.merge(&part))?;
     let channels = channels.values.clone();
     let direct = channels.iter().map(|channel| is_direct(channel)).collect();
     let paths = Paths { channels, direct, currencies, sums };

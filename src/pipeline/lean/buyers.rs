@@ -1,8 +1,8 @@
 //! Orders first: who ordered, and when, says which touches can lie in a journey, and no others are
-//! kept.
+//! kept, unless a model learns from those too.
 //!
-//! For runs that want nothing of other touches but their number, over tables in which rows say nothing
-//! of their users: then who is who is known before the first touch is read.
+//! For runs that want nothing of other touches but their number and what they teach, over tables in which
+//! rows say nothing of their users: then who is who is known before the first touch is read.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,12 +13,13 @@ use rayon::prelude::*;
 use super::counts::DailyCounts;
 use super::parts::Parts;
 use super::spans::Spans;
+use super::strangers::Strangers;
 use super::{Gathered, Numbers, Rows, Sessions, USER_FACTS, looks, scan_of};
 use crate::config::Config;
 use crate::error::Result;
 use crate::identity::{Facts, Identity, Keep};
-use crate::ids::{Distinct, UNKNOWN};
-use crate::input::{self, Keeper, Kept, Loaded, Needs};
+use crate::ids::UNKNOWN;
+use crate::input::{self, Keeper, Kept, Loaded, Needs, Passing};
 use crate::journeys::Touch;
 use crate::kept::Frame;
 use crate::pipeline::{
@@ -35,8 +36,8 @@ const TOUCHES: [Table; 2] = [Table::Sessions, Table::Postviews];
 
 /// Whether a run can do with the touches of those who ordered.
 fn will_do(config: &Config, inputs: &Inputs) -> Result<bool> {
-    // The touches of those who did not order may be looked at too.
-    if config.needs_everybody() {
+    // The touches of those who did not order may be looked at too, but only part by part.
+    if config.needs_everybody() && !memory::can_wait(config) {
         return Ok(false);
     }
     // Resamples need to know whose each session is.
@@ -65,11 +66,13 @@ struct Buyers<'a> {
     identity: &'a Identity,
     spans: &'a Spans,
     /// Users that no other table knows.
-    strangers: &'a Distinct,
+    strangers: &'a Strangers,
     /// Whether a touch refers to each user that another table knows, where that is noted.
     referred: Option<&'a [AtomicBool]>,
     counts: Option<&'a DailyCounts>,
     parts: &'a Parts,
+    /// Whether the table is that of views.
+    views: bool,
     /// The number of the table's first row, and of its first look.
     first: (u32, u32),
 }
@@ -80,30 +83,28 @@ impl Keeper for Buyers<'_> {
     }
 
     fn number(&self, users: &StringViewArray) -> Result<Vec<u32>> {
-        let numbers = self.identity.users.look_up(users);
-        let unknown = (0..).zip(&numbers).filter(|(_, number)| **number == UNKNOWN);
-        let unknown: Vec<u32> = unknown.map(|(row, _)| row).collect();
-        self.strangers.meet(users, &unknown)?;
+        let mut numbers = self.identity.users.look_up(users);
         if let Some(referred) = self.referred {
             for number in numbers.iter().filter(|number| **number != UNKNOWN) {
                 referred[*number as usize].store(true, Ordering::Relaxed);
             }
         }
+        self.strangers.number(users, &mut numbers)?;
         Ok(numbers)
     }
 
     fn keep(&self, users: &[u32], at: &[i64]) -> Option<Vec<u32>> {
-        let is_held = |(user, at): (&u32, &i64)| self.spans.hold(*user, *at);
+        let is_held = |(user, at): (&u32, &i64)| *user != UNKNOWN && self.spans.hold(*user, *at);
         // All first, and then which: memory that one waits for is on its way while another waits.
         let held: Vec<bool> = users.iter().zip(at).map(is_held).collect();
         Some((0..).zip(held).filter(|(_, held)| *held).map(|(row, _)| row).collect())
     }
 
-    fn pass(&self, group: usize, rows: &RecordBatch, looks: &[u32]) -> Result<()> {
+    fn pass(&self, passing: &Passing<'_>) -> Result<()> {
         if let Some(counts) = self.counts {
-            counts.pass(group, rows, looks);
+            counts.pass(passing.group, passing.rows, passing.looks);
         }
-        Ok(())
+        self.strangers.pass(passing, self.first.0)
     }
 
     fn end(&self, group: usize, kept: Kept, numbers: &[u32]) -> Result<()> {
@@ -111,10 +112,13 @@ impl Keeper for Buyers<'_> {
             counts.end(group, numbers);
         }
         let (row, look) = (self.first.0.saturating_add(kept.before), self.first.1);
+        self.strangers.end(self.views, group, numbers.iter().map(|of_table| look + of_table));
+        let person = &self.identity.person;
         let touches = kept.row.iter().zip(&kept.user).zip(kept.at.iter().zip(&kept.look));
         let touches = touches.map(|((of_group, user), (at, of_table))| Touch {
             at: *at,
-            person: self.identity.person[*user as usize],
+            // Nobody else is that person.
+            person: person.get(*user as usize).copied().unwrap_or(*user),
             look: look + of_table,
             number: row.saturating_add(*of_group),
             user: *user,
@@ -202,13 +206,15 @@ pub(in crate::pipeline) fn prepare(
     let facts = std::mem::take(&mut people.identity.facts);
     release(config, |_| false, &mut tables, &mut people);
     let spans = Spans::new(config, &orders, &people.identity.person);
-    let strangers = if on_disk { Distinct::on_disk()? } else { Distinct::in_memory() };
     let referred: Option<Vec<AtomicBool>> = tables
         .contains_key(&Table::Users)
         .then(|| people.identity.person.iter().map(|_| AtomicBool::new(false)).collect());
     let counts = DailyCounts::new(config);
     let persons = people.identity.person.len();
-    let parts = if on_disk { Parts::on_disk(persons)? } else { Parts::in_memory(persons) };
+    let everybody = config.needs_everybody();
+    let strangers = Strangers::new(persons, everybody, on_disk)?;
+    let parts =
+        if on_disk { Parts::on_disk(persons)? } else { Parts::in_memory(persons, everybody) };
     let mut numbers = Numbers::default();
     let mut looks: Option<RecordBatch> = None;
     let mut tells_bounces = false;
@@ -224,6 +230,7 @@ pub(in crate::pipeline) fn prepare(
             referred: referred.as_deref(),
             counts: (table == Table::Sessions).then_some(&counts),
             parts: &parts,
+            views: table == Table::Postviews,
             first: (numbers.end, u32::try_from(first_look).unwrap_or(u32::MAX)),
         };
         let Some((scanned, loaded)) = scan_of(config, inputs, table, &buyers, progress)? else {
@@ -252,14 +259,15 @@ pub(in crate::pipeline) fn prepare(
             people.identity.facts.refer(user);
         }
     }
-    people.identity.count(strangers.count()?);
+    let (met, strangers) = strangers.ended()?;
+    people.identity.count(met);
     own.identity = people.identity.account.clone();
     // Nothing asks for them, or all touches would have been kept.
     people.identity.facts = Facts::default();
     count_rows(inputs, &accepted, &tables, &mut own);
     let sessions = usize::try_from(own.touches.sessions).unwrap_or(usize::MAX);
     let rows = Rows::new(config, &tables, &looks, Sessions::Counted(counts.ended(tells_bounces)))?;
-    let gathered = Some(Gathered { parts, numbers });
+    let gathered = Some(Gathered { parts, strangers, numbers });
     *summary = own;
     let merged = rows.merged(sessions, orders);
     Ok(Tried::Prepared(Box::new(Prepared { tables, people, merged, gathered })))

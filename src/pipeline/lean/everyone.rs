@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::error::Result;
 use crate::identity::Merged;
 use crate::ids::Directory;
-use crate::input::{Keeper, Kept, Scanned};
+use crate::input::{Keeper, Kept, Passing, Scanned};
 use crate::journeys::Touch;
 use crate::pipeline::{Inputs, MergedTables, People, Progress, Tables};
 use crate::schema::Table;
@@ -66,10 +66,11 @@ impl Keeper for Everyone<'_> {
         None
     }
 
-    fn pass(&self, group: usize, rows: &RecordBatch, _looks: &[u32]) -> Result<()> {
+    fn pass(&self, passing: &Passing<'_>) -> Result<()> {
+        let rows = passing.rows;
         let (numbers, facts) = (columns(rows, &NUMBERS)?, columns(rows, &USER_FACTS)?);
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
-        let group = groups.entry(group).or_default();
+        let group = groups.entry(passing.group).or_default();
         group.numbers.push(numbers);
         group.facts.push(facts);
         Ok(())
@@ -155,7 +156,7 @@ impl Scans {
     ) -> Result<(MergedTables, Gathered)> {
         let persons = people.identity.person.len();
         let spans = Spans::new(config, &orders, &people.identity.person);
-        let (parts, mut numbers) = (Parts::in_memory(persons), Numbers::default());
+        let (parts, mut numbers) = (Parts::in_memory(persons, false), Numbers::default());
         let mut scan = |table: Table| {
             let mut scan = self.tables.remove(&table)?;
             scan.user = people.users.remove(&table).unwrap_or_default();
@@ -181,7 +182,7 @@ impl Scans {
             numbers: sessions.numbers,
         };
         let rows = Rows::new(config, tables, &looks, Sessions::Kept(kept))?;
-        Ok((rows.merged(accepted, orders), Gathered { parts, numbers }))
+        Ok((rows.merged(accepted, orders), Gathered { parts, strangers: None, numbers }))
     }
 }
 

@@ -11,6 +11,7 @@ mod counts;
 pub(super) mod everyone;
 mod parts;
 mod spans;
+mod strangers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -22,6 +23,7 @@ use rayon::prelude::*;
 
 use self::counts::Counted;
 use self::parts::Parts;
+use self::strangers::Spilled;
 use super::{
     Inputs, MergedTables, People, Progress, Tables, derived, looked_at, needs, reading,
     wants_channels,
@@ -75,13 +77,33 @@ struct KeptSessions {
 /// The touches that can lie in a journey, not yet in their order, and how to find their ids.
 pub(super) struct Gathered {
     parts: Parts,
+    /// Touches on disk of users that no other table names, where they are looked at.
+    strangers: Option<Spilled>,
     numbers: Numbers,
 }
 
 impl Gathered {
+    /// Parts on disk that are in memory at a time, whatever the threads; see `pipeline/memory.rs`.
+    const TOGETHER: usize = 4;
+
+    /// How many parts there are, those of persons who may have ordered first.
+    fn count(&self) -> u32 {
+        self.parts.count() + if self.strangers.is_some() { Spilled::PARTS } else { 0 }
+    }
+
+    /// How many parts are worked on at a time.
+    fn together(&self) -> usize {
+        let wave = 2 * rayon::current_num_threads();
+        if self.parts.are_on_disk() { wave.min(Self::TOGETHER) } else { wave }
+    }
+
     /// A part of the touches, in their order but for its ties.
     fn part(&self, part: u32, named: bool) -> Result<(Part, Vec<Range<usize>>)> {
-        let mut part = self.parts.part(part, self.numbers.views_from)?;
+        let of_strangers = part.checked_sub(self.parts.count()).zip(self.strangers.as_ref());
+        let mut part = match of_strangers {
+            Some((part, strangers)) => strangers.part(part, &self.numbers)?,
+            None => self.parts.part(part, self.numbers.views_from)?,
+        };
         part.sort();
         let ties = part.ties(named);
         Ok((part, ties))
@@ -94,11 +116,25 @@ pub(super) struct Waiting {
     ids: Ids,
     /// Whether touches of each look are direct.
     direct: Vec<bool>,
+    /// When the last of them was.
+    pub(super) last: Option<i64>,
 }
 
 impl Waiting {
-    /// How many parts there are.
-    pub(super) const PARTS: u32 = Parts::COUNT;
+    /// The parts of those who may have ordered.
+    pub(super) fn of_buyers(&self) -> Vec<u32> {
+        (0..Parts::COUNT).collect()
+    }
+
+    /// The parts of everybody.
+    pub(super) fn of_everybody(&self) -> Vec<u32> {
+        (0..self.gathered.count()).collect()
+    }
+
+    /// How many parts are worked on at a time.
+    pub(super) fn together(&self) -> usize {
+        self.gathered.together()
+    }
 
     /// The persons of a part and their touches in their order; the row of each is that of its look.
     pub(super) fn part(&self, part: u32) -> Result<(Range<u32>, Touches)> {
@@ -137,10 +173,14 @@ impl Numbers {
         Ok(())
     }
 
+    /// The row group of a touch, counted over all tables.
+    fn group(&self, number: u32) -> usize {
+        self.groups.partition_point(|(first, _)| *first <= number).saturating_sub(1)
+    }
+
     /// The place of a touch among those of its table that were accepted.
     fn accepted(&self, number: u32) -> u32 {
-        let group = self.groups.partition_point(|(first, _)| *first <= number);
-        let (first, before) = self.groups[group.saturating_sub(1)];
+        let (first, before) = self.groups[self.group(number)];
         number - first + before
     }
 }
@@ -298,7 +338,7 @@ impl Ordering<'_> {
             gathered.parts.forget(part);
             Ok(taken)
         };
-        let parts = (0..Parts::COUNT).into_par_iter();
+        let parts = (0..gathered.count()).into_par_iter();
         let mut sorted: Vec<(Part, Vec<Range<usize>>)> = parts.map(take).collect::<Result<_>>()?;
         let numbers = gathered.numbers;
         let looks = merged.touches.clone();
@@ -325,16 +365,24 @@ impl Ordering<'_> {
 
     /// Touches that are put in order when their part is worked on; `looks` are theirs.
     pub(super) fn later(&self, gathered: Gathered, looks: &RecordBatch) -> Result<Waiting> {
-        let parts = (0..Parts::COUNT).into_par_iter();
-        let of_part = |part: u32| {
-            let (sorted, ties) = gathered.part(part, false)?;
-            let unsettled = unsettled(&sorted, &ties).collect();
-            gathered.parts.hold(part, sorted.touches);
-            Ok(unsettled)
+        let of_part = |part: &u32| {
+            let (sorted, ties) = gathered.part(*part, false)?;
+            let unsettled: Vec<u32> = unsettled(&sorted, &ties).collect();
+            let last = sorted.touches.iter().map(|touch| touch.at).max();
+            gathered.parts.hold(*part, sorted.touches);
+            Ok((unsettled, last))
         };
-        let unsettled: Vec<Vec<u32>> = parts.map(of_part).collect::<Result<_>>()?;
-        let ids = Ids::read(self, unsettled.concat(), &gathered.numbers)?;
-        Ok(Waiting { gathered, ids, direct: direct_touches(looks) })
+        let (mut named, mut last) = (Vec::new(), None);
+        let parts: Vec<u32> = (0..gathered.count()).collect();
+        for parts in parts.chunks(gathered.together()) {
+            let of_parts: Vec<_> = parts.par_iter().map(of_part).collect::<Result<_>>()?;
+            for (unsettled, last_of_part) in of_parts {
+                named.extend(unsettled);
+                last = last.max(last_of_part);
+            }
+        }
+        let ids = Ids::read(self, named, &gathered.numbers)?;
+        Ok(Waiting { gathered, ids, direct: direct_touches(looks), last })
     }
 
     /// Puts touches in their final order; returns a table with a row each that names it: its look, id

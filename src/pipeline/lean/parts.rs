@@ -14,6 +14,9 @@ use crate::spill::Buckets;
 const BYTES: usize = 24;
 
 /// Touches by person: taken in from any number of threads, then worked on part by part.
+///
+/// Persons that are known come first. Whoever is numbered after them may come while touches are read, and
+/// is in a part of others like that; where there are any, there are twice as many parts.
 pub(super) struct Parts {
     persons: u32,
     /// How many persons a part has, but for the last.
@@ -29,12 +32,13 @@ enum Store {
 }
 
 impl Parts {
-    /// How many parts there are.
+    /// How many parts the persons have that are known.
     pub(super) const COUNT: u32 = 128;
 
-    /// No touches of so many persons, to be held in memory.
-    pub(super) fn in_memory(persons: usize) -> Self {
-        Self::new(persons, Store::Memory((0..Self::COUNT).map(|_| Mutex::default()).collect()))
+    /// No touches of so many persons, to be held in memory; with `more`, of others too.
+    pub(super) fn in_memory(persons: usize, more: bool) -> Self {
+        let parts = if more { 2 * Self::COUNT } else { Self::COUNT };
+        Self::new(persons, Store::Memory((0..parts).map(|_| Mutex::default()).collect()))
     }
 
     /// No touches of so many persons, to be held on disk.
@@ -52,14 +56,32 @@ impl Parts {
         matches!(self.store, Store::Disk(_))
     }
 
+    /// How many parts there are.
+    pub(super) fn count(&self) -> u32 {
+        match &self.store {
+            Store::Memory(parts) => u32::try_from(parts.len()).unwrap_or(u32::MAX),
+            Store::Disk(_) => Self::COUNT,
+        }
+    }
+
+    /// The part of a person, and its number there, which is its own but for those who are not known.
+    fn place(&self, person: u32) -> (u32, u32) {
+        match person.checked_sub(self.persons) {
+            None => (person / self.width, person),
+            Some(more) => (Self::COUNT + more % Self::COUNT, self.persons + more / Self::COUNT),
+        }
+    }
+
     /// Adds touches, in any order.
     pub(super) fn add(&self, touches: &[Touch]) -> Result<()> {
-        let parts: Vec<u32> = touches.iter().map(|touch| touch.person / self.width).collect();
-        let (order, starts) = group_rows(&parts, Self::COUNT as usize);
+        let parts: Vec<u32> = touches.iter().map(|touch| self.place(touch.person).0).collect();
+        let (order, starts) = group_rows(&parts, self.count() as usize);
         for (part, range) in starts.windows(2).enumerate().filter(|(_, range)| range[0] < range[1])
         {
             let of_part = &order[range[0] as usize..range[1] as usize];
             let of_part = of_part.iter().map(|row| touches[*row as usize]);
+            let of_part =
+                of_part.map(|touch| Touch { person: self.place(touch.person).1, ..touch });
             match &self.store {
                 Store::Memory(parts) => lock(&parts[part]).push(of_part.collect()),
                 Store::Disk(buckets) => {
@@ -74,8 +96,7 @@ impl Parts {
 
     /// The touches of a part.
     pub(super) fn part(&self, part: u32, views_from: u32) -> Result<Part> {
-        let first = self.width.saturating_mul(part).min(self.persons);
-        let touches = match &self.store {
+        let touches: Vec<Touch> = match &self.store {
             // Row groups come from any thread; in their own order touches are nearly in theirs.
             Store::Memory(parts) => {
                 let mut groups = lock(&parts[part as usize]);
@@ -86,7 +107,13 @@ impl Parts {
                 buckets.read(part as usize)?.as_chunks::<BYTES>().0.iter().map(decode).collect()
             }
         };
-        Ok(Part { persons: first..(first + self.width).min(self.persons), touches, views_from })
+        let first = self.width.saturating_mul(part).min(self.persons);
+        let end = if part < Self::COUNT {
+            (first + self.width).min(self.persons)
+        } else {
+            touches.iter().map(|touch| touch.person + 1).max().unwrap_or(first)
+        };
+        Ok(Part { persons: first..end, touches, views_from })
     }
 
     /// Holds a part in the order that it was put in, where parts are in memory.
@@ -145,7 +172,7 @@ mod tests {
                 user: number + 1,
             })
             .collect();
-        let (memory, disk) = (Parts::in_memory(1_000), Parts::on_disk(1_000).unwrap());
+        let (memory, disk) = (Parts::in_memory(1_000, false), Parts::on_disk(1_000).unwrap());
         for some in touches.chunks(3_000) {
             memory.add(some).unwrap();
             disk.add(some).unwrap();
@@ -162,5 +189,25 @@ mod tests {
             met += held.touches.len();
         }
         assert_eq!((persons, met), (1_000, touches.len()));
+    }
+
+    #[test]
+    fn persons_that_come_later_have_parts_of_their_own() {
+        let touch = |number: u32, person| Touch { person, number, ..Touch::default() };
+        let parts = Parts::in_memory(3, true);
+        let touches: Vec<Touch> = (0..900).map(|number| touch(number, number % 300)).collect();
+        parts.add(&touches).unwrap();
+        let of_part = |part| parts.part(part, 900).unwrap();
+        let known: usize = (0..Parts::COUNT).map(|part| of_part(part).touches.len()).sum();
+        assert_eq!((known, parts.count()), (9, 256));
+        let (mut persons, mut met) = (0, 0);
+        for part in (Parts::COUNT..parts.count()).map(of_part) {
+            assert!(part.touches.iter().all(|touch| part.persons.contains(&touch.person)));
+            assert_eq!(part.touches.len(), 3 * part.persons.len());
+            assert_eq!(part.persons.start, 3);
+            persons += part.persons.len();
+            met += part.touches.len();
+        }
+        assert_eq!((persons, met), (297, 891));
     }
 }
