@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use arrow::error::ArrowError;
 use parquet::errors::ParquetError;
 
+use crate::stop::Stop;
+
 /// The result of every fallible function of the library.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -157,6 +159,38 @@ pub enum Error {
         by_rule: String,
     },
 
+    /// Inputs that were waited for in vain.
+    #[error("no {table} file is found at `{pattern}` after waiting {waited}")]
+    NotThere {
+        /// The table that the path was given for.
+        table: &'static str,
+        /// The path as given.
+        pattern: String,
+        /// How long it was waited for.
+        waited: String,
+    },
+
+    /// Conditions on the figures of a run that do not hold: nothing is published.
+    #[error("{}", .0.join("\n"))]
+    NotAsserted(Vec<String>),
+
+    /// Everything was asked to stop.
+    #[error("stopped: {0}")]
+    Stopped(Stop),
+
+    /// Work that cannot fit the disk.
+    #[error("`{}` has {free} free, and {what} at least {needed}", folder.display())]
+    NoSpace {
+        /// A folder of the disk.
+        folder: PathBuf,
+        /// What is free there.
+        free: String,
+        /// What needs more, as the beginning of a sentence: `touches that wait there take`.
+        what: &'static str,
+        /// What that is at least.
+        needed: String,
+    },
+
     /// An order that a run does not have.
     #[error("no order is named `{order}`")]
     NoOrder {
@@ -271,6 +305,16 @@ impl Error {
             Self::NoFiles { table: "items", .. } => Some(
                 "give a file of JSON lines, a folder that holds some, a quoted glob, or `-` for standard input"
                     .to_owned(),
+            ),
+            Self::NotThere { .. } => Some(
+                "a folder or glob is there as soon as one file of it is; `--wait-for` with more time waits longer"
+                    .to_owned(),
+            ),
+            Self::NotAsserted(_) => Some(
+                "nothing is published; look at the data, or change what `--assert` asks for".to_owned(),
+            ),
+            Self::NoSpace { .. } => Some(
+                "free some space, or name another place: `TMPDIR` is where touches wait".to_owned(),
             ),
             Self::NoFiles { .. } => {
                 Some("give a Parquet file, a folder that holds some, or a quoted glob".to_owned())

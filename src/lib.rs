@@ -24,6 +24,7 @@
 //! ```
 
 pub mod error;
+pub mod stop;
 pub mod calendar;
 pub mod money;
 pub mod spill;
@@ -50,6 +51,7 @@ pub mod explain;
 pub mod paths;
 pub mod items;
 pub mod summary;
+pub mod assertions;
 pub mod kept;
 pub mod queries;
 pub mod diff;

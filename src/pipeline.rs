@@ -13,6 +13,7 @@ mod inputs;
 mod keep;
 mod lean;
 mod memory;
+mod space;
 mod orders;
 mod overview;
 mod sweep;
@@ -59,6 +60,7 @@ use crate::input::Loaded;
 use crate::output::{Staged, StagedFolder};
 use crate::report::{EffectsReport, Overview, Report};
 use crate::schema::Table;
+use crate::stop;
 use crate::summary::Summary;
 
 pub use self::explain::Explainer;
@@ -118,6 +120,7 @@ impl Finished {
     /// Makes every file of the run appear.
     pub fn publish(self) -> Result<Published> {
         let Self { report, effects, summary, overview, staged, kept } = self;
+        let _publishing = stop::publishing()?;
         staged.into_iter().try_for_each(Staged::commit)?;
         kept.into_iter().try_for_each(StagedFolder::commit)?;
         Ok(Published { report, effects, summary, overview })
@@ -218,6 +221,7 @@ struct Ready {
 fn make_ready(config: &Config, progress: &dyn Progress, summary: &mut Summary) -> Result<Ready> {
     let inputs = Inputs::gather(config, progress)?;
     check(config, &inputs)?;
+    space::check(config, &inputs)?;
     let Prepared { tables, people, mut merged, gathered } =
         prepare(config, &inputs, progress, summary)?;
     progress.stage("ordering touches");

@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tempfile::TempDir;
 
 use crate::error::{Error, Result};
+use crate::stop;
 
 /// Bytes of a bucket that wait in memory to be written.
 const WAITING: usize = 64 << 10;
@@ -40,6 +41,7 @@ impl Buckets {
     pub fn new(buckets: usize) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("apportion-").tempdir();
         let folder = folder.map_err(Error::io("write", &std::env::temp_dir()))?;
+        stop::temporary(folder.path());
         Ok(Self { folder, waiting: (0..buckets).map(|_| Mutex::default()).collect() })
     }
 
@@ -59,6 +61,7 @@ impl Buckets {
         if waiting.len() < WAITING {
             return Ok(());
         }
+        stop::check()?;
         let path = self.path(bucket);
         let file = OpenOptions::new().create(true).append(true).open(&path);
         let written = file.and_then(|mut file| file.write_all(&waiting));
@@ -72,6 +75,7 @@ impl Buckets {
     ///
     /// A file that cannot be read.
     pub fn read(&self, bucket: usize) -> Result<Vec<u8>> {
+        stop::check()?;
         let path = self.path(bucket);
         let mut bytes = match fs::read(&path) {
             // Nothing of it was written yet.

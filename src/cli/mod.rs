@@ -12,6 +12,7 @@ mod explain;
 mod identity;
 mod ingest;
 mod init;
+mod job;
 mod models;
 mod paths;
 mod plot;
@@ -20,6 +21,7 @@ mod queries;
 mod query;
 mod report;
 mod run;
+mod signals;
 mod simulate;
 mod stats;
 mod summary;
@@ -31,29 +33,46 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use ingest::IngestArgs;
+use job::JobArgs;
 
 use crate::config::{Config, Settings};
 use crate::error::{Error, Result};
 use crate::output::{Sink, Staged, counted};
+use crate::stop::{self, Stop};
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Status {
     /// It did what it was asked.
     Done,
-    /// It found something that needs a look first: more rejected rows than are allowed, problems.
+    /// It found something that needs a look first: more rejected rows than are allowed, problems,
+    /// conditions that do not hold.
     Findings,
     /// It could not.
     Failed,
+    /// What it was to read was not there in time.
+    NotThere,
+    /// It was asked to end, or took too long.
+    Stopped(Stop),
+}
+
+impl Status {
+    /// The exit code: that of a shell's children, where a signal ended it.
+    const fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Findings => 1,
+            Self::Failed | Self::Stopped(Stop::Timeout) => 2,
+            Self::NotThere => 3,
+            Self::Stopped(Stop::Interrupt) => 130,
+            Self::Stopped(Stop::Terminate) => 143,
+        }
+    }
 }
 
 impl From<Status> for ExitCode {
     fn from(status: Status) -> Self {
-        match status {
-            Status::Done => Self::SUCCESS,
-            Status::Findings => Self::from(1),
-            Status::Failed => Self::from(2),
-        }
+        Self::from(status.code())
     }
 }
 
@@ -84,7 +103,8 @@ impl From<Status> for ExitCode {
   apportion simulate --seed 7 -o world
   apportion evaluate --seeds 5
 
-Exit codes: 0 done, 1 more rejected rows than are allowed or problems found, 2 could not run."
+Exit codes: 0 done, 1 more rejected rows than are allowed, problems found or an --assert that does
+not hold, 2 could not run, 3 inputs not there in time (--wait-for), 130 and 143 stopped by a signal."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -271,6 +291,8 @@ struct RunCommand {
     /// Say where the time went, and how much memory there was at most
     #[arg(long, help_heading = "Running")]
     stats: bool,
+    #[command(flatten)]
+    job: JobArgs,
 }
 
 /// What `channels` takes: the settings of a run (orders may be missing; of those about the report
@@ -287,6 +309,7 @@ struct ChannelsArgs {
 /// Runs the command line.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    signals::listen();
     let done = match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args, &mut io::stdout().lock()),
@@ -307,17 +330,23 @@ pub fn main() -> ExitCode {
         Command::Models { name } => models::run(name.as_deref(), &mut io::stdout().lock()),
     };
     let status = done.unwrap_or_else(|error| {
-        if is_broken_pipe(&error) {
-            return Status::Done;
+        if !is_broken_pipe(&error) {
+            print_error(&error);
         }
-        print_error(&error);
-        if matches!(error, Error::TooManyRejects { .. }) {
-            Status::Findings
-        } else {
-            Status::Failed
-        }
+        status_of(&error)
     });
     status.into()
+}
+
+/// How a command ended that failed.
+fn status_of(error: &Error) -> Status {
+    match error {
+        _ if is_broken_pipe(error) => Status::Done,
+        Error::TooManyRejects { .. } | Error::NotAsserted(_) => Status::Findings,
+        Error::NotThere { .. } => Status::NotThere,
+        Error::Stopped(stop) => Status::Stopped(*stop),
+        _ => Status::Failed,
+    }
 }
 
 /// Whoever read our output has seen enough: that is no failure.
@@ -332,6 +361,9 @@ fn is_broken_pipe(error: &Error) -> bool {
 
 /// Prints a headline, one line a cause, and what would be right.
 fn print_error(error: &Error) {
+    if let Error::Stopped(stop) = error {
+        return say(&signals::said(*stop, stop::Phase::Working));
+    }
     let mut text = format!("error: {error}\n");
     let mut cause = error.source();
     while let Some(source) = cause {
@@ -357,7 +389,9 @@ fn publish(
     if let Some(staged) = &place {
         write(staged.sink()?)?;
     }
+    let publishing = stop::publishing()?;
     place.into_iter().chain(beside).try_for_each(Staged::commit)?;
+    drop(publishing);
     if to_stdout { write(Box::new(io::stdout())) } else { Ok(()) }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::job::Log;
 use crate::pipeline::Progress;
 
 /// A spinner with the stage and the rows read; gone when it is dropped.
@@ -34,6 +35,26 @@ impl Progress for Bar {
 
     fn rows(&self, rows: u64) {
         self.0.inc(rows);
+    }
+}
+
+/// Takes a bar off the terminal, before something else is written there.
+pub(super) fn clear(bar: Option<&Bar>) {
+    if let Some(bar) = bar {
+        bar.0.finish_and_clear();
+    }
+}
+
+/// Both are told.
+impl Progress for (&Option<Bar>, &Log) {
+    fn stage(&self, name: &str) {
+        self.0.stage(name);
+        self.1.stage(name);
+    }
+
+    fn rows(&self, rows: u64) {
+        self.0.rows(rows);
+        self.1.rows(rows);
     }
 }
 

@@ -15,6 +15,7 @@ use crate::output::{self, Format, Staged, counted};
 use crate::pipeline::{self, Silent, refuse_inputs};
 use crate::queries::{Answer, Query, Statement, ask};
 use crate::schema::Table;
+use crate::stop;
 
 /// What `apportion query` is to answer.
 #[derive(Args)]
@@ -100,6 +101,7 @@ impl Source {
         check_kept(config.date_by)?;
         check_frames(&config, query, &frames)?;
         let temporary = tempfile::tempdir().map_err(Error::io("write", &std::env::temp_dir()))?;
+        stop::temporary(temporary.path());
         let folder = temporary.path().join("run");
         config.ask_one_thing();
         config.outputs.kept = Some(Keep { folder: folder.clone(), frames });

@@ -8,8 +8,7 @@ use crate::error::Result;
 pub(super) const BY: &str = "channel";
 
 pub(super) fn run(command: &RunCommand) -> Result<Status> {
-    let settings = settings(command.run.settings.clone(), command)?;
-    super::run::run_with(settings, command)
+    super::run::run_with("report", || settings(command.run.settings.clone(), command), command)
 }
 
 /// The settings of the run: by channel and as a page, unless something else is asked for.

@@ -2,7 +2,8 @@
 
 use std::io;
 
-use super::progress::Bar;
+use super::job::{Job, Log, wait};
+use super::progress::{Bar, clear};
 use super::stats::Stopwatch;
 use super::{RunCommand, Status, in_pool, now, say, settled, summary};
 use crate::config::{Config, Settings};
@@ -11,55 +12,94 @@ use crate::pipeline::{self, Progress, write_report, write_sweep};
 
 pub(super) fn run(command: &RunCommand) -> Result<Status> {
     let args = &command.run;
-    run_with(settled(args.settings.clone(), args.config.as_deref())?, command)
+    run_with("run", || settled(args.settings.clone(), args.config.as_deref()), command)
 }
 
 /// Does what a run does with these settings.
-pub(super) fn run_with(settings: Settings, command: &RunCommand) -> Result<Status> {
-    let args = &command.run;
-    let config = Config::new(settings, now())?;
-    if config.sweep.is_some() {
-        return sweep(command, config);
-    }
-    let bar = Bar::unless(args.quiet);
-    let stopwatch = Stopwatch::new(&bar);
-    let finished = in_pool(config.threads, || pipeline::run(&config, &stopwatch))??;
-    stopwatch.stage("publishing");
-    // Files first: whoever reads the report may stop reading it.
-    let published = finished.publish()?;
-    let stats = command.stats.then(|| stopwatch.text(&published.summary));
-    drop(bar);
-    if config.outputs.report.is_none() {
-        write_report(&config, published.outcome(), Box::new(io::stdout()))?;
-    }
-    if !args.quiet {
-        say(&summary::text(&published.summary));
-    }
-    if let Some(stats) = stats {
-        say(&stats);
-    }
-    Ok(Status::Done)
+pub(super) fn run_with(
+    name: &'static str,
+    settings: impl FnOnce() -> Result<Settings>,
+    command: &RunCommand,
+) -> Result<Status> {
+    let quiet = command.run.quiet;
+    let log = Log::new(command.job.log_format, quiet);
+    let bar = Bar::unless(quiet || log.is_events());
+    let told = (&bar, &log);
+    let stopwatch = Stopwatch::new(&told);
+    let mut job = Job::new(&command.job, name, &log, &stopwatch)?;
+    let done = settings().and_then(|settings| once_there(&mut job, settings, &stopwatch));
+    let done = done.and_then(|config| {
+        job.work(&config)?;
+        let of_run = OfRun { command, job: &mut job, stopwatch: &stopwatch, bar: &bar };
+        if config.sweep.is_some() { of_run.sweep(config) } else { of_run.run(&config) }
+    });
+    clear(bar.as_ref());
+    job.end(done)
 }
 
-/// The same where several values of a setting are tried.
-fn sweep(command: &RunCommand, config: Config) -> Result<Status> {
-    let quiet = command.run.quiet;
-    let bar = Bar::unless(quiet);
-    let stopwatch = Stopwatch::new(&bar);
-    let (threads, outputs) = (config.threads, config.outputs.clone());
-    let swept = in_pool(threads, || pipeline::sweep(config, &stopwatch))??;
-    stopwatch.stage("publishing");
-    let (report, summary) = swept.publish()?;
-    let stats = command.stats.then(|| stopwatch.text(&summary));
-    drop(bar);
-    if outputs.report.is_none() {
-        write_sweep(outputs.format, &report, Box::new(io::stdout()))?;
+/// What the settings mean, once the inputs are there.
+fn once_there(job: &mut Job<'_>, settings: Settings, progress: &dyn Progress) -> Result<Config> {
+    let Some(most) = job.wait_for() else { return Config::new(settings, now()) };
+    // The clock of the run is read after the wait, or what came meanwhile would lie in its future.
+    wait(&Config::new(settings.clone(), now())?, most, progress)?;
+    Config::new(settings, now())
+}
+
+/// A run, and who is told of it.
+struct OfRun<'a, 'j> {
+    command: &'a RunCommand,
+    job: &'a mut Job<'j>,
+    stopwatch: &'a Stopwatch<'j>,
+    bar: &'a Option<Bar>,
+}
+
+impl OfRun<'_, '_> {
+    /// Does one run.
+    fn run(self, config: &Config) -> Result<Status> {
+        let Self { command, job, stopwatch, bar } = self;
+        let finished = in_pool(config.threads, || pipeline::run(config, stopwatch))??;
+        job.check(&finished.summary)?;
+        stopwatch.stage("publishing");
+        // Files first: whoever reads the report may stop reading it.
+        let published = finished.publish()?;
+        job.published();
+        let stats = command.stats.then(|| stopwatch.text(&published.summary));
+        clear(bar.as_ref());
+        if config.outputs.report.is_none() {
+            write_report(config, published.outcome(), Box::new(io::stdout()))?;
+        }
+        said(command, job, &summary::text(&published.summary), stats);
+        Ok(Status::Done)
     }
-    if !quiet {
-        say(&summary::text(&summary));
+
+    /// The same where several values of a setting are tried.
+    fn sweep(self, config: Config) -> Result<Status> {
+        let Self { command, job, stopwatch, bar } = self;
+        let (threads, outputs) = (config.threads, config.outputs.clone());
+        let swept = in_pool(threads, || pipeline::sweep(config, stopwatch))??;
+        job.check(&swept.summary)?;
+        stopwatch.stage("publishing");
+        let (report, summary) = swept.publish()?;
+        job.published();
+        let stats = command.stats.then(|| stopwatch.text(&summary));
+        clear(bar.as_ref());
+        if outputs.report.is_none() {
+            write_sweep(outputs.format, &report, Box::new(io::stdout()))?;
+        }
+        said(command, job, &summary::text(&summary), stats);
+        Ok(Status::Done)
+    }
+}
+
+/// Says what was done, where it is not said in events.
+fn said(command: &RunCommand, job: &Job<'_>, summary: &str, stats: Option<String>) {
+    if job.is_events() {
+        return;
+    }
+    if !command.run.quiet {
+        say(summary);
     }
     if let Some(stats) = stats {
         say(&stats);
     }
-    Ok(Status::Done)
 }

@@ -16,29 +16,35 @@ pub(super) struct Stopwatch<'a> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a stopwatch reads the clock")]
-fn now() -> Instant {
+pub(super) fn clock() -> Instant {
     Instant::now()
 }
 
 impl<'a> Stopwatch<'a> {
     /// Begins with what comes before the first stage.
     pub(super) fn new(other: &'a dyn Progress) -> Self {
-        Self { other, begun: Mutex::new(vec![("preparing".to_owned(), now())]) }
+        Self { other, begun: Mutex::new(vec![("preparing".to_owned(), clock())]) }
     }
 
-    /// What the stages took until now, for people: a table, then rows, bytes and memory.
-    pub(super) fn text(&self, summary: &Summary) -> String {
+    /// What each stage took until now.
+    pub(super) fn stages(&self) -> Vec<(String, Duration)> {
         let begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
-        let ends = begun[1..].iter().map(|(_, begun)| *begun).chain([now()]);
+        let ends = begun[1..].iter().map(|(_, begun)| *begun).chain([clock()]);
         // A stage may be entered for each of several tables: it is one line.
-        let mut stages: Vec<(&str, Duration)> = Vec::new();
+        let mut stages: Vec<(String, Duration)> = Vec::new();
         for ((name, start), end) in begun.iter().zip(ends) {
             let took = end - *start;
             match stages.iter_mut().find(|(known, _)| known == name) {
                 Some((_, sum)) => *sum += took,
-                None => stages.push((name, took)),
+                None => stages.push((name.clone(), took)),
             }
         }
+        stages
+    }
+
+    /// What the stages took until now, for people: a table, then rows, bytes and memory.
+    pub(super) fn text(&self, summary: &Summary) -> String {
+        let stages = self.stages();
         let whole: Duration = stages.iter().map(|(_, took)| *took).sum();
         let row = |name: &str, took: Duration| {
             let share = took.as_secs_f64() / whole.as_secs_f64().max(f64::MIN_POSITIVE);
@@ -49,7 +55,7 @@ impl<'a> Stopwatch<'a> {
             ]
         };
         let mut rows: Vec<Vec<String>> =
-            stages.into_iter().map(|(name, took)| row(name, took)).collect();
+            stages.iter().map(|(name, took)| row(name, *took)).collect();
         rows.push(row("total", whole));
         let header =
             [("stage", Align::Left), ("seconds", Align::Right), ("of the time", Align::Right)];
@@ -68,7 +74,7 @@ impl<'a> Stopwatch<'a> {
                 "bytes",
                 format!("{}, {} a second", thousands(&bytes.to_string()), each_second(bytes)),
             ),
-            ("peak memory", peak_memory().unwrap_or_else(|| "not known here".to_owned())),
+            ("peak memory", peak_memory().map_or_else(|| "not known here".to_owned(), mebibytes)),
         ];
         for (name, said) in lines {
             text.push_str(&format!("{name:<15} {said}\n"));
@@ -80,7 +86,7 @@ impl<'a> Stopwatch<'a> {
 impl Progress for Stopwatch<'_> {
     fn stage(&self, name: &str) {
         let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
-        begun.push((name.to_owned(), now()));
+        begun.push((name.to_owned(), clock()));
         self.other.stage(name);
     }
 
@@ -89,10 +95,14 @@ impl Progress for Stopwatch<'_> {
     }
 }
 
-/// The most memory that this process had at a time, where the system says it.
-fn peak_memory() -> Option<String> {
+fn mebibytes(bytes: u64) -> String {
+    format!("{} MiB", thousands(&(bytes >> 20).to_string()))
+}
+
+/// The most memory that this process had at a time, in bytes, where the system says it.
+pub(super) fn peak_memory() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kibibytes: u64 = line.split_whitespace().next()?.parse().ok()?;
-    Some(format!("{} MiB", thousands(&(kibibytes / 1024).to_string())))
+    Some(kibibytes << 10)
 }

@@ -11,6 +11,7 @@ use crate::engine::{Partition, Work};
 use crate::error::Result;
 use crate::journeys::{Labels, Selected, ViewPolicy, Window};
 use crate::models::{Asked, Counts, Fitted, Outcome};
+use crate::stop;
 
 /// What the channels of touches are, for the models that look at them.
 #[derive(Debug, Default)]
@@ -194,6 +195,7 @@ fn observe(
     partition: Partition<'_>,
     times: &(dyn Fn(u32) -> u64 + Sync),
 ) -> Result<Observed> {
+    stop::check()?;
     let mut observer = Observer {
         work,
         observed: Observed::new(work.models, work.channels),

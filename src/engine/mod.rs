@@ -38,6 +38,7 @@ pub use roles::{ByRole, Part, ROLES};
 pub use telling::{Division, Told, tell};
 
 use crate::error::Result;
+use crate::stop;
 
 /// Touches and orders that a partition has at least, unless it is the last.
 const PARTITION_ROWS: usize = 50_000;
@@ -126,7 +127,11 @@ pub fn in_waves<P: Copy + Sync, T: Send>(
     mut take: impl FnMut(&P, T) -> Result<()>,
 ) -> Result<()> {
     for some in partitions.chunks(wave.max(1)) {
-        let partials: Vec<Result<T>> = some.par_iter().map(|partition| work(*partition)).collect();
+        let one = |partition: &P| {
+            stop::check()?;
+            work(*partition)
+        };
+        let partials: Vec<Result<T>> = some.par_iter().map(one).collect();
         for (partition, partial) in some.iter().zip(partials) {
             take(partition, partial?)?;
         }

@@ -13,6 +13,7 @@ use crate::engine::partition::Walk;
 use crate::engine::{Partition, Work};
 use crate::error::Result;
 use crate::journeys::Labels;
+use crate::stop;
 
 /// What came of the journeys of one path.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -113,6 +114,7 @@ pub fn path_sums(
 }
 
 fn of_partition(work: &Work<'_>, partition: Partition<'_>, channels: &Labels) -> Result<PathSums> {
+    stop::check()?;
     let mut sums = PathSums::new(work.currencies);
     let (mut walk, mut path) = (Walk::default(), Vec::new());
     for person in partition.persons {

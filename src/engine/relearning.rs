@@ -14,6 +14,7 @@ use crate::engine::partition::{Walk, each_journey, shown};
 use crate::engine::{ByChannel, Evidence, Observed, Part, Partition, Work, in_waves, weigh};
 use crate::error::Result;
 use crate::models::{Counts, Outcome};
+use crate::stop;
 
 /// What stands behind a channel, as the last number of a key: touches, orders and journeys that ended
 /// in none.
@@ -159,6 +160,7 @@ fn credited(
     partition: Partition<'_>,
     times: &(dyn Fn(u32) -> u64 + Sync),
 ) -> Result<ByChannel> {
+    stop::check()?;
     let mut credited = ByChannel::new(work);
     let (mut walk, mut codes, mut weights) = (Walk::default(), Vec::new(), Vec::new());
     let (mut divider, mut shares, mut amounts) = (Divider::default(), Vec::new(), Vec::new());

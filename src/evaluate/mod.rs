@@ -17,6 +17,7 @@ use crate::output::{Align, table};
 use crate::pipeline::{self, Progress};
 use crate::report::{Report, texts};
 use crate::simulate::{Plan, Size, Truth, World, simulate};
+use crate::stop;
 
 pub use self::score::Figure;
 
@@ -110,6 +111,7 @@ fn attributed(
     progress: &dyn Progress,
 ) -> Result<(Truth, Report, [f64; 3])> {
     let folder = tempfile::tempdir().map_err(Error::io("write", &std::env::temp_dir()))?;
+    stop::temporary(folder.path());
     let (truth, _) = simulate(plan, folder.path(), progress)?.publish()?;
     let of_world = Settings::read(&folder.path().join("apportion.toml"))?;
     let settings = Settings {

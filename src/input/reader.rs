@@ -27,6 +27,7 @@ use crate::money::{Currency, Units};
 use crate::schema::{
     FIELD_TIMES, Found, Kind, MAJOR, Mapping, Origin, Table, resolve, resolve_all,
 };
+use crate::stop;
 use crate::validate::{self, BadValue, Judge, Reject};
 
 /// Rows that are decoded at a time.
@@ -367,6 +368,7 @@ impl<'a> Plan<'a> {
             .collect();
         let (mut rejects, mut repaired) = (Vec::new(), 0);
         for batch in self.open_group(file, of_file, &columns, None)? {
+            stop::check()?;
             let batch = batch.map_err(|source| undecodable(reading.table, &file.path, source))?;
             let part = judge_batch(reading, file, &columns, &batch, row, schema)?;
             take(group, part.accepted)?;

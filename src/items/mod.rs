@@ -30,6 +30,7 @@ use crate::input::Source;
 use crate::money::{Currency, Units};
 use crate::output::Staged;
 use crate::schema::Table;
+use crate::stop;
 use crate::validate::Reject;
 
 use lines::Lines;
@@ -113,11 +114,13 @@ pub fn read(
     let mut builder = tempfile::Builder::new();
     let made = builder.prefix(".apportion-").tempdir_in(scratch);
     let scratch = made.map_err(Error::io("write", scratch))?;
+    stop::temporary(scratch.path());
     let mut buckets = Buckets::new(scratch.path());
     let mut account = Account { files: sources.len() as u64, ..Account::default() };
     for source in sources {
         let mut lines = Lines::open(&source.path)?;
         loop {
+            stop::check()?;
             let chunk = lines.chunk()?;
             if chunk.is_empty() {
                 break;
@@ -167,6 +170,7 @@ pub fn merge(waiting: Waiting, folder: &Path) -> Result<Ingested> {
         .map(|table| Ok((table, (Columns::default(), spill(table)?))))
         .collect::<Result<_>>()?;
     for bucket in 0..BUCKETS {
+        stop::check()?;
         for row in tables::merged(buckets.take(bucket)?) {
             for row in tables::item_rows(&row).iter().chain([&row]) {
                 if let Some((columns, rows)) = written.get_mut(&row.table) {

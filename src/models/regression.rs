@@ -11,6 +11,7 @@ use rsparse::cholsol;
 use rsparse::data::Sprs;
 
 use crate::error::{Error, Result};
+use crate::stop;
 
 /// The most channels: beyond, a step takes longer than anybody waits for.
 const MOST_CHANNELS: usize = 1_000;
@@ -142,6 +143,7 @@ impl Problem<'_> {
         at[0] = libm::log(converted as f64 / (journeys - converted) as f64);
         let mut reached = self.likelihood(&at);
         for steps in 1..=self.iterations {
+            stop::check()?;
             let Some((mut step, gain)) = self.step(&at) else { break };
             if gain <= GAIN {
                 at.iter_mut().zip(&step).for_each(|(value, step)| *value += step);

@@ -12,6 +12,7 @@ use tempfile::NamedTempFile;
 
 use crate::error::{Error, Result};
 use crate::output::Sink;
+use crate::stop;
 
 /// A file that is written beside its place; dropped uncommitted, it leaves nothing.
 ///
@@ -56,6 +57,7 @@ impl Staged {
         #[cfg(unix)]
         builder.permissions(Permissions::from_mode(READABLE));
         let file = builder.tempfile_in(folder).map_err(failed())?;
+        stop::temporary(file.path());
         Ok(Self { target: Target::Beside(file), path })
     }
 

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use crate::error::{Error, Result};
 use crate::output::Sink;
+use crate::stop;
 
 /// A folder that is filled beside its place; dropped uncommitted, it leaves nothing.
 ///
@@ -34,6 +35,7 @@ impl StagedFolder {
             Err(_) => path.to_path_buf(),
         };
         let beside = beside(&path)?;
+        stop::temporary(beside.path());
         Ok(Self { beside, path })
     }
 

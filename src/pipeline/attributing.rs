@@ -220,7 +220,7 @@ pub(super) fn attribute(
         }
         // Some parts at a time: the next are put in order when these are done with.
         Some(waiting) => {
-            for parts in waiting.of_buyers().chunks(waiting.together()) {
+            for parts in Waiting::of_buyers().chunks(waiting.together()) {
                 let arrive = |part: &u32| Arrived::new(waiting, *part, named);
                 let arrived: Vec<Arrived> = parts.par_iter().map(arrive).collect::<Result<_>>()?;
                 let works: Vec<Work<'_>> =

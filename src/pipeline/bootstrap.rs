@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::report::{
     Intervals, Line, MeasureSet, Ranks, Report, SessionCounts, Sessions, session_rows,
 };
+use crate::stop;
 use crate::summary::{Resamples, Summary};
 
 /// Cells of resamples whose ratios are derived together.
@@ -106,6 +107,7 @@ pub(super) fn intervals<'c>(
     let all: Vec<usize> = (1..=bootstrap.resamples).collect();
     let together = CELLS / (report.lines.len() * report.models.len()).max(1);
     for some in all.chunks(together.max(1)) {
+        stop::check()?;
         let of_now = some.par_iter().map(|resample| lines(now, *resample)).collect();
         let of_then = then.map(|then| {
             let renamed = |resample: &usize| {

@@ -14,6 +14,7 @@ use crate::input;
 use crate::items::{self, Account};
 use crate::pipeline::Progress;
 use crate::schema::Table;
+use crate::stop;
 use crate::validate::Reject;
 
 /// The files of every table.
@@ -45,6 +46,7 @@ impl Inputs {
         };
         let sources = input::find(Table::Items, &patterns)?;
         let folder = tempfile::tempdir().map_err(Error::io("write", &env::temp_dir()))?;
+        stop::temporary(folder.path());
         progress.stage("reading items");
         let told = |rows| progress.rows(rows);
         let mut waiting = items::read(&config.meaning(), &sources, folder.path(), &told)?;

@@ -43,6 +43,20 @@ fn rows(config: &Config, inputs: &Inputs) -> Result<(u64, u64)> {
     Ok((touches, others))
 }
 
+/// The rows of sessions and views, and of orders, as their files say.
+pub(super) fn touches_and_orders(config: &Config, inputs: &Inputs) -> Result<(u64, u64)> {
+    let touches = rows(config, inputs)?.0;
+    let mut orders = 0;
+    for source in inputs
+        .paths
+        .get(&Table::Orders)
+        .map_or(Ok(Vec::new()), |paths| input::find(Table::Orders, paths))?
+    {
+        orders += input::describe(Table::Orders, &source, config.mapping(Table::Orders))?.rows;
+    }
+    Ok((touches, orders))
+}
+
 /// Whether touches can be worked on part by part.
 pub(super) fn can_wait(config: &Config) -> bool {
     needs_all_touches(config).is_none()

@@ -15,6 +15,7 @@ use crate::journeys::Window;
 use crate::output::{self, Format, Sink, Staged};
 use crate::report::{Line, Measures, SweepReport, Tried, render_sweep};
 use crate::schema::Table;
+use crate::stop;
 use crate::summary::{Proof, Summary, SweepAccount, WindowAccount};
 
 /// A sweep that is done, its files written and not yet in their places.
@@ -29,6 +30,7 @@ pub struct Swept {
 impl Swept {
     /// Makes every file of the sweep appear.
     pub fn publish(self) -> Result<(SweepReport, Summary)> {
+        let _publishing = stop::publishing()?;
         self.staged.into_iter().try_for_each(Staged::commit)?;
         Ok((self.report, self.summary))
     }

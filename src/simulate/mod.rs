@@ -35,6 +35,7 @@ use self::tables::Spent;
 use crate::error::{Error, Result};
 use crate::output::{self, Staged, TableWriter};
 use crate::pipeline::Progress;
+use crate::stop;
 
 pub use self::plan::Plan;
 pub use self::size::{BOT_ORDERS, BOT_SESSIONS, Size};
@@ -107,6 +108,7 @@ fn simulate_by(
     let wave = rayon::current_num_threads() as u64 * 2;
     let mut next = 0;
     while next < all {
+        stop::check()?;
         let parts: Vec<(u64, u64)> = (0..wave)
             .map(|part| (next + part * persons, (next + (part + 1) * persons).min(all)))
             .filter(|(begin, end)| begin < end)

@@ -12,6 +12,7 @@ use rayon::prelude::*;
 use super::solve::{Lost, leads_to_conversion};
 use super::{Chain, State, number};
 use crate::error::{Error, Result};
+use crate::stop;
 
 /// The most steps of a chain that is factorised, however many states it has.
 const FEW_STEPS: usize = 50_000;
@@ -95,6 +96,7 @@ impl<'a> Followed<'a> {
             return Err(self.too_much());
         }
         let some = channels.par_chunks(LANES).map(|removed| {
+            stop::check()?;
             let (converted, rounds) = self.follow(removed, lost, most);
             let all = converted[..removed.len()].to_vec();
             if rounds > most { Err(self.too_much()) } else { Ok(all) }

@@ -12,6 +12,7 @@ use rsparse::{lsolve, ltsolve, lu, schol, usolve, utsolve};
 
 use super::Chain;
 use crate::error::{Error, Result};
+use crate::stop;
 
 /// The most multiplications that a system may take: minutes of one core.
 pub(super) const MOST_WORK: f64 = 1e11;
@@ -62,6 +63,7 @@ impl Work {
 
 /// The probability of conversion over the states that are `kept`; START always is.
 pub(super) fn reach(chain: &Chain, kept: &dyn Fn(usize) -> bool, lost: Lost) -> Result<f64> {
+    stop::check()?;
     let system = System::new(chain, kept, lost)?;
     Ok(system.converting()[system.place[0].unwrap_or_default()])
 }

@@ -36,6 +36,7 @@ use crate::input::{self, Keeper, Loaded, Needs, Scanned};
 use crate::journeys::{Dimension, Labels, Part, Touches, combine, direct_touches};
 use crate::report::{self, Session, SessionCounts, session_counts};
 use crate::schema::{Kind, Table};
+use crate::stop;
 use crate::touchpoints::{LOCAL_COLUMNS, with_column};
 
 /// Columns of sessions that are counted or averaged, and so never tell touches apart.
@@ -99,6 +100,7 @@ impl Gathered {
 
     /// A part of the touches, in their order but for its ties.
     fn part(&self, part: u32, named: bool) -> Result<(Part, Vec<Range<usize>>)> {
+        stop::check()?;
         let of_strangers = part.checked_sub(self.parts.count()).zip(self.strangers.as_ref());
         let mut part = match of_strangers {
             Some((part, strangers)) => strangers.part(part, &self.numbers)?,
@@ -122,7 +124,7 @@ pub(super) struct Waiting {
 
 impl Waiting {
     /// The parts of those who may have ordered.
-    pub(super) fn of_buyers(&self) -> Vec<u32> {
+    pub(super) fn of_buyers() -> Vec<u32> {
         (0..Parts::COUNT).collect()
     }
 
