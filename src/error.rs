@@ -135,6 +135,35 @@ pub enum Error {
         why: String,
     },
 
+    /// An input file that was written to while it was read.
+    #[error("`{}` changed while it was read; run again when it is whole", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
+
+    /// A run that cannot go on from the one before, and is done in full instead.
+    #[error("the run cannot go on from the last one: {0}")]
+    BeginAnew(String),
+
+    /// A folder that is no store, or not one that can be read.
+    #[error("`{}` is not a store that can be read: {why}", folder.display())]
+    NotStore {
+        /// The folder.
+        folder: PathBuf,
+        /// What is wrong with it, and what would be right.
+        why: String,
+    },
+
+    /// A store that another run writes to.
+    #[error("another run writes to the store `{}`: {holder} holds it", store.display())]
+    StoreHeld {
+        /// The store.
+        store: PathBuf,
+        /// Who holds it.
+        holder: String,
+    },
+
     /// A folder that is no kept run, or not one that can be read.
     #[error("`{}` is not a kept run that can be read: {why}", folder.display())]
     NotKept {
@@ -333,6 +362,12 @@ impl Error {
             Self::Sql { hint, .. } => hint.clone(),
             Self::NotKept { .. } => {
                 Some("`apportion run --keep FOLDER` keeps a run in a folder".to_owned())
+            }
+            Self::NotStore { .. } => {
+                Some("`apportion run --store FOLDER` begins a store".to_owned())
+            }
+            Self::StoreHeld { .. } => {
+                Some("`--store-wait 10m` waits until it is done".to_owned())
             }
             Self::Broken(_) => {
                 Some("this is a bug in apportion; please report it with the command".to_owned())

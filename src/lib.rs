@@ -53,6 +53,7 @@ pub mod items;
 pub mod summary;
 pub mod assertions;
 pub mod kept;
+pub mod store;
 pub mod queries;
 pub mod diff;
 pub mod charts;

@@ -25,13 +25,14 @@ mod needs;
 mod ordering;
 mod people;
 mod reading;
+mod stored;
 mod writing;
 
 use self::attributing::{
     Attributed, attribute, each_part, learn, persons_with_orders, persons_with_touches,
     sort_by_name, work,
 };
-use self::keep::Ended;
+use self::keep::{Ended, Filled};
 use self::labels::{Named, in_order, label, steps, vias};
 use self::lean::Gathered;
 use self::lean::buyers::Tried;
@@ -51,13 +52,14 @@ use self::ordering::{
     Ordered, all_persons, check_rejects, order, order_settings, order_touches, reattribute, want,
 };
 use self::people::{Met, release, resolve_met};
-use self::reading::{check, count_rows, read, read_numbered, read_whole, reading};
+use self::reading::{check, count_rows, read, read_numbered, read_tables, read_whole, reading};
+use self::stored::Stored;
 use self::writing::{Writers, effects_table, paths_table};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::identity::Keep;
 use crate::input::Loaded;
-use crate::output::{Staged, StagedFolder};
+use crate::output::Staged;
 use crate::report::{EffectsReport, Overview, Report};
 use crate::schema::Table;
 use crate::stop;
@@ -68,6 +70,7 @@ pub use self::identity::{Audited, identity};
 pub(crate) use self::needs::DEFAULT_AMOUNT;
 pub use self::people::{People, resolve};
 pub use self::reading::{Examined, Tables, examine_table, read_table};
+pub use self::stored::run_stored;
 pub(crate) use self::writing::refuse_inputs;
 pub use self::writing::{Outcome, write_report};
 pub use inputs::{Inputs, Unpacked};
@@ -79,6 +82,12 @@ pub trait Progress: Sync {
     fn stage(&self, name: &str);
     /// Some more rows have been read.
     fn rows(&self, rows: u64);
+    /// Something that whoever waits may want to know.
+    fn note(&self, _text: &str) {}
+    /// The stages until now and their seconds, where they are measured.
+    fn timings(&self) -> Vec<(String, f64)> {
+        Vec::new()
+    }
 }
 
 /// A progress that nobody looks at.
@@ -101,7 +110,9 @@ pub struct Finished {
     pub overview: Option<Overview>,
     staged: Vec<Staged>,
     /// The folder that the run is kept in.
-    kept: Option<StagedFolder>,
+    kept: Option<Filled>,
+    /// The store that it is put in.
+    stored: Option<Stored>,
 }
 
 /// A run whose files are in their places.
@@ -119,10 +130,14 @@ pub struct Published {
 impl Finished {
     /// Makes every file of the run appear.
     pub fn publish(self) -> Result<Published> {
-        let Self { report, effects, summary, overview, staged, kept } = self;
+        let Self { report, effects, summary, overview, staged, kept, stored } = self;
         let _publishing = stop::publishing()?;
         staged.into_iter().try_for_each(Staged::commit)?;
-        kept.into_iter().try_for_each(StagedFolder::commit)?;
+        match (kept, stored) {
+            (Some(filled), Some(stored)) => stored.shelve(filled)?,
+            (Some(filled), None) => filled.folder.commit()?,
+            (None, _) => {}
+        }
         Ok(Published { report, effects, summary, overview })
     }
 }
@@ -134,7 +149,7 @@ impl Finished {
 /// Whatever makes the run impossible; nothing has appeared then. See [`Error`].
 pub fn run(config: &Config, progress: &dyn Progress) -> Result<Finished> {
     require(config, &[Table::Sessions, Table::Orders])?;
-    every_stage(config, progress)
+    every_stage(config, None, progress)
 }
 
 /// Does a run for which orders may be missing: its report says where touches came from.
@@ -144,7 +159,7 @@ pub fn run(config: &Config, progress: &dyn Progress) -> Result<Finished> {
 /// As of [`run`].
 pub fn cover(config: &Config, progress: &dyn Progress) -> Result<Finished> {
     require(config, &[Table::Sessions])?;
-    every_stage(config, progress)
+    every_stage(config, None, progress)
 }
 
 /// An error if one of the tables is not given. Items bring every table, if without rows.
@@ -160,11 +175,20 @@ fn require(config: &Config, tables: &[Table]) -> Result<()> {
     }
 }
 
-fn every_stage(config: &Config, progress: &dyn Progress) -> Result<Finished> {
+/// The run, and the store that it is on its way into, where it is: with it comes what makes sense of the
+/// same settings once more.
+fn every_stage(
+    config: &Config,
+    store: Option<(&Stored, &dyn Fn() -> Result<Config>)>,
+    progress: &dyn Progress,
+) -> Result<Finished> {
     let mut summary = Summary::new(config.as_of);
     let mut writers = Writers::begin(config)?;
-    let Ready { inputs, tables, people, mut merged, mut ordered } =
-        make_ready(config, progress, &mut summary)?;
+    let ready = make_ready(config, progress, &mut summary)?;
+    if let (Some((stored, again)), Some(writing)) = (store, &mut writers.kept) {
+        stored.renew(again, &ready, &summary, writing, progress)?;
+    }
+    let Ready { inputs, tables, people, mut merged, mut ordered } = ready;
     reattribute(config, &mut merged, &mut ordered)?;
     check_rejects(config, &inputs, &tables, &ordered.rejects, &mut summary)?;
     let labels = label(config, &config.by, &tables, &merged, &ordered)?;
@@ -201,11 +225,12 @@ fn every_stage(config: &Config, progress: &dyn Progress) -> Result<Finished> {
         effects: &effects,
         summary: &summary,
     };
-    let kept = writers.kept.take().map(|writing| ended.keep(writing)).transpose()?;
+    let stored = store.map(|(stored, _)| (stored, progress));
+    let kept = writers.kept.take().map(|writing| ended.keep(writing, stored)).transpose()?;
     let outcome = Outcome { report: &report, summary: &summary, overview: overview.as_ref() };
     let write = |sink| write_report(config, outcome, sink);
     let staged = writers.finish(config, &tables, &people, &ordered, write, &summary)?;
-    Ok(Finished { report, effects, summary, overview, staged, kept })
+    Ok(Finished { report, effects, summary, overview, staged, kept, stored: None })
 }
 
 /// Tables that are read and merged, who is who, and touches and orders in their order.

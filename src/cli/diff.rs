@@ -1,5 +1,6 @@
 //! `apportion diff`: why numbers changed between two kept runs.
 
+use std::io;
 use std::path::PathBuf;
 
 use chrono::NaiveDate;
@@ -9,6 +10,7 @@ use super::{Status, in_pool, publish};
 use crate::calendar::parse_day;
 use crate::diff::{self, Asked};
 use crate::error::{Error, Result};
+use crate::kept::Kept;
 use crate::output::{self, Staged};
 
 /// Two kept runs, and what of them is compared.
@@ -36,6 +38,16 @@ pub(super) struct DiffArgs {
     /// Where to write it [default: standard output]
     #[arg(short, long, value_name = "PATH")]
     output: Option<PathBuf>,
+}
+
+/// Compares two runs that are open, as the command does that is given nothing else.
+pub(super) fn of_kept(before: &Kept, after: &Kept) -> Result<Status> {
+    let asked = Asked { by: vec!["channel".to_owned()], models: Vec::new(), from: None, to: None };
+    let differences = in_pool(None, || diff::compare_kept(before, after, &asked))??;
+    let text = || diff::render(&differences);
+    let table = || differences.table();
+    output::write_result(output::format("table")?, Box::new(io::stdout()), text, table)?;
+    Ok(Status::Done)
 }
 
 pub(super) fn run(args: &DiffArgs) -> Result<Status> {

@@ -21,6 +21,7 @@ mod queries;
 mod query;
 mod report;
 mod run;
+mod runs;
 mod signals;
 mod simulate;
 mod stats;
@@ -250,6 +251,16 @@ Exit codes: 0 done, 1 an audit returned rows, 2 it could not be answered.")]
 It takes the inputs and settings of a run; by channel, unless --by says otherwise. The page is one
 file that asks for nothing from a network.")]
     Report(RunCommand),
+    /// List the runs of a store, show one, say why two differ, or remove old ones
+    #[command(after_help = "Examples:
+  apportion run --config shop/apportion.toml --store store
+  apportion runs --store store
+  apportion runs show --store store
+  apportion runs diff --store store
+  apportion runs prune --keep 30 --older-than 90d --store store
+
+Runs have names; how a name begins is enough, and `current` and `previous` are names too.")]
+    Runs(runs::RunsArgs),
     /// Make the tables of an invented world whose truth is known: which orders each channel caused
     #[command(after_help = "Examples:
   apportion simulate -o world
@@ -325,6 +336,7 @@ pub fn main() -> ExitCode {
         Command::Query(args) => query::run(&args),
         Command::Queries { name } => queries::run(name.as_deref(), &mut io::stdout().lock()),
         Command::Report(args) => report::run(&args),
+        Command::Runs(args) => runs::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Models { name } => models::run(name.as_deref(), &mut io::stdout().lock()),

@@ -56,6 +56,10 @@ impl Progress for (&Option<Bar>, &Log) {
         self.0.rows(rows);
         self.1.rows(rows);
     }
+
+    fn note(&self, text: &str) {
+        self.1.note(text);
+    }
 }
 
 /// Where nobody looks there is no bar, and nothing is told.

@@ -104,7 +104,7 @@ impl Source {
         stop::temporary(temporary.path());
         let folder = temporary.path().join("run");
         config.ask_one_thing();
-        config.outputs.kept = Some(Keep { folder: folder.clone(), frames });
+        config.outputs.kept = Some(Keep { folder: folder.clone(), frames, by_week: None });
         let finished = in_pool(config.threads, || pipeline::run(&config, &Silent))??;
         let published = finished.publish()?;
         for warning in published.summary.warnings.iter().filter(|_| !args.run.quiet) {

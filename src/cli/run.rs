@@ -1,6 +1,7 @@
 //! `apportion run`: does a run, publishes its files, prints the report and the summary.
 
 use std::io;
+use std::time::Duration;
 
 use super::job::{Job, Log, wait};
 use super::progress::{Bar, clear};
@@ -27,22 +28,29 @@ pub(super) fn run_with(
     let told = (&bar, &log);
     let stopwatch = Stopwatch::new(&told);
     let mut job = Job::new(&command.job, name, &log, &stopwatch)?;
-    let done = settings().and_then(|settings| once_there(&mut job, settings, &stopwatch));
-    let done = done.and_then(|config| {
+    let done = settings().and_then(|settings| once_there(job.wait_for(), settings, &stopwatch));
+    let done = done.and_then(|(config, again)| {
         job.work(&config)?;
         let of_run = OfRun { command, job: &mut job, stopwatch: &stopwatch, bar: &bar };
-        if config.sweep.is_some() { of_run.sweep(config) } else { of_run.run(&config) }
+        if config.sweep.is_some() { of_run.sweep(config) } else { of_run.run(&config, &again) }
     });
     clear(bar.as_ref());
     job.end(done)
 }
 
-/// What the settings mean, once the inputs are there.
-fn once_there(job: &mut Job<'_>, settings: Settings, progress: &dyn Progress) -> Result<Config> {
-    let Some(most) = job.wait_for() else { return Config::new(settings, now()) };
+/// What the settings mean, once the inputs are there, and what makes sense of them once more.
+fn once_there(
+    wait_for: Option<Duration>,
+    settings: Settings,
+    progress: &dyn Progress,
+) -> Result<(Config, impl Fn() -> Result<Config> + Sync + use<>)> {
+    if let Some(most) = wait_for {
+        wait(&Config::new(settings.clone(), now())?, most, progress)?;
+    }
     // The clock of the run is read after the wait, or what came meanwhile would lie in its future.
-    wait(&Config::new(settings.clone(), now())?, most, progress)?;
-    Config::new(settings, now())
+    let began = now();
+    let again = move || Config::new(settings.clone(), began);
+    Ok((again()?, again))
 }
 
 /// A run, and who is told of it.
@@ -55,9 +63,12 @@ struct OfRun<'a, 'j> {
 
 impl OfRun<'_, '_> {
     /// Does one run.
-    fn run(self, config: &Config) -> Result<Status> {
+    fn run(self, config: &Config, again: &(dyn Fn() -> Result<Config> + Sync)) -> Result<Status> {
         let Self { command, job, stopwatch, bar } = self;
-        let finished = in_pool(config.threads, || pipeline::run(config, stopwatch))??;
+        let finished = in_pool(config.threads, || match config.store {
+            Some(_) => pipeline::run_stored(again()?, &again, stopwatch),
+            None => pipeline::run(config, stopwatch),
+        })??;
         job.check(&finished.summary)?;
         stopwatch.stage("publishing");
         // Files first: whoever reads the report may stop reading it.

@@ -93,6 +93,14 @@ impl Progress for Stopwatch<'_> {
     fn rows(&self, rows: u64) {
         self.other.rows(rows);
     }
+
+    fn timings(&self) -> Vec<(String, f64)> {
+        self.stages().into_iter().map(|(name, took)| (name, took.as_secs_f64())).collect()
+    }
+
+    fn note(&self, text: &str) {
+        self.other.note(text);
+    }
 }
 
 fn mebibytes(bytes: u64) -> String {

@@ -10,6 +10,7 @@ mod understood;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bytesize::ByteSize;
 use chrono::NaiveDate;
@@ -26,6 +27,7 @@ use crate::channels::Channels;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::identity::Key;
+use crate::input::Users;
 use crate::items::Meaning;
 use crate::journeys::{Dimension, MissingRate, Window};
 use crate::kept::{Frame, Keep};
@@ -215,6 +217,23 @@ pub struct Config {
     pub threads: Option<usize>,
     /// Bytes of memory to keep within.
     pub memory_limit: Option<u64>,
+    /// The store that the run is put in.
+    pub store: Option<StoreSettings>,
+    /// When the run began, whatever its clock says.
+    pub started_at: i64,
+    /// Whose rows are read, where it is not everybody's.
+    pub(crate) only: Option<Users>,
+}
+
+/// A store, and how a run is put in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreSettings {
+    /// The folder.
+    pub folder: PathBuf,
+    /// Whether everything is worked out again, whatever has changed.
+    pub full: bool,
+    /// How long to wait for another run that writes to it.
+    pub wait: Duration,
 }
 
 impl Config {
@@ -325,6 +344,9 @@ impl Config {
             outputs,
             threads: settings.threads,
             memory_limit: settings.memory_limit.as_deref().map(size).transpose()?,
+            store: store(&settings)?,
+            started_at: now,
+            only: None,
             amount: settings.amount,
         })
     }
@@ -365,6 +387,37 @@ impl Config {
         const NONE: &Mapping = &Mapping { columns: BTreeMap::new(), constants: BTreeMap::new() };
         self.mappings.get(&table).unwrap_or(NONE)
     }
+}
+
+/// The store that a run is put in, where it is.
+fn store(settings: &Settings) -> Result<Option<StoreSettings>> {
+    let Some(folder) = settings.store.clone() else {
+        let flag = settings.full.then_some("--full");
+        let flag = flag.or_else(|| settings.store_wait.as_ref().map(|_| "--store-wait"));
+        return match flag {
+            Some(flag) => {
+                Err(Error::Contradiction(format!("`{flag}` says nothing without `--store`")))
+            }
+            None => Ok(None),
+        };
+    };
+    if settings.keep.is_some() {
+        let why = "`--store` keeps the run, so leave out `--keep`";
+        return Err(Error::Contradiction(why.to_owned()));
+    }
+    if !settings.sweep.is_empty() {
+        let why = "a sweep is several runs, and `--store` keeps one; leave out one of them";
+        return Err(Error::Contradiction(why.to_owned()));
+    }
+    check_kept(settings.date_by.unwrap_or_default())?;
+    let wait = settings.store_wait.as_deref().map(|text| {
+        let micros = parse_duration(text).and_then(|micros| u64::try_from(micros).ok());
+        micros
+            .map(Duration::from_micros)
+            .ok_or_else(|| Error::setting("--store-wait", text, "write a duration such as `10m`"))
+    });
+    let wait = wait.transpose()?.unwrap_or_default();
+    Ok(Some(StoreSettings { folder, full: settings.full, wait }))
 }
 
 /// An error if a run that is dated like this cannot be kept.

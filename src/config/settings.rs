@@ -382,7 +382,21 @@ pub struct Settings {
         help_heading = "Outputs (other formats by the file's name: .parquet .csv .ndjson .json .arrow .md)"
     )]
     pub keep: Option<PathBuf>,
+    /// Put the run in a store: a folder of runs, of which the next works out again only what has changed
+    #[arg(
+        long,
+        value_name = "FOLDER",
+        help_heading = "Outputs (other formats by the file's name: .parquet .csv .ndjson .json .arrow .md)"
+    )]
+    pub store: Option<PathBuf>,
 
+    /// With --store: work everything out again, whatever has changed
+    #[arg(long, help_heading = "Running")]
+    #[serde(skip)]
+    pub full: bool,
+    /// With --store: how long to wait for another run that writes to it, such as 10m [default: not at all]
+    #[arg(long, value_name = "DURATION", help_heading = "Running")]
+    pub store_wait: Option<String>,
     /// Threads to work on [default: all cores]
     #[arg(long, value_name = "N", help_heading = "Running")]
     pub threads: Option<usize>,
@@ -511,6 +525,9 @@ impl Settings {
             rejects: self.rejects.or(file.rejects),
             summary: self.summary.or(file.summary),
             keep: self.keep.or(file.keep),
+            store: self.store.or(file.store),
+            store_wait: self.store_wait.or(file.store_wait),
+            full: self.full,
             threads: self.threads.or(file.threads),
             memory_limit: self.memory_limit.or(file.memory_limit),
             changed: self.changed,
@@ -560,7 +577,7 @@ impl Settings {
         self.outputs_mut().into_iter().for_each(|output| *output = None);
     }
 
-    fn outputs_mut(&mut self) -> [&mut Option<PathBuf>; 15] {
+    fn outputs_mut(&mut self) -> [&mut Option<PathBuf>; 16] {
         [
             &mut self.output,
             &mut self.credits,
@@ -577,6 +594,7 @@ impl Settings {
             &mut self.rejects,
             &mut self.summary,
             &mut self.keep,
+            &mut self.store,
         ]
     }
 }

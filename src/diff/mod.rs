@@ -129,13 +129,21 @@ pub struct Differences {
 ///
 /// A folder that is no kept run; runs without a model in common; a dimension that credits do not have.
 pub fn compare(before: &Path, after: &Path, asked: &Asked) -> Result<Differences> {
+    compare_kept(&Kept::open(before)?, &Kept::open(after)?, asked)
+}
+
+/// Compares two kept runs that are open, as [`compare`] does.
+///
+/// # Errors
+///
+/// As of [`compare`].
+pub fn compare_kept(before: &Kept, after: &Kept, asked: &Asked) -> Result<Differences> {
     asked.check()?;
-    let folders = [before, after];
-    let kept = [Kept::open(before)?, Kept::open(after)?];
+    let kept = [before, after];
     let mut numbers = Numbers::default();
-    let first = Side::read(&kept[0], asked, &mut numbers)?;
+    let first = Side::read(kept[0], asked, &mut numbers)?;
     let of_first = numbers.models.len();
-    let second = Side::read(&kept[1], asked, &mut numbers)?;
+    let second = Side::read(kept[1], asked, &mut numbers)?;
     let has =
         |side: &Side, model: u32| side.credits.values().any(|credits| credits.contains_key(&model));
     // A run that has no order of the period has no model of its own either, and lacks none.
@@ -161,19 +169,21 @@ pub fn compare(before: &Path, after: &Path, asked: &Asked) -> Result<Differences
     let settings = changed_settings(&kept[0].account().settings, &kept[1].account().settings);
     let wanted = changed(&first, &second);
     let touches = [
-        reading::touches(&kept[0], &wanted, &mut numbers)?,
-        reading::touches(&kept[1], &wanted, &mut numbers)?,
+        reading::touches(kept[0], &wanted, &mut numbers)?,
+        reading::touches(kept[1], &wanted, &mut numbers)?,
     ];
     let pair =
         Pair { before: &first, after: &second, touches, settings_differ: !settings.is_empty() };
     let parts = pair.account(&models);
     prove(&parts)?;
-    for (side, step, folder) in [(&first, Step::Before, before), (&second, Step::After, after)] {
+    for (side, step, folder) in
+        [(&first, Step::Before, before.folder()), (&second, Step::After, after.folder())]
+    {
         prove_owed(side, asked, &models, &parts, step, folder)?;
     }
     let name = |model: &u32| numbers.models.name(*model).to_owned();
     let facts = |at: usize, side: &Side| RunFacts {
-        folder: folders[at].to_path_buf(),
+        folder: kept[at].folder().to_path_buf(),
         as_of: kept[at].account().as_of.clone(),
         orders: side.credits.len() as u64,
     };

@@ -274,8 +274,10 @@ pub(super) fn touches(
     if wanted.is_empty() {
         return Ok(BTreeMap::new());
     }
+    // A store keeps no touches but those that credit was given for.
+    let frame = if kept.has(Frame::Sessions) { Frame::Sessions } else { Frame::Credits };
     let needed = ["touch_external_id", "touch_kind", "person"];
-    let rows = kept.columns(Frame::Sessions, |name| {
+    let rows = kept.columns(frame, |name| {
         needed.contains(&name)
             || name == "touch_at"
             || UTM.contains(&name)
@@ -287,6 +289,9 @@ pub(super) fn touches(
     let times = instants(&rows, "touch_at");
     let mut known = BTreeMap::new();
     for (row, at) in times.into_iter().enumerate() {
+        if ids.is_null(row) {
+            continue;
+        }
         let number = numbers.touches.get(&touch_key(kinds.value(row), ids.value(row)));
         let Some(number) = number.filter(|number| wanted.contains(number)) else { continue };
         let touch = Touch {

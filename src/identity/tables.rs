@@ -45,7 +45,7 @@ pub fn persons_table(
     let name = |person: &u32| identity.users.name(*person);
     let mut persons: Vec<u32> =
         (0..).take(members.len()).filter(|person| members[*person as usize] > 0).collect();
-    persons.sort_unstable_by(|left, right| name(left).cmp(name(right)));
+    identity.users.sort(&mut persons);
     let of = |person: &u32| facts.of(*person);
     let times = |time: &dyn Fn(&u32) -> Option<i64>| -> ArrayRef {
         let times: TimestampMicrosecondArray = persons.iter().map(time).collect();
@@ -94,7 +94,7 @@ pub fn persons_table(
 pub fn audit_table(identity: &Identity) -> Result<RecordBatch> {
     let name = |user: u32| identity.users.name(user);
     let mut users: Vec<u32> = (0..).take(identity.person.len()).collect();
-    users.sort_unstable_by(|left, right| name(*left).cmp(name(*right)));
+    identity.users.sort(&mut users);
     let text = |value: &dyn Fn(u32) -> String| -> ArrayRef {
         Arc::new(users.iter().map(|user| Some(value(*user))).collect::<StringViewArray>())
     };

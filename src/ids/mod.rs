@@ -8,11 +8,13 @@
 mod directory;
 mod distinct;
 mod grouping;
+mod hash;
 mod repeats;
 
 pub use directory::{Directory, Names, UNKNOWN};
 pub use distinct::Distinct;
 pub use grouping::{group_rows, group_some_rows};
+pub use hash::{bytes_hash, text_hash};
 pub use repeats::Repeats;
 
 use std::hash::BuildHasher;

@@ -12,5 +12,6 @@ mod scan;
 pub(crate) use decode::{Amounts, Decoded, decode};
 pub(crate) use files::percent_decoded;
 pub use files::{STANDARD_INPUT, Source, find};
-pub use reader::{FileRead, Loaded, Needs, Reading, describe, examine, read, read_numbered};
+pub(crate) use reader::each;
+pub use reader::{FileRead, Loaded, Needs, Reading, Users, describe, examine, read, read_numbered};
 pub use scan::{Keeper, Kept, Passing, Scanned, ids, scan};

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{
-    ArrayRef, AsArray, RecordBatch, StringViewArray, new_empty_array, new_null_array,
+    ArrayRef, AsArray, BooleanArray, RecordBatch, StringViewArray, new_empty_array, new_null_array,
 };
 use arrow::compute::{can_cast_types, concat_batches, filter_record_batch, is_null, nullif};
 use arrow::datatypes::{DataType, Field, Metadata, Schema, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
+use hashbrown::HashSet;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
@@ -23,6 +24,7 @@ use rayon::prelude::*;
 use super::decode::{Amounts, Decoded, canonical_type, decode, decode_repetitive, repeated};
 use super::files::Source;
 use crate::error::{Error, Result};
+use crate::ids::text_hash;
 use crate::money::{Currency, Units};
 use crate::schema::{
     FIELD_TIMES, Found, Kind, MAJOR, Mapping, Origin, Table, resolve, resolve_all,
@@ -61,6 +63,24 @@ pub struct Reading<'a> {
     pub lower: bool,
     /// The run's clock: later rows are rejected.
     pub as_of: i64,
+    /// Whose rows there are to be, of a table about users, where it is not everybody's; all others are as
+    /// if the files did not have them, but for their number.
+    pub only: Option<&'a Users>,
+}
+
+/// Some users, by the hashes of their ids.
+#[derive(Debug, Clone, Default)]
+pub struct Users(HashSet<u64>);
+
+impl Users {
+    /// These users.
+    pub fn new<'n>(names: impl Iterator<Item = &'n str>) -> Self {
+        Self(names.map(text_hash).collect())
+    }
+
+    fn holds(&self, name: &str) -> bool {
+        self.0.contains(&text_hash(name))
+    }
 }
 
 /// A file that was read.
@@ -134,6 +154,22 @@ pub fn read(
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Loaded> {
     Ok(read_numbered(reading, sources, &[], &|_| Vec::new(), progress)?.0)
+}
+
+/// Decodes and judges every row of a table, and hands over the accepted ones batch by batch, from any
+/// thread; the table that is returned has no rows.
+///
+/// # Errors
+///
+/// As of [`read`], and what `take` answers.
+pub(crate) fn each(
+    reading: &Reading<'_>,
+    sources: &[Source],
+    progress: &(dyn Fn(u64) + Sync),
+    take: &(dyn Fn(RecordBatch) -> Result<()> + Sync),
+) -> Result<Loaded> {
+    let plan = Plan::new(reading, sources, &BTreeSet::new())?;
+    plan.run(progress, &|_, rows| take(rows))
 }
 
 /// Reads every row of a table as [`read`] does; of some text columns only the numbers are kept that
@@ -370,6 +406,10 @@ impl<'a> Plan<'a> {
         for batch in self.open_group(file, of_file, &columns, None)? {
             stop::check()?;
             let batch = batch.map_err(|source| undecodable(reading.table, &file.path, source))?;
+            let batch = match reading.only {
+                Some(users) => of_users(reading, file, &batch, users)?,
+                None => batch,
+            };
             let part = judge_batch(reading, file, &columns, &batch, row, schema)?;
             take(group, part.accepted)?;
             rejects.extend(part.rejects);
@@ -379,6 +419,28 @@ impl<'a> Plan<'a> {
         }
         Ok((rejects, repaired))
     }
+}
+
+/// The rows of some users, of a table that is about users.
+fn of_users(
+    reading: &Reading<'_>,
+    file: &Opened,
+    batch: &RecordBatch,
+    users: &Users,
+) -> Result<RecordBatch> {
+    let column = reading.table.user_column();
+    let found = file.columns.iter().find(|found| Some(found.name.as_str()) == column);
+    let Some(found) = found else { return Ok(batch.clone()) };
+    let amounts = Amounts { currency: None, default: reading.currency, units: None };
+    let decoded = physical(found, batch, batch.num_rows())
+        .and_then(|(array, text)| decode(&array, found.kind, false, text, &amounts));
+    let Some(decoded) = decoded else {
+        return Err(wrong_type(reading.table, &file.path, found));
+    };
+    let names = decoded.array.as_string_view();
+    let holds: BooleanArray =
+        names.iter().map(|name| Some(name.is_some_and(|name| users.holds(name)))).collect();
+    Ok(filter_record_batch(batch, &holds)?)
 }
 
 impl Opened {
@@ -773,6 +835,7 @@ mod tests {
             units: None,
             lower: false,
             as_of: i64::MAX,
+            only: None,
         };
         let source = Source { path, hive: BTreeMap::new() };
         let loaded = read(&reading, &[source], &|_| ()).unwrap();

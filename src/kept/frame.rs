@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 
+use chrono_tz::Tz;
+
 use crate::error::{Error, Result};
 
 /// A table of a run.
@@ -74,6 +76,11 @@ impl Frame {
         format!("{}.parquet", self.name())
     }
 
+    /// Whether its rows are of orders one by one, each dated by its order.
+    pub const fn is_of_orders(self) -> bool {
+        matches!(self, Self::Credits | Self::Journeys)
+    }
+
     /// The frame of this name.
     ///
     /// # Errors
@@ -110,11 +117,13 @@ pub struct Keep {
     pub folder: PathBuf,
     /// The tables.
     pub frames: BTreeSet<Frame>,
+    /// The zone of weeks, where rows of orders are divided by them.
+    pub by_week: Option<Tz>,
 }
 
 impl Keep {
     /// All of a run.
     pub fn all(folder: PathBuf) -> Self {
-        Self { folder, frames: Frame::ALL.into() }
+        Self { folder, frames: Frame::ALL.into(), by_week: None }
     }
 }

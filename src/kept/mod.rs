@@ -10,14 +10,20 @@ mod account;
 mod frame;
 mod reading;
 mod tables;
+mod weekly;
 mod writing;
 
-pub use account::{Account, FrameRows, InputFile, LAYOUT, RUN_FILE};
+pub(crate) use account::inputs;
+pub use account::{
+    Account, FrameFile, FrameRows, InputFile, LAYOUT, RUN_FILE, StageTime, checksum,
+};
 pub use frame::{Frame, Keep};
 pub use reading::Kept;
+pub(crate) use reading::read_file;
 pub use tables::SHARE_WHOLE;
 pub(crate) use tables::{
     Dated, KeptOrders, KeptSessions, credits, in_minor_units, journeys, narrowed, orders, sessions,
     spend,
 };
+pub(crate) use weekly::week_of;
 pub use writing::{Writing, check_place};

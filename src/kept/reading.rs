@@ -9,10 +9,12 @@ use arrow::datatypes::SchemaRef;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::errors::ParquetError;
+use rayon::prelude::*;
 use serde_json::Value;
 
 use crate::error::{Error, Result};
-use crate::kept::{Account, Frame, LAYOUT, RUN_FILE};
+use crate::kept::{Account, Frame, FrameFile, FrameRows, LAYOUT, RUN_FILE, checksum};
+use crate::store::Store;
 
 /// A run that was kept.
 ///
@@ -41,6 +43,15 @@ impl Kept {
     ///
     /// A folder that is none, one of another layout, one that lacks a table that it says it has.
     pub fn open(folder: &Path) -> Result<Self> {
+        // A store stands for its current run.
+        if Store::is_store(folder) {
+            let store = Store::open(folder)?;
+            let none = || Error::NotKept {
+                folder: folder.to_path_buf(),
+                why: "it is a store without a run yet".to_owned(),
+            };
+            return Self::open(&store.place(&store.current().ok_or_else(none)?));
+        }
         let wrong = |why: String| Error::NotKept { folder: folder.to_path_buf(), why };
         let path = folder.join(RUN_FILE);
         if !folder.is_dir() {
@@ -63,9 +74,10 @@ impl Kept {
         let account: Account = serde_json::from_value(said)
             .map_err(|error| wrong(format!("its `{RUN_FILE}` cannot be understood: {error}")))?;
         for kept in &account.frames {
-            let file = Frame::from_name(&kept.name)?.file();
-            if !folder.join(&file).is_file() {
-                return Err(wrong(format!("its file `{file}` is missing")));
+            Frame::from_name(&kept.name)?;
+            let missing = |file: &&FrameFile| !folder.join(&file.path).is_file();
+            if let Some(file) = kept.files.iter().find(missing) {
+                return Err(wrong(format!("its file `{}` is missing", file.path)));
             }
         }
         Ok(Self { folder: folder.to_path_buf(), account })
@@ -83,14 +95,29 @@ impl Kept {
         &self.account
     }
 
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Whether the run has a table.
     pub fn has(&self, frame: Frame) -> bool {
-        self.account.frames.iter().any(|kept| kept.name == frame.name())
+        self.of(frame).is_some()
+    }
+
+    fn of(&self, frame: Frame) -> Option<&FrameRows> {
+        self.account.frames.iter().find(|kept| kept.name == frame.name())
+    }
+
+    /// The files of a table, in the order of its rows; none of one that the run does not have.
+    pub fn files(&self, frame: Frame) -> &[FrameFile] {
+        self.of(frame).map_or(&[], |kept| &kept.files)
     }
 
     /// The columns of a table.
     pub fn schema(&self, frame: Frame) -> Result<SchemaRef> {
-        Ok(SchemaRef::clone(self.reader(frame)?.schema()))
+        let Some(file) = self.files_of(frame)?.next() else { return Err(self.lacks(frame)) };
+        Ok(SchemaRef::clone(open_file(frame, &self.folder.join(&file.path))?.schema()))
     }
 
     /// A table, whole.
@@ -104,35 +131,79 @@ impl Kept {
     ///
     /// A table that the run does not have, or that cannot be read.
     pub fn columns(&self, frame: Frame, wanted: impl Fn(&str) -> bool) -> Result<RecordBatch> {
-        let reader = self.reader(frame)?;
-        let fields = reader.schema().fields();
-        let named = fields.iter().enumerate().filter(|(_, field)| wanted(field.name()));
-        let mask = ProjectionMask::roots(reader.parquet_schema(), named.map(|(at, _)| at));
-        let unreadable = |source| self.unreadable(frame, source);
-        let reader = reader.with_projection(mask).build().map_err(unreadable)?;
-        let schema = arrow::array::RecordBatchReader::schema(&reader);
-        let batches = reader.collect::<Result<Vec<RecordBatch>, _>>()?;
-        Ok(concat_batches(&schema, &batches)?)
+        let files = self.files_of(frame)?;
+        let batches = files.map(|file| read_file(frame, &self.folder.join(&file.path), &wanted));
+        let batches: Vec<RecordBatch> = batches.collect::<Result<_>>()?;
+        let [first, ..] = batches.as_slice() else { return Err(self.lacks(frame)) };
+        Ok(concat_batches(&first.schema(), &batches)?)
     }
 
-    fn reader(&self, frame: Frame) -> Result<ParquetRecordBatchReaderBuilder<File>> {
-        if !self.has(frame) {
-            let why = frame.needs().unwrap_or("it was not asked to keep it");
-            let why = format!("it has no `{frame}`: {why}");
-            return Err(Error::NotKept { folder: self.folder.clone(), why });
-        }
-        let path = self.folder.join(frame.file());
-        let file = File::open(&path).map_err(Error::io("read", &path))?;
-        let reader = ParquetRecordBatchReaderBuilder::try_new(file);
-        reader.map_err(|source| self.unreadable(frame, source))
+    /// An error if a file of the run is not what was written.
+    ///
+    /// # Errors
+    ///
+    /// The first file that is missing, has another size or other bytes.
+    pub fn verify(&self) -> Result<()> {
+        let files = self.account.frames.iter().flat_map(|kept| &kept.files);
+        files.collect::<Vec<_>>().into_par_iter().try_for_each(|file| self.verify_file(file))
     }
 
-    fn unreadable(&self, frame: Frame, source: ParquetError) -> Error {
-        Error::NotParquet {
-            table: frame.name(),
-            path: self.folder.join(frame.file()),
-            why: "it is damaged, or not what the run wrote".to_owned(),
-            source: Some(source),
+    fn verify_file(&self, file: &FrameFile) -> Result<()> {
+        let path = self.folder.join(&file.path);
+        if checksum(&path)? == file.checksum {
+            return Ok(());
         }
+        let why = format!("its file `{}` is not what the run wrote", file.path);
+        Err(Error::NotKept { folder: self.folder.clone(), why })
+    }
+
+    fn files_of(&self, frame: Frame) -> Result<impl Iterator<Item = &FrameFile>> {
+        let files = self.files(frame);
+        if files.is_empty() { Err(self.lacks(frame)) } else { Ok(files.iter()) }
+    }
+
+    /// Why a table that the run does not have cannot be read.
+    fn lacks(&self, frame: Frame) -> Error {
+        let why = frame.needs().unwrap_or("it was not asked to keep it");
+        let why = format!("it has no `{frame}`: {why}");
+        Error::NotKept { folder: self.folder.clone(), why }
     }
 }
+
+/// Those columns of a file of a kept table whose name is wanted.
+///
+/// # Errors
+///
+/// A file that cannot be read.
+pub(crate) fn read_file(
+    frame: Frame,
+    path: &Path,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<RecordBatch> {
+    let unreadable = |source| unreadable(frame, path, source);
+    let reader = open_file(frame, path)?;
+    let fields = reader.schema().fields();
+    let named = fields.iter().enumerate().filter(|(_, field)| wanted(field.name()));
+    let mask = ProjectionMask::roots(reader.parquet_schema(), named.map(|(at, _)| at));
+    let reader = reader.with_projection(mask).build().map_err(unreadable)?;
+    let schema = arrow::array::RecordBatchReader::schema(&reader);
+    let batches = reader.collect::<Result<Vec<RecordBatch>, _>>()?;
+    Ok(concat_batches(&schema, &batches)?)
+}
+
+fn open_file(frame: Frame, path: &Path) -> Result<Reader> {
+    let file = File::open(path).map_err(Error::io("read", path))?;
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file);
+    reader.map_err(|source| unreadable(frame, path, source))
+}
+
+fn unreadable(frame: Frame, path: &Path, source: ParquetError) -> Error {
+    Error::NotParquet {
+        table: frame.name(),
+        path: path.to_path_buf(),
+        why: "it is damaged, or not what the run wrote".to_owned(),
+        source: Some(source),
+    }
+}
+
+type Reader = ParquetRecordBatchReaderBuilder<File>;

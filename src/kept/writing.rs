@@ -6,16 +6,25 @@ use std::fs;
 use std::path::Path;
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use chrono_tz::Tz;
+use rayon::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::kept::{Frame, Keep, Kept, RUN_FILE};
+use crate::kept::weekly::Weekly;
+use crate::kept::{Frame, FrameFile, FrameRows, Keep, Kept, RUN_FILE, checksum};
 use crate::output::{self, StagedFolder, TableWriter};
 
 /// A kept run that is being written.
 pub struct Writing {
     folder: StagedFolder,
     frames: BTreeSet<Frame>,
+    /// The zone of weeks, where rows of orders are divided by them.
+    by_week: Option<Tz>,
     writers: BTreeMap<Frame, (Box<dyn TableWriter>, u64)>,
+    weekly: BTreeMap<Frame, Weekly>,
+    /// Files that were taken over from an earlier run.
+    carried: BTreeMap<Frame, Vec<FrameFile>>,
 }
 
 impl Writing {
@@ -26,8 +35,19 @@ impl Writing {
     /// A place that cannot be written to, or where something stands that is no kept run.
     pub fn begin(keep: &Keep) -> Result<Self> {
         check_place(&keep.folder)?;
-        let folder = StagedFolder::new(&keep.folder)?;
-        Ok(Self { folder, frames: keep.frames.clone(), writers: BTreeMap::new() })
+        Ok(Self {
+            folder: StagedFolder::new(&keep.folder)?,
+            frames: keep.frames.clone(),
+            by_week: keep.by_week,
+            writers: BTreeMap::new(),
+            weekly: BTreeMap::new(),
+            carried: BTreeMap::new(),
+        })
+    }
+
+    /// The folder.
+    pub(crate) const fn folder(&self) -> &StagedFolder {
+        &self.folder
     }
 
     /// Whether a table is to be kept.
@@ -40,6 +60,10 @@ impl Writing {
     pub fn write(&mut self, frame: Frame, rows: &RecordBatch) -> Result<()> {
         if !self.keeps(frame) {
             return Ok(());
+        }
+        if let Some(zone) = self.by_week.filter(|_| frame.is_of_orders()) {
+            let begin = || Weekly::new(frame.name(), zone, rows.schema());
+            return self.weekly.entry(frame).or_insert_with(begin).write(&self.folder, rows);
         }
         let (writer, written) = match self.writers.entry(frame) {
             Entry::Occupied(begun) => begun.into_mut(),
@@ -54,14 +78,66 @@ impl Writing {
         Ok(())
     }
 
-    /// Ends every table, and gives the rows of each.
-    pub fn end_tables(&mut self) -> Result<BTreeMap<Frame, u64>> {
-        let mut rows = BTreeMap::new();
-        for (frame, (writer, written)) in std::mem::take(&mut self.writers) {
-            writer.finish()?;
-            rows.insert(frame, written);
+    /// Takes a file over from the folder of an earlier run: the very file, where the file system can.
+    pub(crate) fn carry(&mut self, frame: Frame, from: &Path, file: &FrameFile) -> Result<()> {
+        self.folder.link(&from.join(&file.path), &file.path)?;
+        self.carried.entry(frame).or_default().push(file.clone());
+        Ok(())
+    }
+
+    /// Writes rows of one week of a table that is divided by weeks.
+    pub(crate) fn write_week(
+        &mut self,
+        frame: Frame,
+        week: &str,
+        rows: &RecordBatch,
+    ) -> Result<()> {
+        let Some(zone) = self.by_week else { return Ok(()) };
+        let begin = || Weekly::new(frame.name(), zone, rows.schema());
+        let weekly = self.weekly.entry(frame).or_insert_with(begin);
+        weekly.write_week(&self.folder, week, rows)
+    }
+
+    /// Sees to it that a table that is divided by weeks is there, with rows or without.
+    pub(crate) fn hold(&mut self, frame: Frame, schema: &SchemaRef) {
+        if let Some(zone) = self.by_week {
+            let begin = || Weekly::new(frame.name(), zone, SchemaRef::clone(schema));
+            self.weekly.entry(frame).or_insert_with(begin);
         }
-        Ok(rows)
+    }
+
+    /// The folder with what was written, where nothing more is said of it.
+    pub(crate) fn into_folder(self) -> StagedFolder {
+        self.folder
+    }
+
+    /// Ends every table, and gives the rows and files of each.
+    pub fn end_tables(&mut self) -> Result<Vec<FrameRows>> {
+        let mut files: BTreeMap<Frame, Vec<(String, u64)>> = BTreeMap::new();
+        for (frame, (writer, rows)) in std::mem::take(&mut self.writers) {
+            writer.finish()?;
+            files.insert(frame, vec![(frame.file(), rows)]);
+        }
+        for (frame, weekly) in std::mem::take(&mut self.weekly) {
+            let others = self.carried.contains_key(&frame);
+            files.insert(frame, weekly.finish(&self.folder, others)?);
+        }
+        let mut frames: BTreeMap<Frame, Vec<FrameFile>> = std::mem::take(&mut self.carried);
+        for (frame, written) in files {
+            let written = written.into_par_iter().map(|(path, rows)| {
+                let place = self.folder.path().join(&path);
+                let bytes = fs::metadata(&place).map_err(Error::io("read", &place))?.len();
+                Ok(FrameFile { rows, bytes, checksum: checksum(&place)?, path })
+            });
+            let written: Vec<FrameFile> = written.collect::<Result<_>>()?;
+            frames.entry(frame).or_default().extend(written);
+        }
+        let in_order = frames.into_iter().map(|(frame, mut files)| {
+            files.sort_by(|left, right| left.path.cmp(&right.path));
+            let rows = files.iter().map(|file| file.rows).sum();
+            FrameRows { name: frame.name().to_owned(), rows, files }
+        });
+        Ok(in_order.collect())
     }
 
     /// Writes what the run says of itself; the folder can take its place then.

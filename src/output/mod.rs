@@ -9,7 +9,7 @@ mod csv_text;
 mod html;
 mod json;
 mod markdown;
-mod parquet_file;
+pub(crate) mod parquet_file;
 mod staged;
 mod staged_folder;
 pub(crate) mod table;
@@ -133,7 +133,7 @@ pub fn write(format: &Format, sink: Sink, rows: &RecordBatch) -> Result<()> {
 }
 
 /// An error of a format's writer.
-fn failed(format: &'static str) -> impl Fn(&dyn std::fmt::Display) -> Error {
+pub(crate) fn failed(format: &'static str) -> impl Fn(&dyn std::fmt::Display) -> Error {
     move |why| Error::Output { format, why: why.to_string() }
 }
 

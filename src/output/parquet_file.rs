@@ -11,7 +11,7 @@ use parquet::arrow::arrow_writer::{
 };
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
 use parquet::file::writer::SerializedFileWriter;
 use rayon::prelude::*;
 
@@ -37,13 +37,31 @@ struct Parquet {
     groups: usize,
 }
 
-fn begin(sink: Sink, schema: &SchemaRef) -> Result<Box<dyn TableWriter>> {
-    // Nothing of this machine or moment is written: the same rows are the same bytes.
-    let properties = WriterProperties::builder()
+/// How files are written. Nothing of this machine or moment is: the same rows are the same bytes.
+fn properties() -> WriterPropertiesBuilder {
+    WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_created_by(concat!("apportion ", env!("CARGO_PKG_VERSION")).to_owned())
+}
+
+/// Begins a file whose row groups have `rows` rows, encoded as they come: many such files can be
+/// written at once in little memory. The bytes depend on how rows are divided into batches.
+pub(crate) fn begin_small(
+    sink: Sink,
+    schema: &SchemaRef,
+    rows: usize,
+) -> Result<ArrowWriter<Sink>> {
+    let properties = properties()
+        .set_max_row_group_row_count(Some(rows))
+        // What repeats fits, and what does not is not hashed for long.
+        .set_dictionary_page_size_limit(1 << 16)
         .build();
     let writer = ArrowWriter::try_new(sink, Arc::clone(schema), Some(properties));
+    writer.map_err(|error| failed("parquet")(&error))
+}
+
+fn begin(sink: Sink, schema: &SchemaRef) -> Result<Box<dyn TableWriter>> {
+    let writer = ArrowWriter::try_new(sink, Arc::clone(schema), Some(properties().build()));
     let (file, factory) = writer
         .and_then(ArrowWriter::into_serialized_writer)
         .map_err(|error| failed("parquet")(&error))?;

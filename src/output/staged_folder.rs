@@ -3,7 +3,7 @@
 #[cfg(unix)]
 use std::fs::Permissions;
 use std::fs::{self, File};
-use std::io::BufWriter;
+use std::io::{self, BufWriter};
 #[cfg(unix)]
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -39,9 +39,37 @@ impl StagedFolder {
         Ok(Self { beside, path })
     }
 
+    /// Where the folder is while it is filled.
+    pub(crate) fn path(&self) -> &Path {
+        self.beside.path()
+    }
+
+    /// Lets the folder stand at another place, beside the one that it was begun for.
+    pub(crate) fn rename(&mut self, name: &str) {
+        self.path.set_file_name(name);
+    }
+
+    /// Where a file of the folder is while it is filled; the folders that lead to it are made.
+    pub(crate) fn place(&self, name: &str) -> Result<PathBuf> {
+        let path = self.beside.path().join(name);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).map_err(Error::io("write", &self.path.join(name)))?;
+        }
+        Ok(path)
+    }
+
+    /// Takes a file over from elsewhere: the very file, where the file system can, else a copy.
+    pub(crate) fn link(&self, from: &Path, name: &str) -> Result<()> {
+        let place = self.place(name)?;
+        if fs::hard_link(from, &place).is_err() {
+            fs::copy(from, &place).map_err(Error::io("write", &self.path.join(name)))?;
+        }
+        Ok(())
+    }
+
     /// A stream into a new file of the folder.
     pub fn sink(&self, name: &str) -> Result<Sink> {
-        let path = self.beside.path().join(name);
+        let path = self.place(name)?;
         let file = File::create(path).map_err(Error::io("write", &self.path.join(name)))?;
         Ok(Box::new(BufWriter::with_capacity(1 << 18, file)))
     }
@@ -52,10 +80,7 @@ impl StagedFolder {
     pub fn commit(self) -> Result<()> {
         let Self { beside: new, path } = self;
         let failed = || Error::io("write", &path);
-        for entry in fs::read_dir(new.path()).map_err(failed())? {
-            let file = File::open(entry.map_err(failed())?.path()).map_err(failed())?;
-            file.sync_all().map_err(failed())?;
-        }
+        sync(new.path()).map_err(failed())?;
         if path.exists() {
             let aside = beside(&path)?;
             let old = aside.path().join("old");
@@ -71,6 +96,19 @@ impl StagedFolder {
         let _there = new.keep();
         Ok(())
     }
+}
+
+/// Sees to it that a folder, and all below it, lasts.
+fn sync(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            sync(&entry.path())?;
+        } else {
+            File::open(entry.path())?.sync_all()?;
+        }
+    }
+    File::open(folder)?.sync_all()
 }
 
 /// An empty folder beside a place, on the same file system.

@@ -128,7 +128,7 @@ pub(super) fn persons_with_orders(merged: &MergedTables) -> Vec<u32> {
 
 /// Puts persons in the byte order of their ids, in which rows are written.
 pub(super) fn sort_by_name(persons: &mut [u32], identity: &Identity) {
-    persons.par_sort_by_cached_key(|person| identity.users.name(*person));
+    identity.users.sort(persons);
 }
 
 pub(super) fn attribute(

@@ -2,7 +2,10 @@
 
 use arrow::array::RecordBatch;
 
-use super::{DEFAULT_AMOUNT, MergedTables, Ordered, People, Tables, all_persons, sort_by_name};
+use super::stored::Stored;
+use super::{
+    DEFAULT_AMOUNT, MergedTables, Ordered, People, Progress, Tables, all_persons, sort_by_name,
+};
 use crate::channels;
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -28,10 +31,20 @@ pub(super) struct Ended<'a> {
     pub(super) summary: &'a Summary,
 }
 
+/// A folder with a run in it that can take its place, and the run's name where it is put in a store.
+pub(super) struct Filled {
+    pub(super) folder: StagedFolder,
+    pub(super) run: Option<String>,
+}
+
 impl Ended<'_> {
     /// Writes the tables that were not written while orders were attributed, and the account: the
     /// folder can take its place then.
-    pub(super) fn keep(&self, mut writing: Writing) -> Result<StagedFolder> {
+    pub(super) fn keep(
+        &self,
+        mut writing: Writing,
+        stored: Option<(&Stored, &dyn Progress)>,
+    ) -> Result<Filled> {
         for frame in Frame::ALL {
             if writing.keeps(frame)
                 && let Some(rows) = self.frame(frame)?
@@ -39,8 +52,15 @@ impl Ended<'_> {
                 writing.write(frame, &rows)?;
             }
         }
-        let rows = writing.end_tables()?;
-        writing.finish(&Account::new(self.config, self.summary, rows)?)
+        let frames = writing.end_tables()?;
+        let account = match stored {
+            Some((stored, progress)) => {
+                let ended = (frames, progress.timings());
+                stored.end(self.config, self.summary, ended, &writing)?
+            }
+            None => Account::new(self.config, self.summary, frames, kept::inputs(self.config)?)?,
+        };
+        Ok(Filled { folder: writing.finish(&account)?, run: account.run })
     }
 
     /// A table, where the run has it.

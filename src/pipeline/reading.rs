@@ -218,6 +218,7 @@ pub(super) fn reading(config: &Config, table: Table, needs: Needs) -> Result<Rea
         units: config.units,
         lower: config.lower,
         as_of: config.as_of,
+        only: config.only.as_ref(),
     })
 }
 

@@ -121,6 +121,14 @@ impl Progress for Log {
     fn rows(&self, rows: u64) {
         self.rows.fetch_add(rows, Ordering::Relaxed);
     }
+
+    fn note(&self, text: &str) {
+        if self.is_events() {
+            self.event("info", "note", json!({"message": text}));
+        } else if !self.quiet {
+            say(&format!("{text}\n"));
+        }
+    }
 }
 
 /// A text in which the passwords and tokens of addresses are stars.

@@ -1,0 +1,176 @@
+//! Rows of orders in one file a week, so that what happens this week leaves the files of all others as
+//! they are.
+//!
+//! Not for what is in a row; that is `tables`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt32Array};
+use arrow::compute::{concat_batches, take_record_batch};
+use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
+use chrono_tz::Tz;
+use parquet::arrow::ArrowWriter;
+use rayon::prelude::*;
+
+use crate::calendar::Span;
+use crate::error::{Error, Result};
+use crate::journeys::Labels;
+use crate::output::{Sink, StagedFolder, parquet_file};
+
+/// The column that says in which week a row belongs.
+const AT: &str = "order_at";
+
+/// Rows that are encoded at a time: always as many, because the bytes depend on it.
+const BATCH_ROWS: usize = 4096;
+
+/// Rows of a row group. Every week is written at once, and each holds one of them in memory.
+const GROUP_ROWS: usize = 1 << 14;
+
+/// What the file of a table without any rows is called: it has the columns.
+const NO_WEEK: &str = "none";
+
+/// A table that is being written week by week.
+pub(crate) struct Weekly {
+    name: &'static str,
+    zone: Tz,
+    schema: SchemaRef,
+    weeks: BTreeMap<String, Week>,
+}
+
+/// A week that is being written.
+struct Week {
+    writer: ArrowWriter<Sink>,
+    /// Rows that wait until there are enough of them.
+    waiting: Vec<RecordBatch>,
+    rows: u64,
+}
+
+/// Where a week of a table is in the folder of a run.
+pub(crate) fn file_of(name: &str, week: &str) -> String {
+    format!("{name}/{week}.parquet")
+}
+
+/// The week whose rows a file of a table has; none of one without rows.
+pub(crate) fn week_of(path: &str) -> Option<&str> {
+    let (_, file) = path.rsplit_once('/')?;
+    file.strip_suffix(".parquet").filter(|week| *week != NO_WEEK)
+}
+
+impl Weekly {
+    /// Begins a table of these columns; weeks are those of the zone.
+    pub(crate) const fn new(name: &'static str, zone: Tz, schema: SchemaRef) -> Self {
+        Self { name, zone, schema, weeks: BTreeMap::new() }
+    }
+
+    /// Writes some more rows, each to its week.
+    pub(crate) fn write(&mut self, folder: &StagedFolder, rows: &RecordBatch) -> Result<()> {
+        let at = rows.column_by_name(AT).map(|at| at.as_primitive::<TimestampMicrosecondType>());
+        let Some(at) = at.filter(|_| rows.num_rows() > 0) else { return Ok(()) };
+        let weeks = Labels::of_span(at.values().iter().copied(), Span::Week, self.zone);
+        let mut of_week: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
+        for (row, code) in (0..).zip(&weeks.codes) {
+            of_week.entry(&weeks.values[*code as usize]).or_default().push(row);
+        }
+        for week in of_week.keys() {
+            self.begin(folder, week)?;
+        }
+        let begun = self.weeks.iter_mut().filter_map(|(name, week)| {
+            of_week.remove(name.as_str()).map(|of_week| (week, of_week))
+        });
+        begun.collect::<Vec<_>>().into_par_iter().try_for_each(|(week, of_week)| {
+            let of_week = take_record_batch(rows, &UInt32Array::from(of_week))?;
+            week.write(&compact(&of_week)?)
+        })
+    }
+
+    /// Writes rows that are all of one week.
+    pub(crate) fn write_week(
+        &mut self,
+        folder: &StagedFolder,
+        week: &str,
+        rows: &RecordBatch,
+    ) -> Result<()> {
+        self.begin(folder, week)?.write(rows)
+    }
+
+    fn begin(&mut self, folder: &StagedFolder, week: &str) -> Result<&mut Week> {
+        if !self.weeks.contains_key(week) {
+            let sink = folder.sink(&file_of(self.name, week))?;
+            let writer = parquet_file::begin_small(sink, &self.schema, GROUP_ROWS)?;
+            let begun = Week { writer, waiting: Vec::new(), rows: 0 };
+            self.weeks.insert(week.to_owned(), begun);
+        }
+        let begun = self.weeks.get_mut(week);
+        begun.ok_or_else(|| Error::Broken(format!("the week {week} is not begun")))
+    }
+
+    /// Ends every week, and gives the file and the rows of each, in their order. `others` says whether
+    /// the table has weeks beside these; one without any has a file without rows.
+    pub(crate) fn finish(
+        mut self,
+        folder: &StagedFolder,
+        others: bool,
+    ) -> Result<Vec<(String, u64)>> {
+        if self.weeks.is_empty() && !others {
+            self.begin(folder, NO_WEEK)?;
+        }
+        let name = self.name;
+        let weeks: Vec<(String, Week)> = self.weeks.into_iter().collect();
+        let ended = weeks.into_par_iter().map(|(week, written)| {
+            let rows = written.rows;
+            written.finish()?;
+            Ok((file_of(name, &week), rows))
+        });
+        ended.collect()
+    }
+}
+
+impl Week {
+    fn write(&mut self, rows: &RecordBatch) -> Result<()> {
+        self.rows += rows.num_rows() as u64;
+        self.waiting.push(rows.clone());
+        let waiting: usize = self.waiting.iter().map(RecordBatch::num_rows).sum();
+        if waiting < BATCH_ROWS {
+            return Ok(());
+        }
+        let rows = concat_batches(&rows.schema(), &self.waiting)?;
+        let whole = waiting - waiting % BATCH_ROWS;
+        for start in (0..whole).step_by(BATCH_ROWS) {
+            self.encode(&rows.slice(start, BATCH_ROWS))?;
+        }
+        let rest = rows.slice(whole, waiting - whole);
+        self.waiting = if rest.num_rows() > 0 { vec![compact(&rest)?] } else { Vec::new() };
+        Ok(())
+    }
+
+    fn encode(&mut self, rows: &RecordBatch) -> Result<()> {
+        // How much memory lies behind a text is one of the things that the encoder goes by.
+        let written = self.writer.write(&compact(rows)?);
+        written.map_err(|error| Error::Output { format: "parquet", why: error.to_string() })
+    }
+
+    fn finish(mut self) -> Result<()> {
+        let waiting = std::mem::take(&mut self.waiting);
+        if let Some(first) = waiting.first() {
+            let rows = concat_batches(&first.schema(), &waiting)?;
+            if rows.num_rows() > 0 {
+                self.encode(&rows)?;
+            }
+        }
+        let failed =
+            |why: &dyn std::fmt::Display| Error::Output { format: "parquet", why: why.to_string() };
+        let mut sink = self.writer.into_inner().map_err(|error| failed(&error))?;
+        sink.flush().map_err(|error| failed(&error))
+    }
+}
+
+/// The same rows, holding on to no memory of others: a few must not keep all that they were taken from.
+fn compact(rows: &RecordBatch) -> Result<RecordBatch> {
+    let columns = rows.columns().iter().map(|column| match column.as_string_view_opt() {
+        Some(texts) => Arc::new(texts.gc()) as ArrayRef,
+        // What is not text was copied when it was taken.
+        None => ArrayRef::clone(column),
+    });
+    Ok(RecordBatch::try_new(rows.schema(), columns.collect())?)
+}
