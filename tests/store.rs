@@ -581,7 +581,7 @@ fn runs_are_listed_shown_compared_and_removed() {
     let (_, (_, complaint)) = ask(&["show", "nothing"]);
     assert!(complaint.contains("no run is named `nothing`"), "{complaint}");
     let (_, (_, told)) = ask(&["prune", "--keep", "1", "--dry-run"]);
-    assert!(told.contains("would remove") && told.ends_with("1 run stay\n"), "{told}");
+    assert!(told.contains("would remove") && told.ends_with("1 run stays\n"), "{told}");
     assert_eq!(ask(&["prune"]).0, Some(2));
     assert_eq!(ask(&["prune", "--keep", "1", "--older-than", "1d"]).0, Some(0));
     assert_eq!(ask(&[]).1.0.lines().count(), 5, "none of them is a day old");

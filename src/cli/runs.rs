@@ -155,7 +155,7 @@ fn prune(
         say(&format!("{done} {}\n", name(kept)));
     }
     let stay = runs.len() - gone.len();
-    say(&format!("{} stay\n", counted(stay as u64, "run", "runs")));
+    say(&format!("{}\n", counted(stay as u64, "run stays", "runs stay")));
     drop(lock);
     Ok(Status::Done)
 }

@@ -32,8 +32,8 @@ pub(crate) struct Entry {
 /// Bytes of an entry in a file.
 const ENTRY_BYTES: usize = 32;
 
-/// The tables whose rows are indexed: of the others it is known what they lead to, or they are read
-/// whole every time.
+/// The tables whose rows are indexed: those that credits and journeys follow from, once it is known who is
+/// who.
 pub(crate) const INDEXED: [Table; 6] = [
     Table::Sessions,
     Table::Postviews,

@@ -29,18 +29,9 @@ use crate::pipeline::{
     read_tables, reattribute, resolve, want,
 };
 use crate::schema::Table;
+use crate::store::index::INDEXED;
 use crate::summary::Summary;
 use crate::touchpoints::instants;
-
-/// The tables that credits and journeys follow from, once it is known who is who.
-const TABLES: [Table; 6] = [
-    Table::Sessions,
-    Table::Postviews,
-    Table::Orders,
-    Table::OrderItems,
-    Table::Devices,
-    Table::ExchangeRates,
-];
 
 /// A day's instants may be another day's in another zone.
 const ZONES: i64 = 2 * 86_400_000_000;
@@ -227,7 +218,7 @@ fn orders_again(
 
     let inputs = Inputs { paths: ready.inputs.paths.clone(), items: None };
     let mut summary = Summary::new(config.as_of);
-    let mut tables = read_tables(&config, &inputs, &TABLES, &Silent)?;
+    let mut tables = read_tables(&config, &inputs, &INDEXED, &Silent)?;
     let steps = users.iter().map(|user| {
         let person = identity.person[*user as usize];
         (identity.users.name(*user), identity.users.name(person))
