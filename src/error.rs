@@ -30,6 +30,19 @@ pub enum Error {
         source: io::Error,
     },
 
+    /// A store of objects said no, or nothing.
+    #[error("cannot {action} `{address}`: {why}")]
+    Object {
+        /// What was tried: `read`, `list`, `write`, `reach`.
+        action: &'static str,
+        /// The address, without what it says of who is asking.
+        address: String,
+        /// What the store answered, or what became of the question.
+        why: String,
+        /// What would be right, where that is known.
+        hint: Option<String>,
+    },
+
     /// A path, folder or glob that holds no file of the table.
     #[error("no {table} file is found at `{pattern}`")]
     NoFiles {
@@ -359,7 +372,7 @@ impl Error {
                 "`apportion simulate` writes a `world.toml` that is complete, and docs/simulation.md explains its keys"
                     .to_owned(),
             ),
-            Self::Sql { hint, .. } => hint.clone(),
+            Self::Sql { hint, .. } | Self::Object { hint, .. } => hint.clone(),
             Self::NotKept { .. } => {
                 Some("`apportion run --keep FOLDER` keeps a run in a folder".to_owned())
             }

@@ -28,6 +28,7 @@ pub mod stop;
 pub mod calendar;
 pub mod money;
 pub mod spill;
+pub mod objects;
 pub mod ids;
 pub mod config;
 pub mod schema;

@@ -54,7 +54,7 @@ use self::ordering::{
 use self::people::{Met, release, resolve_met};
 use self::reading::{check, count_rows, read, read_numbered, read_tables, read_whole, reading};
 use self::stored::Stored;
-use self::writing::{Writers, effects_table, paths_table};
+use self::writing::{Writers, effects_table, paths_table, stage_report};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::identity::Keep;
@@ -132,7 +132,7 @@ impl Finished {
     pub fn publish(self) -> Result<Published> {
         let Self { report, effects, summary, overview, staged, kept, stored } = self;
         let _publishing = stop::publishing()?;
-        staged.into_iter().try_for_each(Staged::commit)?;
+        Staged::commit_all(staged)?;
         match (kept, stored) {
             (Some(filled), Some(stored)) => stored.shelve(filled)?,
             (Some(filled), None) => filled.folder.commit()?,
@@ -228,7 +228,7 @@ fn every_stage(
     let stored = store.map(|(stored, _)| (stored, progress));
     let kept = writers.kept.take().map(|writing| ended.keep(writing, stored)).transpose()?;
     let outcome = Outcome { report: &report, summary: &summary, overview: overview.as_ref() };
-    let write = |sink| write_report(config, outcome, sink);
+    let write = |staged: &Staged| stage_report(config, outcome, staged);
     let staged = writers.finish(config, &tables, &people, &ordered, write, &summary)?;
     Ok(Finished { report, effects, summary, overview, staged, kept, stored: None })
 }

@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::input;
 use crate::items::{self, Account};
 use crate::money::Units;
+use crate::objects;
 use crate::output::{self, Staged, by_extension, thousands};
 use crate::pipeline::Progress;
 use crate::schema::Table;
@@ -79,6 +80,7 @@ fn ingest(
     progress: &dyn Progress,
 ) -> Result<(Account, BTreeMap<Table, u64>)> {
     let folder = &args.output;
+    objects::refuse(folder, "what `ingest` merges with")?;
     if folder.exists() && !folder.is_dir() {
         let why = "it is a file; name the folder of the tables";
         return Err(Error::setting("--output", folder.display().to_string(), why));

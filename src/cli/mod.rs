@@ -402,7 +402,7 @@ fn publish(
         write(staged.sink()?)?;
     }
     let publishing = stop::publishing()?;
-    place.into_iter().chain(beside).try_for_each(Staged::commit)?;
+    Staged::commit_all(place.into_iter().chain(beside))?;
     drop(publishing);
     if to_stdout { write(Box::new(io::stdout())) } else { Ok(()) }
 }
@@ -427,6 +427,10 @@ fn say(text: &str) {
 fn configure(args: &RunArgs) -> Result<Config> {
     if !args.settings.sweep.is_empty() {
         let why = "`--sweep` tries several settings, and this command is about one run; `apportion run` sweeps";
+        return Err(Error::Contradiction(why.to_owned()));
+    }
+    if args.settings.partition_by.is_some() {
+        let why = "`--partition-by` divides the files of `apportion run`";
         return Err(Error::Contradiction(why.to_owned()));
     }
     configure_with(args.settings.clone(), args.config.as_deref())

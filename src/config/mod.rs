@@ -4,6 +4,7 @@
 //! checked, with defaults filled in. Nothing after this asks about a flag again.
 
 mod comparison;
+mod partitions;
 mod settings;
 mod sweep;
 mod understood;
@@ -18,6 +19,7 @@ use chrono_tz::Tz;
 use serde_json::{Map, Value};
 
 pub use comparison::Comparison;
+pub use partitions::PartitionBy;
 pub use settings::{Cancelled, Normalize, Settings};
 pub use sweep::{Sweep, SweptModel, SweptSetting, SweptWindow};
 
@@ -33,7 +35,8 @@ use crate::journeys::{Dimension, MissingRate, Window};
 use crate::kept::{Frame, Keep};
 use crate::models::{self, Asked};
 use crate::money::{Currency, Units};
-use crate::output::{self, Format};
+use crate::objects;
+use crate::output::{self, Format, Partitioning};
 use crate::report::MeasureSet;
 use crate::schema::{Mapping, Table};
 use crate::validate::MaxRejects;
@@ -121,6 +124,8 @@ pub struct Outputs {
     pub summary: Option<PathBuf>,
     /// The folder that the run is kept in.
     pub kept: Option<Keep>,
+    /// The places among these that are folders of partitions.
+    pub partitions: BTreeMap<PathBuf, Partitioning>,
     /// Whether touches are told one by one, as credits tell them, though no file of theirs is written.
     pub(crate) explanation: bool,
 }
@@ -249,7 +254,10 @@ impl Config {
     }
 
     /// Makes sense of settings; `now` is the clock of a run that names none.
-    pub fn new(settings: Settings, now: i64) -> Result<Self> {
+    pub fn new(mut settings: Settings, now: i64) -> Result<Self> {
+        settings.conceal()?;
+        // Whoever asks anew sees what there is now.
+        objects::forget();
         let zone_text = settings.timezone.as_deref().unwrap_or("UTC");
         let zone = parse_zone(zone_text).ok_or_else(|| {
             Error::setting("--timezone", zone_text, "write an IANA zone such as `Europe/Paris`")
@@ -284,8 +292,10 @@ impl Config {
                 "`--spend-gaps` says nothing without `--spend`".to_owned(),
             ));
         }
-        let (by, outputs, models) =
+        let (by, mut outputs, models) =
             (dimensions(&settings)?, outputs(&settings)?, asked(&settings)?);
+        let period = period(&settings, zone)?;
+        outputs.partitions = partitions::partitions(&settings, &by, (period, zone, as_of))?;
         if outputs.effects.is_some() && !models.iter().any(|asked| asked.model.learns()) {
             return Err(Error::Contradiction(
                 "`--effects` says nothing without a model that learns, such as `--model markov`"
@@ -331,7 +341,7 @@ impl Config {
             where_touches: filter("--where-touches", settings.where_touches.as_deref()),
             where_orders: filter("--where-orders", settings.where_orders.as_deref()),
             where_persons: filter("--where-persons", settings.where_persons.as_deref()),
-            period: period(&settings, zone)?,
+            period,
             compare,
             measures: settings.measures.unwrap_or_default(),
             date_by: settings.date_by.unwrap_or_default(),
@@ -550,6 +560,7 @@ fn sweep(settings: &Settings, by: &[Dimension]) -> Result<Option<Sweep>> {
         ("--effects", settings.effects.is_some()),
         ("--paths", settings.paths.is_some()),
         ("--keep", settings.keep.is_some()),
+        ("--partition-by", settings.partition_by.is_some()),
     ];
     if let Some((flag, _)) = refused.iter().find(|(_, given)| *given) {
         return Err(Error::Contradiction(format!(
@@ -707,12 +718,23 @@ fn outputs(settings: &Settings) -> Result<Outputs> {
         let Some(path) = path else { return Ok(None) };
         Ok(Some(Output { path: path.clone(), format: output::by_extension(path)? }))
     };
-    let format = output::chosen(settings.format.as_deref(), settings.output.as_deref())?;
+    let by_place = |path: &Option<PathBuf>| -> Result<Option<Output>> {
+        let divided = path.as_ref().map(|path| partitions::divided(settings, path)).transpose()?;
+        match (path, divided.flatten()) {
+            (Some(path), Some(format)) => Ok(Some(Output { path: path.clone(), format })),
+            _ => by_name(path),
+        }
+    };
+    let divided = settings.output.as_ref().map(|path| partitions::divided(settings, path));
+    let format = match divided.transpose()?.flatten() {
+        Some(format) => format,
+        None => output::chosen(settings.format.as_deref(), settings.output.as_deref())?,
+    };
     let outputs = Outputs {
         format,
         report: settings.output.clone(),
-        credits: by_name(&settings.credits)?,
-        journeys: by_name(&settings.journeys)?,
+        credits: by_place(&settings.credits)?,
+        journeys: by_place(&settings.journeys)?,
         orders_report: by_name(&settings.orders_report)?,
         spend_gaps: by_name(&settings.spend_gaps)?,
         ranks: by_name(&settings.ranks)?,
@@ -726,6 +748,7 @@ fn outputs(settings: &Settings) -> Result<Outputs> {
         changed: by_name(&settings.changed)?,
         summary: settings.summary.clone(),
         kept: settings.keep.clone().map(Keep::all),
+        partitions: BTreeMap::new(),
         explanation: false,
     };
     if outputs.kept.is_some() {
@@ -765,6 +788,7 @@ impl Outputs {
             changed: None,
             summary: None,
             kept: None,
+            partitions: BTreeMap::new(),
             explanation: false,
         }
     }
@@ -861,6 +885,26 @@ mod tests {
             ),
             ("spend_gaps = 'gaps.csv'", "`--spend-gaps` says nothing without `--spend`"),
             ("credits = 'a.csv'\njourneys = 'a.csv'", "two outputs would be written to `a.csv`"),
+            (
+                "partition_by = 'month'\ncredits = 'credits.parquet'",
+                "`--partition-by month` says nothing without a folder to write, a place without an ending: `--credits credits`, `--journeys journeys`, or `-o report` by month",
+            ),
+            (
+                "partition_by = 'day'\noutput = 'report'\nby = ['month']",
+                "a report in partitions needs `day` among `--by`; `report` has no ending that would make it a file",
+            ),
+            (
+                "partition_by = 'month'\ncredits = 'credits'\nfrom = '2024-03-02'",
+                "`--from 2024-03-02` is within a month, and the partition of that month would lose its other days; begin with the first of a month, or `--partition-by day`",
+            ),
+            (
+                "partition_by = 'month'\ncredits = 'credits'\nto = '2024-03-30'\nas_of = '2024-04-01'",
+                "`--to 2024-03-30` is within a month, and the partition of that month would lose its other days; end with the last of a month or today, or `--partition-by day`",
+            ),
+            (
+                "partition_by = 'day'\ncredits = 'credits'\nto = '2024-03-30'\ndate_by = 'touch'",
+                "`--date-by touch` with a period has some credit of an order and not all, and `--credits` is divided by the day of orders; leave out the period, or write one file",
+            ),
             (
                 "[column.orders]\ncurrency = 'c'\n[set.orders]\ncurrency = 'EUR'",
                 "`--column` and `--set` both name `orders.currency`; a column has one origin",

@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::channels::RuleText;
-use crate::config::DateBy;
+use crate::config::{DateBy, PartitionBy};
 use crate::error::{Error, Result};
 use crate::input::STANDARD_INPUT;
 use crate::journeys::{DirectPolicy, MissingRate, ViewPolicy};
 use crate::money::Units;
+use crate::objects::{Address, conceal, is_address};
 use crate::report::MeasureSet;
 use crate::vouchers::Origin;
 
@@ -68,7 +69,9 @@ pub enum Normalize {
 /// The settings of a run as typed; a flag and a key of `apportion.toml` have the same name.
 #[derive(Debug, Clone, Default, clap::Args, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
-#[command(next_help_heading = "Inputs (files, folders or quoted globs; hive folders too)")]
+#[command(
+    next_help_heading = "Inputs (files, folders or quoted globs; hive folders too; also s3:// gs:// az:// https://)"
+)]
 pub struct Settings {
     /// Sessions: one row a visit
     #[arg(long, value_name = "PATH", num_args = 1..)]
@@ -389,6 +392,15 @@ pub struct Settings {
         help_heading = "Outputs (other formats by the file's name: .parquet .csv .ndjson .json .arrow .md)"
     )]
     pub store: Option<PathBuf>,
+    /// Divide credits, journeys and report into folders of Parquet: those whose place has no ending
+    #[arg(
+        long,
+        value_enum,
+        value_name = "day|month",
+        hide_possible_values = true,
+        help_heading = "Outputs (other formats by the file's name: .parquet .csv .ndjson .json .arrow .md)"
+    )]
+    pub partition_by: Option<PartitionBy>,
 
     /// With --store: work everything out again, whatever has changed
     #[arg(long, help_heading = "Running")]
@@ -436,14 +448,34 @@ impl Settings {
         })?;
         let folder = path.parent().unwrap_or_else(|| Path::new(""));
         for paths in settings.inputs_mut() {
-            for input in paths.iter_mut().filter(|input| *input != STANDARD_INPUT) {
+            let is_file = |input: &&mut String| *input != STANDARD_INPUT && !is_address(input);
+            for input in paths.iter_mut().filter(is_file) {
                 *input = folder.join(&*input).to_string_lossy().into_owned();
             }
         }
         for output in settings.outputs_mut().into_iter().flatten() {
-            *output = folder.join(&*output);
+            if !is_address(&output.to_string_lossy()) {
+                *output = folder.join(&*output);
+            }
         }
         Ok(settings)
+    }
+
+    /// Takes out of every address what it says of who is asking: it is remembered where requests are
+    /// made, and nothing after this shows it.
+    ///
+    /// # Errors
+    ///
+    /// An address that cannot be understood.
+    pub(crate) fn conceal(&mut self) -> Result<()> {
+        let inputs = self.inputs_mut().into_iter().flatten();
+        for input in inputs.filter(|input| is_address(input)) {
+            *input = Address::parse(input)?.to_string();
+        }
+        for output in self.outputs_mut().into_iter().flatten() {
+            *output = conceal(output)?;
+        }
+        Ok(())
     }
 
     /// These settings, with what they leave open taken from `file`.
@@ -528,6 +560,7 @@ impl Settings {
             store: self.store.or(file.store),
             store_wait: self.store_wait.or(file.store_wait),
             full: self.full,
+            partition_by: self.partition_by.or(file.partition_by),
             threads: self.threads.or(file.threads),
             memory_limit: self.memory_limit.or(file.memory_limit),
             changed: self.changed,

@@ -20,6 +20,7 @@ pub(super) fn understood(settings: &Settings, as_of: i64) -> Result<Map<String, 
     all.forget_outputs();
     (all.threads, all.memory_limit, all.format) = (None, None, None);
     all.store_wait = None;
+    all.partition_by = None;
     let text = |value: &mut Option<String>, default: &str| {
         value.get_or_insert_with(|| default.to_owned());
     };

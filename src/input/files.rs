@@ -1,10 +1,13 @@
-//! Finds the Parquet files that a path, folder or glob stands for, with the columns in their path.
+//! Finds the Parquet files that a path, folder or glob stands for, here or in a store of objects, with
+//! the columns in their path.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::objects::{self, Object};
 use crate::schema::Table;
 
 /// The path that stands for standard input, from which items can be read.
@@ -13,10 +16,38 @@ pub const STANDARD_INPUT: &str = "-";
 /// A file of a table, and the `key=value` folders on the way to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
-    /// Where the file is.
+    /// Where the file is: an object's address is one too, as it may be shown.
     pub path: PathBuf,
     /// Columns that the folder names give.
     pub hive: BTreeMap<String, String>,
+    /// The object, where it is none of this machine's files.
+    pub object: Option<Object>,
+}
+
+impl Source {
+    /// Its size.
+    ///
+    /// # Errors
+    ///
+    /// A file that is gone.
+    pub fn bytes(&self) -> Result<u64> {
+        match &self.object {
+            Some(object) => Ok(object.bytes()),
+            None => Ok(fs::metadata(&self.path).map_err(Error::io("read", &self.path))?.len()),
+        }
+    }
+
+    /// A stream of all of it.
+    ///
+    /// # Errors
+    ///
+    /// A file that cannot be opened.
+    pub fn stream(&self) -> Result<Box<dyn Read + Send>> {
+        Ok(match &self.object {
+            Some(object) => Box::new(objects::Stream::new(object)),
+            None => Box::new(File::open(&self.path).map_err(Error::io("read", &self.path))?),
+        })
+    }
 }
 
 /// The files of a table, each once, in the order of their paths.
@@ -24,7 +55,7 @@ pub struct Source {
 /// A folder stands for every `*.parquet` file below it, of items for every `*.ndjson`, `*.jsonl` and
 /// `*.json` file, compressed (`.gz`, `.zst`) or not; names that begin with `.` or `_` are left out,
 /// as every writer of such folders expects. A file may have any name; for items `-` is standard
-/// input.
+/// input. An address stands for an object, or for those below it as a folder stands for its files.
 ///
 /// `key=value` folders become columns from where the pattern begins to choose: below a folder, from
 /// the first wildcard of a glob on. Whoever names `year=2024/day=1/` or a file in it means those
@@ -33,6 +64,10 @@ pub struct Source {
 pub fn find(table: Table, patterns: &[String]) -> Result<Vec<Source>> {
     let mut sources: Vec<Source> = Vec::new();
     for pattern in patterns {
+        if pattern.contains("://") && !Path::new(pattern).exists() {
+            sources.extend(objects_of(table, pattern)?);
+            continue;
+        }
         let mut paths = Vec::new();
         let path = Path::new(pattern);
         if table == Table::Items && pattern == STANDARD_INPUT {
@@ -56,7 +91,8 @@ pub fn find(table: Table, patterns: &[String]) -> Result<Vec<Source>> {
             return Err(Error::NoFiles { table: table.name(), pattern: pattern.clone() });
         }
         let fixed = fixed_components(path);
-        let source = |path: PathBuf| Source { hive: hive_columns(&path, fixed), path };
+        let source =
+            |path: PathBuf| Source { hive: hive_columns(&path, fixed), path, object: None };
         sources.extend(paths.into_iter().map(source));
     }
     sources.sort_by(|left, right| {
@@ -65,9 +101,24 @@ pub fn find(table: Table, patterns: &[String]) -> Result<Vec<Source>> {
     // The same file may be given under several names.
     let mut seen = BTreeSet::new();
     sources.retain(|source| {
-        seen.insert(fs::canonicalize(&source.path).unwrap_or_else(|_| source.path.clone()))
+        let there = source.object.is_none().then(|| fs::canonicalize(&source.path).ok()).flatten();
+        seen.insert(there.unwrap_or_else(|| source.path.clone()))
     });
     Ok(sources)
+}
+
+/// The objects that an address stands for.
+fn objects_of(table: Table, address: &str) -> Result<impl Iterator<Item = Source> + use<>> {
+    let is_named = |name: &str| is_named_as(table, Path::new(name));
+    let found = objects::list(address, table != Table::Items, &is_named)?;
+    if found.objects.is_empty() {
+        let pattern = objects::public(address);
+        return Err(Error::NoFiles { table: table.name(), pattern });
+    }
+    Ok(found.objects.into_iter().map(move |object| {
+        let path = object.path();
+        Source { hive: hive_columns(&path, found.fixed), path, object: Some(object) }
+    }))
 }
 
 /// How many components of every path that a pattern stands for are the pattern's own: all folders

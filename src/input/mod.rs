@@ -4,8 +4,10 @@
 //! the rows that were rejected. Not for what rows mean together: duplicates are merged in `merge`,
 //! persons resolved in `identity`.
 
+mod ahead;
 mod decode;
 mod files;
+mod opened;
 mod reader;
 mod scan;
 

@@ -1,7 +1,8 @@
 //! Reads the row groups of a table's files in parallel, in order, and judges every row.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs::File;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,13 +20,17 @@ use parquet::arrow::arrow_reader::{
 };
 use parquet::basic::Type;
 use parquet::errors::ParquetError;
+use parquet::file::reader::ChunkReader;
 use rayon::prelude::*;
 
+use super::ahead::Ahead;
 use super::decode::{Amounts, Decoded, canonical_type, decode, decode_repetitive, repeated};
 use super::files::Source;
+use super::opened::{self, told};
 use crate::error::{Error, Result};
 use crate::ids::text_hash;
 use crate::money::{Currency, Units};
+use crate::objects::{Fetched, Object};
 use crate::schema::{
     FIELD_TIMES, Found, Kind, MAJOR, Mapping, Origin, Table, resolve, resolve_all,
 };
@@ -130,6 +135,8 @@ impl Loaded {
 
 struct Opened {
     path: Arc<Path>,
+    /// Where it is if it is not a file of this machine.
+    object: Option<Object>,
     bytes: u64,
     metadata: ArrowReaderMetadata,
     columns: Vec<Found>,
@@ -278,9 +285,16 @@ impl<'a> Plan<'a> {
         progress: &(dyn Fn(u64) + Sync),
         take: &(dyn Fn(usize, RecordBatch) -> Result<()> + Sync),
     ) -> Result<Loaded> {
+        let parts = |group: usize| {
+            let (file, of_file, _) = self.groups[group];
+            let file = &self.files[file];
+            let object = file.object.as_ref()?;
+            Some((object, chunks(file, of_file, &mask(file, &self.columns(file)))))
+        };
+        let ahead = Ahead::new(self.groups.len(), &parts);
         let judged: Vec<(Vec<Reject>, u64)> = (0..self.groups.len())
             .into_par_iter()
-            .map(|group| self.run_group(group, progress, take))
+            .map(|group| self.run_group(group, &ahead, progress, take))
             .collect::<Result<_>>()?;
         let mut loaded = Loaded {
             rows: RecordBatch::new_empty(Arc::clone(&self.schema)),
@@ -339,6 +353,9 @@ impl<'a> Plan<'a> {
     fn pick_of_group(&self, group: usize, column: &str, rows: &[usize]) -> Result<Vec<ArrayRef>> {
         let (file, of_file, _) = self.groups[group];
         let (reading, file) = (self.reading, &self.files[file]);
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
         let Some(column) = file.columns.iter().find(|found| found.name == column) else {
             return Ok(Vec::new());
         };
@@ -346,7 +363,12 @@ impl<'a> Plan<'a> {
         let total = self.groups()[group];
         let selection = RowSelection::from_consecutive_ranges(ranges, total);
         let mut picked = Vec::new();
-        for batch in self.open_group(file, of_file, &[column], Some(selection))? {
+        let fetched = file
+            .object
+            .as_ref()
+            .map(|object| object.fetch(chunks(file, of_file, &mask(file, &[column]))));
+        let fetched = fetched.transpose()?;
+        for batch in self.open_group((file, of_file), fetched, &[column], Some(selection))? {
             let batch = batch.map_err(|source| undecodable(reading.table, &file.path, source))?;
             let amounts = Amounts { currency: None, default: reading.currency, units: None };
             let decoded = physical(column, &batch, batch.num_rows())
@@ -360,21 +382,27 @@ impl<'a> Plan<'a> {
         Ok(picked)
     }
 
-    /// A reader of some columns of a row group, and of some of its rows where not all are wanted.
+    /// The columns of a file that are read.
+    fn columns<'f>(&self, file: &'f Opened) -> Vec<&'f Found> {
+        let columns = file.columns.iter();
+        columns.filter(|column| self.schema.field_with_name(&column.name).is_ok()).collect()
+    }
+
+    /// A reader of some columns of a row group, and of some of its rows where not all are wanted; of
+    /// an object, what was fetched of it.
     fn open_group(
         &self,
-        file: &Opened,
-        group: usize,
+        (file, group): (&Opened, usize),
+        fetched: Option<Fetched>,
         columns: &[&Found],
         selection: Option<RowSelection>,
     ) -> Result<ParquetRecordBatchReader> {
-        // By position: a name may hold a dot, which the reader would take for a path.
-        let roots = columns.iter().filter_map(|column| match &column.origin {
-            Origin::File(path) => file.metadata.schema().index_of(path.first()?).ok(),
-            Origin::Folder(_) | Origin::Constant(_) => None,
-        });
-        let mask = ProjectionMask::roots(file.metadata.parquet_schema(), roots);
-        let input = File::open(&file.path).map_err(Error::io("read", &file.path))?;
+        let mask = mask(file, columns);
+        let input = if let Some(fetched) = fetched {
+            opened::Opened::Object(fetched)
+        } else {
+            opened::Opened::File(File::open(&file.path).map_err(Error::io("read", &file.path))?)
+        };
         let mut builder =
             ParquetRecordBatchReaderBuilder::new_with_metadata(input, file.metadata.clone())
                 .with_row_groups(vec![group])
@@ -392,18 +420,16 @@ impl<'a> Plan<'a> {
     fn run_group(
         &self,
         group: usize,
+        ahead: &Ahead<'_>,
         progress: &(dyn Fn(u64) + Sync),
         take: &(dyn Fn(usize, RecordBatch) -> Result<()> + Sync),
     ) -> Result<(Vec<Reject>, u64)> {
         let (file, of_file, mut row) = self.groups[group];
         let (reading, file, schema) = (self.reading, &self.files[file], &self.schema);
-        let columns: Vec<&Found> = file
-            .columns
-            .iter()
-            .filter(|column| schema.field_with_name(&column.name).is_ok())
-            .collect();
+        let columns = self.columns(file);
         let (mut rejects, mut repaired) = (Vec::new(), 0);
-        for batch in self.open_group(file, of_file, &columns, None)? {
+        let fetched = ahead.take(group)?;
+        for batch in self.open_group((file, of_file), fetched, &columns, None)? {
             stop::check()?;
             let batch = batch.map_err(|source| undecodable(reading.table, &file.path, source))?;
             let batch = match reading.only {
@@ -458,8 +484,26 @@ fn open(table: Table, source: &Source, mapping: &Mapping) -> Result<Opened> {
     let metadata = open_file(table, source)?;
     let path = &source.path;
     let columns = resolve(table, path, metadata.schema(), &source.hive, mapping)?;
-    let bytes = fs::metadata(path).map_err(Error::io("read", path))?.len();
-    Ok(Opened { path: Arc::from(path.as_path()), bytes, metadata, columns })
+    let (bytes, object) = (source.bytes()?, source.object.clone());
+    Ok(Opened { path: Arc::from(path.as_path()), object, bytes, metadata, columns })
+}
+
+/// The columns of a file as its pages have them.
+fn mask(file: &Opened, columns: &[&Found]) -> ProjectionMask {
+    // By position: a name may hold a dot, which the reader would take for a path.
+    let roots = columns.iter().filter_map(|column| match &column.origin {
+        Origin::File(path) => file.metadata.schema().index_of(path.first()?).ok(),
+        Origin::Folder(_) | Origin::Constant(_) => None,
+    });
+    ProjectionMask::roots(file.metadata.parquet_schema(), roots)
+}
+
+/// Where the columns of a row group lie that a mask takes.
+fn chunks(file: &Opened, group: usize, mask: &ProjectionMask) -> Vec<Range<u64>> {
+    let group = file.metadata.metadata().row_group(group);
+    let wanted = group.columns().iter().enumerate().filter(|(leaf, _)| mask.leaf_included(*leaf));
+    let range = |(start, length): (u64, u64)| start..start + length;
+    wanted.map(|(_, chunk)| range(chunk.byte_range())).collect()
 }
 
 /// Everything that makes a file unreadable as its footer tells, without reading its rows: it is
@@ -485,13 +529,29 @@ pub fn examine(reading: &Reading<'_>, source: &Source) -> Vec<Error> {
 
 fn open_file(table: Table, source: &Source) -> Result<ArrowReaderMetadata> {
     let path = &source.path;
-    let file = File::open(path).map_err(Error::io("read", path))?;
-    let length = file.metadata().map_err(Error::io("read", path))?.len();
+    let Some(object) = &source.object else {
+        let file = File::open(path).map_err(Error::io("read", path))?;
+        let length = file.metadata().map_err(Error::io("read", path))?.len();
+        return read_footer(table, path, &file, length);
+    };
+    // A run asks for a footer several times.
+    object.footer(|fetched: Fetched| {
+        let length = fetched.whole();
+        read_footer(table, path, &opened::Opened::Object(fetched), length)
+    })
+}
+
+fn read_footer(
+    table: Table,
+    path: &Path,
+    file: &impl ChunkReader,
+    length: u64,
+) -> Result<ArrowReaderMetadata> {
     if length == 0 {
         return Err(not_parquet(table, path, "it is empty", None));
     }
     let metadata =
-        ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(|source| {
+        ArrowReaderMetadata::load(file, ArrowReaderOptions::new()).map_err(|source| {
             not_parquet(table, path, "it is something else, or was cut off", Some(source))
         })?;
     check_footer(&metadata, length)
@@ -618,6 +678,12 @@ fn with_handy_texts(
 }
 
 fn not_parquet(table: Table, path: &Path, why: &str, source: Option<ParquetError>) -> Error {
+    let source = match source.map(told) {
+        // Not the file is at fault, but what it was asked of.
+        Some(Ok(error)) => return error,
+        Some(Err(source)) => Some(source),
+        None => None,
+    };
     Error::NotParquet { table: table.name(), path: path.to_path_buf(), why: why.to_owned(), source }
 }
 
@@ -837,7 +903,7 @@ mod tests {
             as_of: i64::MAX,
             only: None,
         };
-        let source = Source { path, hive: BTreeMap::new() };
+        let source = Source { path, hive: BTreeMap::new(), object: None };
         let loaded = read(&reading, &[source], &|_| ()).unwrap();
         assert_eq!((loaded.read, loaded.rows.num_rows()), (4, 3));
         let reject = &loaded.rejects[0];

@@ -3,14 +3,13 @@
 //! How a file is compressed is told by its first bytes, so that a pipe can be compressed too. Not
 //! for what a line means.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
 
 use crate::error::{Error, Result};
-use crate::input::STANDARD_INPUT;
+use crate::input::{STANDARD_INPUT, Source};
 
 /// Bytes of a line that are held; a longer one is nothing that a tracker sent.
 const LONGEST_LINE: u64 = 16 << 20;
@@ -33,13 +32,14 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// Opens a file, or standard input.
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    /// Opens a file, an object, or standard input.
+    pub(super) fn open(source: &Source) -> Result<Self> {
+        let path = &source.path;
         let failed = || Error::io("read", path);
         let mut raw: Box<dyn Read + Send> = if path == Path::new(STANDARD_INPUT) {
             Box::new(io::stdin())
         } else {
-            Box::new(File::open(path).map_err(failed())?)
+            source.stream()?
         };
         let mut head = Vec::new();
         raw.by_ref().take(4).read_to_end(&mut head).map_err(failed())?;
@@ -54,7 +54,7 @@ impl Lines {
         } else {
             Box::new(whole)
         };
-        Ok(Self { path: path.to_path_buf(), reader, number: 0 })
+        Ok(Self { path: path.clone(), reader, number: 0 })
     }
 
     /// The next lines that are not blank; none at the end.

@@ -92,7 +92,7 @@ pub struct Ingested {
 impl Ingested {
     /// Makes every table appear.
     pub fn publish(self) -> Result<()> {
-        self.staged.into_iter().try_for_each(Staged::commit)
+        Staged::commit_all(self.staged)
     }
 }
 
@@ -118,7 +118,7 @@ pub fn read(
     let mut buckets = Buckets::new(scratch.path());
     let mut account = Account { files: sources.len() as u64, ..Account::default() };
     for source in sources {
-        let mut lines = Lines::open(&source.path)?;
+        let mut lines = Lines::open(source)?;
         loop {
             stop::check()?;
             let chunk = lines.chunk()?;

@@ -13,6 +13,7 @@ use crate::calendar::format_micros;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::input::{STANDARD_INPUT, find};
+use crate::objects::Object;
 use crate::summary::Summary;
 
 /// The file that makes a folder a kept run.
@@ -158,16 +159,19 @@ pub(crate) fn inputs(config: &Config) -> Result<Vec<InputFile>> {
     let mut files = Vec::new();
     for (table, patterns) in &config.inputs {
         for source in find(*table, patterns)? {
-            let is_file = source.path.to_str() != Some(STANDARD_INPUT);
+            let is_file = source.path.to_str() != Some(STANDARD_INPUT) && source.object.is_none();
             let known = fs::metadata(&source.path).ok().filter(|_| is_file);
             let modified = known.as_ref().and_then(|known| known.modified().ok());
             let since = modified.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
             let micros = since.and_then(|since| i64::try_from(since.as_micros()).ok());
+            let object = source.object.as_ref();
             files.push(InputFile {
                 table: table.name().to_owned(),
                 path: source.path.to_string_lossy().into_owned(),
-                bytes: known.map(|known| known.len()),
-                modified_at: micros.map(format_micros),
+                bytes: known.map(|known| known.len()).or_else(|| object.map(Object::bytes)),
+                modified_at: micros
+                    .or_else(|| object.and_then(Object::modified))
+                    .map(format_micros),
                 checksum: None,
             });
         }

@@ -10,12 +10,13 @@ mod html;
 mod json;
 mod markdown;
 pub(crate) mod parquet_file;
+mod partitions;
 mod staged;
 mod staged_folder;
 pub(crate) mod table;
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -23,10 +24,12 @@ use arrow::datatypes::SchemaRef;
 pub(crate) use cell::shortened;
 pub use cell::{Align, cell_text, counted, thousands};
 pub(crate) use markdown::markdown_table;
+pub use partitions::{Dated, Partitioning};
 pub use staged::Staged;
 pub use staged_folder::StagedFolder;
 
 use crate::error::{Error, Result};
+use crate::objects::public;
 
 /// A table that is being written, batch by batch.
 pub trait TableWriter {
@@ -75,6 +78,7 @@ pub fn format(name: &str) -> Result<&'static Format> {
 
 /// The format that a file's name asks for.
 pub fn by_extension(path: &Path) -> Result<&'static Format> {
+    let path = PathBuf::from(public(&path.to_string_lossy()));
     let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     FORMATS.iter().find(|format| format.extensions.contains(&extension.as_str())).ok_or_else(|| {
         let extensions: Vec<&str> =

@@ -1,9 +1,10 @@
-//! Files that appear whole or not at all: written beside, synced, then renamed.
+//! Files that appear whole or not at all: written beside, synced, then renamed; objects are written
+//! to a temporary file and sent.
 
 #[cfg(unix)]
 use std::fs::Permissions;
 use std::fs::{self, File, OpenOptions};
-use std::io::BufWriter;
+use std::io::{self, BufWriter};
 #[cfg(unix)]
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,9 @@ use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 use crate::error::{Error, Result};
-use crate::output::Sink;
+use crate::objects::{Sent, Upload, is_address};
+use crate::output::partitions::{self, Partitioning, Partitions};
+use crate::output::{Sink, TableWriter};
 use crate::stop;
 
 /// A file that is written beside its place; dropped uncommitted, it leaves nothing.
@@ -30,11 +33,37 @@ enum Target {
     Beside(NamedTempFile),
     /// Into what stands there.
     Into(File),
+    /// Among the temporary files, then sent to a store.
+    Away(NamedTempFile, Upload),
+    /// Into several files of a folder or store.
+    Divided(Partitions),
+}
+
+/// A file of which nothing is left to do but to let it be seen.
+#[derive(Debug)]
+enum Ready {
+    Beside(NamedTempFile, PathBuf),
+    Into,
+    /// The file is what is sent at last.
+    Sent(Sent, NamedTempFile),
+    Divided(partitions::Ready),
 }
 
 impl Staged {
-    /// Begins a file that will stand at `path`.
+    /// Begins a file that will stand at `path`, or an object that will have that address.
+    ///
+    /// # Errors
+    ///
+    /// A place that cannot be written to.
     pub fn new(path: &Path) -> Result<Self> {
+        if let Some(address) = path.to_str().filter(|path| is_address(path)) {
+            let upload = Upload::begin(address)?;
+            let path = PathBuf::from(upload.address().to_string());
+            let file = tempfile::Builder::new().prefix("apportion-").tempfile();
+            let file = file.map_err(Error::io("write", &std::env::temp_dir()))?;
+            stop::temporary(file.path());
+            return Ok(Self { target: Target::Away(file, upload), path });
+        }
         let ends_as_folder = path.as_os_str().to_string_lossy().ends_with(['/', '\\']);
         if ends_as_folder || path.is_dir() {
             let why = "it is a folder; name a file in it";
@@ -61,24 +90,97 @@ impl Staged {
         Ok(Self { target: Target::Beside(file), path })
     }
 
+    /// Begins a folder of partitions, each of them a Parquet file.
+    ///
+    /// # Errors
+    ///
+    /// A place that cannot be written to, or holds something else.
+    pub fn divided(path: &Path, partitioning: Partitioning) -> Result<Self> {
+        let target = Target::Divided(Partitions::new(path, partitioning)?);
+        Ok(Self { target, path: path.to_path_buf() })
+    }
+
+    /// What takes the rows of a folder of partitions; none where it is one file.
+    pub fn divider(&self) -> Option<Box<dyn TableWriter>> {
+        match &self.target {
+            Target::Divided(partitions) => Some(partitions.writer()),
+            Target::Beside(_) | Target::Into(_) | Target::Away(..) => None,
+        }
+    }
+
     /// A stream into the file.
+    ///
+    /// # Errors
+    ///
+    /// A file that is gone, or several.
     pub fn sink(&self) -> Result<Sink> {
         let file = match &self.target {
-            Target::Beside(file) => file.reopen(),
+            Target::Beside(file) | Target::Away(file, _) => file.reopen(),
             Target::Into(file) => file.try_clone(),
+            Target::Divided(_) => Err(io::Error::other("it is a folder of partitions")),
         };
         let file = file.map_err(Error::io("write", &self.path))?;
         Ok(Box::new(BufWriter::with_capacity(1 << 18, file)))
     }
 
     /// Makes the file appear, in place of what stood there.
+    ///
+    /// # Errors
+    ///
+    /// A place that cannot be written to after all.
     pub fn commit(self) -> Result<()> {
+        Self::commit_all([self])
+    }
+
+    /// Makes several files appear: what can fail of any is done before the first is seen, so that a
+    /// store that refuses one leaves none.
+    ///
+    /// # Errors
+    ///
+    /// A place that cannot be written to after all.
+    pub fn commit_all(staged: impl IntoIterator<Item = Self>) -> Result<()> {
+        let ready: Vec<Ready> = staged.into_iter().map(Self::ready).collect::<Result<_>>()?;
+        // A store is the more likely to refuse.
+        let (sent, here): (Vec<Ready>, Vec<Ready>) = ready.into_iter().partition(Ready::is_sent);
+        sent.into_iter().chain(here).try_for_each(Ready::appear)
+    }
+
+    fn ready(self) -> Result<Ready> {
         let Self { target, path } = self;
-        if let Target::Beside(file) = target {
-            file.as_file().sync_all().map_err(Error::io("write", &path))?;
-            file.persist(&path).map_err(|error| Error::io("write", &path)(error.error))?;
+        Ok(match target {
+            Target::Beside(file) => {
+                file.as_file().sync_all().map_err(Error::io("write", &path))?;
+                Ready::Beside(file, path)
+            }
+            Target::Into(_) => Ready::Into,
+            Target::Away(file, upload) => {
+                let sent = upload.send(file.path())?;
+                Ready::Sent(sent, file)
+            }
+            Target::Divided(partitions) => Ready::Divided(partitions.ready()?),
+        })
+    }
+}
+
+impl Ready {
+    fn is_sent(&self) -> bool {
+        match self {
+            Self::Sent(..) => true,
+            Self::Divided(partitions) => partitions.is_sent(),
+            Self::Beside(..) | Self::Into => false,
         }
-        Ok(())
+    }
+
+    fn appear(self) -> Result<()> {
+        match self {
+            Self::Beside(file, path) => {
+                file.persist(&path).map_err(|error| Error::io("write", &path)(error.error))?;
+                Ok(())
+            }
+            Self::Into => Ok(()),
+            Self::Sent(sent, _file) => sent.appear(),
+            Self::Divided(partitions) => partitions.appear(),
+        }
     }
 }
 

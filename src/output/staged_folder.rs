@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use crate::error::{Error, Result};
+use crate::objects;
 use crate::output::Sink;
 use crate::stop;
 
@@ -30,6 +31,7 @@ impl StagedFolder {
     ///
     /// A place that cannot be written to.
     pub fn new(path: &Path) -> Result<Self> {
+        objects::refuse(path, "a kept run")?;
         let path = match fs::canonicalize(path) {
             Ok(there) => there,
             Err(_) => path.to_path_buf(),

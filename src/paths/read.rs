@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,6 +20,7 @@ use super::{Paths, Step, Transform};
 use crate::engine::PathSums;
 use crate::error::{Error, MissingColumn, Result};
 use crate::money::{Currency, Units, minor_from_decimal};
+use crate::objects::{self, conceal, is_address};
 
 /// The columns of a table of paths; the first two are required.
 pub const COLUMNS: [&str; 5] =
@@ -85,18 +86,36 @@ pub fn column_names(mappings: &[String]) -> Result<[String; 5]> {
 /// A file that cannot be read, a column that is not there, or a row that says something that cannot
 /// be; see [`Error`].
 pub fn read(path: &Path, reading: &PathsReading) -> Result<Paths> {
+    let path = &conceal(path)?;
     let mut gathered = Gathered::new(path, reading);
     let mut start = Vec::with_capacity(PARQUET.len());
-    let file = File::open(path).map_err(Error::io("read", path))?;
+    let mut file = open(path)?;
     let limit = PARQUET.len() as u64;
-    file.take(limit).read_to_end(&mut start).map_err(Error::io("read", path))?;
+    (&file).take(limit).read_to_end(&mut start).map_err(Error::io("read", path))?;
+    file.rewind().map_err(Error::io("read", path))?;
     let named_so = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("parquet"));
     if start == PARQUET || named_so {
-        parquet_rows(path, &reading.names, &mut |row| gathered.take(row))?;
+        parquet_rows(path, file, &reading.names, &mut |row| gathered.take(row))?;
     } else {
-        csv_rows(path, &reading.names, &mut |row| gathered.take(row))?;
+        csv_rows(path, file, &reading.names, &mut |row| gathered.take(row))?;
     }
     Ok(gathered.finish())
+}
+
+/// Opens a file; an object is fetched into one that is gone once it is closed.
+fn open(path: &Path) -> Result<File> {
+    let Some(address) = path.to_str().filter(|path| is_address(path)) else {
+        return File::open(path).map_err(Error::io("read", path));
+    };
+    let found = objects::list(address, false, &|_| true)?;
+    let [object] = &found.objects[..] else {
+        let pattern = address.to_owned();
+        return Err(Error::NoFiles { table: TABLE, pattern });
+    };
+    let mut file = tempfile::tempfile().map_err(Error::io("write", &std::env::temp_dir()))?;
+    let copied = io::copy(&mut objects::Stream::new(object), &mut file);
+    copied.and_then(|_| file.rewind()).map_err(Error::io("read", &object.path()))?;
+    Ok(file)
 }
 
 /// One row as text, a cell for each of the [`COLUMNS`]; none where it is empty or not there.
@@ -113,8 +132,7 @@ struct Row<'a> {
 /// What a row is handed to.
 type Take<'a> = &'a mut dyn FnMut(&Row<'_>) -> Result<()>;
 
-fn csv_rows(path: &Path, names: &[String; 5], take: Take<'_>) -> Result<()> {
-    let file = File::open(path).map_err(Error::io("read", path))?;
+fn csv_rows(path: &Path, file: File, names: &[String; 5], take: Take<'_>) -> Result<()> {
     let mut reader = csv::Reader::from_reader(file);
     let header = reader.headers().map_err(|error| not_csv(path, &error))?;
     let titles = header.iter().map(|title| title.trim_start_matches('\u{feff}').trim().to_owned());
@@ -147,8 +165,7 @@ fn not_csv(path: &Path, error: &csv::Error) -> Error {
     Error::Paths { path: path.to_path_buf(), place: format!("line {line}"), why }
 }
 
-fn parquet_rows(path: &Path, names: &[String; 5], take: Take<'_>) -> Result<()> {
-    let file = File::open(path).map_err(Error::io("read", path))?;
+fn parquet_rows(path: &Path, file: File, names: &[String; 5], take: Take<'_>) -> Result<()> {
     let not_parquet = |why: &str, source| Error::NotParquet {
         table: TABLE,
         path: path.to_path_buf(),

@@ -40,7 +40,7 @@ impl Audited {
     /// Makes every file appear.
     pub fn publish(self) -> Result<(IdentityReport, Summary)> {
         let Self { report, summary, staged } = self;
-        staged.into_iter().try_for_each(Staged::commit)?;
+        Staged::commit_all(staged)?;
         Ok((report, summary))
     }
 }

@@ -31,7 +31,7 @@ impl Swept {
     /// Makes every file of the sweep appear.
     pub fn publish(self) -> Result<(SweepReport, Summary)> {
         let _publishing = stop::publishing()?;
-        self.staged.into_iter().try_for_each(Staged::commit)?;
+        Staged::commit_all(self.staged)?;
         Ok((self.report, self.summary))
     }
 }
@@ -79,7 +79,7 @@ fn every_stage(config: &Config, sweep: &Sweep, progress: &dyn Progress) -> Resul
     if let Some(output) = &outputs.decisions {
         writers.table(Some((output, report.decisions()?)))?;
     }
-    let write = |sink| write_sweep(outputs.format, &report, sink);
+    let write = |staged: &Staged| write_sweep(outputs.format, &report, staged.sink()?);
     let staged = writers.finish(config, &tables, &people, &ordered, write, &summary)?;
     Ok(Swept { report, summary, staged })
 }

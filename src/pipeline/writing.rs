@@ -70,7 +70,10 @@ pub(crate) fn refuse_inputs(config: &Config, places: &[PathBuf]) -> Result<()> {
     for (table, paths) in &config.inputs {
         for source in input::find(*table, paths)? {
             let input = fs::canonicalize(&source.path).ok();
-            let same = |place: &&PathBuf| input.is_some() && fs::canonicalize(place).ok() == input;
+            let same = |place: &&PathBuf| match &source.object {
+                Some(object) => object.path() == **place,
+                None => input.is_some() && fs::canonicalize(place).ok() == input,
+            };
             if let Some(place) = places.iter().find(same) {
                 let place = place.display();
                 return Err(Error::Contradiction(format!(
@@ -127,10 +130,19 @@ impl Writers {
         let taken: Vec<PathBuf> = places().cloned().collect();
         refuse_inputs(config, &taken)?;
         let staged = places()
-            .map(|path| Ok((path.clone(), Staged::new(path)?)))
+            .map(|path| {
+                let staged = match outputs.partitions.get(path) {
+                    Some(partitioning) => Staged::divided(path, partitioning.clone()),
+                    None => Staged::new(path),
+                };
+                Ok((path.clone(), staged?))
+            })
             .collect::<Result<BTreeMap<PathBuf, Staged>>>()?;
         let begin = |output: &Option<Output>| -> Result<Option<Box<dyn TableWriter>>> {
             let Some(output) = output else { return Ok(None) };
+            if let Some(divider) = staged[&output.path].divider() {
+                return Ok(Some(divider));
+            }
             let sink = Some(staged[&output.path].sink()?);
             Ok(Some(Box::new(Late { sink, format: output.format, writer: None })))
         };
@@ -158,7 +170,7 @@ impl Writers {
         tables: &Tables,
         people: &People,
         ordered: &Ordered,
-        report: impl FnOnce(output::Sink) -> Result<()>,
+        report: impl FnOnce(&Staged) -> Result<()>,
         summary: &Summary,
     ) -> Result<Vec<Staged>> {
         let Self { credits, journeys, staged, .. } = self;
@@ -179,7 +191,7 @@ impl Writers {
             write(output, &rejects_table(&ordered.rejects)?)?;
         }
         if let Some(path) = &outputs.report {
-            report(staged[path].sink()?)?;
+            report(&staged[path])?;
         }
         if let Some(path) = &outputs.summary {
             let mut sink = staged[path].sink()?;
@@ -232,6 +244,16 @@ pub fn write_report(config: &Config, outcome: Outcome<'_>, sink: output::Sink) -
             output::write_result(format, sink, text, table)
         }
     }
+}
+
+/// Writes the report in its place: a file, or a folder of partitions.
+pub(super) fn stage_report(config: &Config, outcome: Outcome<'_>, staged: &Staged) -> Result<()> {
+    let Some(mut divider) = staged.divider() else {
+        return write_report(config, outcome, staged.sink()?);
+    };
+    let report = outcome.report;
+    divider.write(&if config.wide { report.wide()? } else { report.long()? })?;
+    divider.finish()
 }
 
 /// A writer that begins its table with the first rows, which bring their schema.

@@ -33,6 +33,7 @@ use self::rows::{OrderRow, SessionRow, ViewRow, order_row, session_rows, view_ro
 use self::spool::Spool;
 use self::tables::Spent;
 use crate::error::{Error, Result};
+use crate::objects;
 use crate::output::{self, Staged, TableWriter};
 use crate::pipeline::Progress;
 use crate::stop;
@@ -63,7 +64,7 @@ pub struct Simulated {
 impl Simulated {
     /// Makes every file of the folder appear.
     pub fn publish(self) -> Result<(Truth, Vec<(&'static str, u64)>)> {
-        self.staged.into_iter().try_for_each(Staged::commit)?;
+        Staged::commit_all(self.staged)?;
         Ok((self.truth, self.rows))
     }
 }
@@ -441,6 +442,7 @@ const CURRENCY: &str = "EUR";
 
 /// An error if the folder is a file, or if tables would be replaced that were not simulated.
 fn check_folder(folder: &Path) -> Result<()> {
+    objects::refuse(folder, "a simulated world")?;
     let refused = |why: String| Err(Error::setting("--output", folder.display().to_string(), why));
     if folder.exists() && !folder.is_dir() {
         return refused("it is a file; name the folder of the tables".to_owned());

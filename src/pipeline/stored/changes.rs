@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::ids::text_hash;
 use crate::input::{self, Needs, Source};
 use crate::kept::{Kept, checksum};
+use crate::objects::Object;
 use crate::pipeline::{Progress, reading};
 use crate::schema::Table;
 use crate::store::index::{self, Entry, INDEXED};
@@ -61,7 +62,7 @@ impl Looked {
                 last.filter(|(_, state, known)| known.is_surely(&found.state, state.looked_at));
             found.state.checksum = match surely {
                 Some((_, _, known)) => known.checksum.clone(),
-                None => checksum(&found.source.path)?,
+                None => version(&found.source)?,
             };
             if !INDEXED.contains(&found.table) {
                 return Ok((found.state, None));
@@ -122,6 +123,17 @@ impl Looked {
     }
 }
 
+/// What tells the content of a file from others.
+fn version(source: &Source) -> Result<String> {
+    let Some(object) = &source.object else { return checksum(&source.path) };
+    object.version().ok_or_else(|| {
+        let path = source.path.display();
+        Error::Contradiction(format!(
+            "`--store` cannot tell whether `{path}` changes: its server says neither a tag nor a time; download it first"
+        ))
+    })
+}
+
 /// The input files, in the order of tables and paths.
 fn found(config: &Config) -> Result<Vec<Found>> {
     let mut all = Vec::new();
@@ -130,18 +142,20 @@ fn found(config: &Config) -> Result<Vec<Found>> {
             continue;
         }
         for source in input::find(*table, patterns)? {
-            let failed = || Error::io("read", &source.path);
-            let known = fs::metadata(&source.path).map_err(failed())?;
-            let since = known.modified().ok();
+            let bytes = source.bytes()?;
+            let here = source.object.is_none().then(|| fs::metadata(&source.path).ok()).flatten();
+            let since = here.and_then(|known| known.modified().ok());
             let since = since.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+            let since = since.and_then(|since| i64::try_from(since.as_micros()).ok());
+            let of_object = source.object.as_ref().and_then(Object::modified);
             let folders: Vec<String> =
                 source.hive.iter().map(|(name, value)| format!("{name}={value}")).collect();
             let state = FileState {
                 table: table.name().to_owned(),
                 path: source.path.to_string_lossy().into_owned(),
                 folders: folders.join("/"),
-                bytes: known.len(),
-                modified: since.and_then(|since| i64::try_from(since.as_micros()).ok()),
+                bytes,
+                modified: since.or(of_object),
                 checksum: String::new(),
                 has_future: false,
                 index: None,
