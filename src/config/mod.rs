@@ -258,16 +258,7 @@ impl Config {
         settings.conceal()?;
         // Whoever asks anew sees what there is now.
         objects::forget();
-        let zone_text = settings.timezone.as_deref().unwrap_or("UTC");
-        let zone = parse_zone(zone_text).ok_or_else(|| {
-            Error::setting("--timezone", zone_text, "write an IANA zone such as `Europe/Paris`")
-        })?;
-        let currency = match &settings.currency {
-            Some(code) => {
-                code.parse().map_err(|why: String| Error::setting("--currency", code, why))?
-            }
-            None => Currency::NONE,
-        };
+        let (zone, currency) = (zone(&settings)?, currency(&settings)?);
         let inputs = inputs(&settings);
         if inputs.contains_key(&Table::ExchangeRates) && currency == Currency::NONE {
             return Err(Error::Contradiction(
@@ -279,12 +270,7 @@ impl Config {
                 "`--missing-rate` says nothing without `--exchange-rates`".to_owned(),
             ));
         }
-        let as_of = match &settings.as_of {
-            Some(text) => parse_instant(text).ok_or_else(|| {
-                Error::setting("--as-of", text, "write a time such as `2024-03-31T00:00:00Z`")
-            })?,
-            None => now,
-        };
+        let as_of = clock(&settings, now)?;
         let max_rejects = max_rejects(&settings)?;
         check_threads(settings.threads)?;
         if settings.spend_gaps.is_some() && !inputs.contains_key(&Table::Spend) {
@@ -397,6 +383,28 @@ impl Config {
         const NONE: &Mapping = &Mapping { columns: BTreeMap::new(), constants: BTreeMap::new() };
         self.mappings.get(&table).unwrap_or(NONE)
     }
+}
+
+/// The zone that days are counted in.
+fn zone(settings: &Settings) -> Result<Tz> {
+    let text = settings.timezone.as_deref().unwrap_or("UTC");
+    parse_zone(text).ok_or_else(|| {
+        Error::setting("--timezone", text, "write an IANA zone such as `Europe/Paris`")
+    })
+}
+
+/// The workspace's currency.
+fn currency(settings: &Settings) -> Result<Currency> {
+    let Some(code) = &settings.currency else { return Ok(Currency::NONE) };
+    code.parse().map_err(|why: String| Error::setting("--currency", code, why))
+}
+
+/// The run's clock; `now` where none is named.
+fn clock(settings: &Settings, now: i64) -> Result<i64> {
+    let Some(text) = &settings.as_of else { return Ok(now) };
+    parse_instant(text).ok_or_else(|| {
+        Error::setting("--as-of", text, "write a time such as `2024-03-31T00:00:00Z`")
+    })
 }
 
 /// The store that a run is put in, where it is.
