@@ -113,7 +113,7 @@ pub(crate) fn write(path: &Path, entries: &[Entry]) -> Result<()> {
     file.sync_all().map_err(failed())
 }
 
-/// Reads the entries of a file that [`write`] wrote.
+/// Reads the entries of a file that [`write()`] wrote.
 ///
 /// # Errors
 ///
