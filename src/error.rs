@@ -306,6 +306,17 @@ pub enum Error {
         hint: Option<String>,
     },
 
+    /// A database that could not be loaded.
+    #[error("cannot load `{database}`: {why}")]
+    Database {
+        /// The database, without a password.
+        database: String,
+        /// What is wrong.
+        why: String,
+        /// What would be right, where that is known.
+        hint: Option<String>,
+    },
+
     /// An output could not be written in its format.
     #[error("cannot write {format}: {why}")]
     Output {
@@ -372,7 +383,9 @@ impl Error {
                 "`apportion simulate` writes a `world.toml` that is complete, and docs/simulation.md explains its keys"
                     .to_owned(),
             ),
-            Self::Sql { hint, .. } | Self::Object { hint, .. } => hint.clone(),
+            Self::Sql { hint, .. } | Self::Object { hint, .. } | Self::Database { hint, .. } => {
+                hint.clone()
+            }
             Self::NotKept { .. } => {
                 Some("`apportion run --keep FOLDER` keeps a run in a folder".to_owned())
             }

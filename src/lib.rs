@@ -56,6 +56,7 @@ pub mod assertions;
 pub mod kept;
 pub mod store;
 pub mod queries;
+pub mod databases;
 pub mod diff;
 pub mod charts;
 pub mod page;

@@ -56,6 +56,7 @@ use self::reading::{check, count_rows, read, read_numbered, read_tables, read_wh
 use self::stored::Stored;
 use self::writing::{Writers, effects_table, paths_table, stage_report};
 use crate::config::Config;
+use crate::databases::{self, Load};
 use crate::error::{Error, Result};
 use crate::identity::Keep;
 use crate::input::Loaded;
@@ -113,6 +114,8 @@ pub struct Finished {
     kept: Option<Filled>,
     /// The store that it is put in.
     stored: Option<Stored>,
+    /// What is loaded into a database.
+    load: Option<Load>,
 }
 
 /// A run whose files are in their places.
@@ -125,20 +128,24 @@ pub struct Published {
     pub summary: Summary,
     /// What a page shows beside the report, where one is wanted.
     pub overview: Option<Overview>,
+    /// What was loaded into a database, where one is.
+    pub loaded: Option<databases::Loaded>,
 }
 
 impl Finished {
-    /// Makes every file of the run appear.
+    /// Loads the database and makes every file of the run appear: in this order, because a database
+    /// may refuse, and a place that was tried before the work hardly ever does.
     pub fn publish(self) -> Result<Published> {
-        let Self { report, effects, summary, overview, staged, kept, stored } = self;
+        let Self { report, effects, summary, overview, staged, kept, stored, load } = self;
         let _publishing = stop::publishing()?;
+        let loaded = load.map(Load::load).transpose()?;
         Staged::commit_all(staged)?;
         match (kept, stored) {
             (Some(filled), Some(stored)) => stored.shelve(filled)?,
             (Some(filled), None) => filled.folder.commit()?,
             (None, _) => {}
         }
-        Ok(Published { report, effects, summary, overview })
+        Ok(Published { report, effects, summary, overview, loaded })
     }
 }
 
@@ -227,10 +234,12 @@ fn every_stage(
     };
     let stored = store.map(|(stored, _)| (stored, progress));
     let kept = writers.kept.take().map(|writing| ended.keep(writing, stored)).transpose()?;
+    let loading = writers.loading.take();
     let outcome = Outcome { report: &report, summary: &summary, overview: overview.as_ref() };
     let write = |staged: &Staged| stage_report(config, outcome, staged);
     let staged = writers.finish(config, &tables, &people, &ordered, write, &summary)?;
-    Ok(Finished { report, effects, summary, overview, staged, kept, stored: None })
+    let load = loading.map(|loading| loading.finish(&report)).transpose()?;
+    Ok(Finished { report, effects, summary, overview, staged, kept, stored: None, load })
 }
 
 /// Tables that are read and merged, who is who, and touches and orders in their order.

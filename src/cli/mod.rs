@@ -32,11 +32,12 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use ingest::IngestArgs;
 use job::JobArgs;
 
 use crate::config::{Config, Settings};
+use crate::databases::{names_database, without_passwords};
 use crate::error::{Error, Result};
 use crate::output::{Sink, Staged, counted};
 use crate::stop::{self, Stop};
@@ -319,9 +320,10 @@ struct ChannelsArgs {
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let matches = Cli::command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     signals::listen();
-    let done = match cli.command {
+    let done = refuse_database(&matches).and_then(|()| match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args, &mut io::stdout().lock()),
         Command::Channels(args) => channels::run(&args),
@@ -340,7 +342,7 @@ pub fn main() -> ExitCode {
         Command::Simulate(args) => simulate::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Models { name } => models::run(name.as_deref(), &mut io::stdout().lock()),
-    };
+    });
     let status = done.unwrap_or_else(|error| {
         if !is_broken_pipe(&error) {
             print_error(&error);
@@ -359,6 +361,18 @@ fn status_of(error: &Error) -> Status {
         Error::Stopped(stop) => Status::Stopped(*stop),
         _ => Status::Failed,
     }
+}
+
+/// An error if a command is to load a database that does no whole run.
+fn refuse_database(matches: &ArgMatches) -> Result<()> {
+    let Some((command, arguments)) = matches.subcommand() else { return Ok(()) };
+    let output = arguments.try_get_one::<PathBuf>("output").ok().flatten();
+    if ["run", "check"].contains(&command) || !output.is_some_and(|path| names_database(path)) {
+        return Ok(());
+    }
+    Err(Error::Contradiction(format!(
+        "`apportion {command}` writes files; `apportion run -o` loads a database"
+    )))
 }
 
 /// Whoever read our output has seen enough: that is no failure.
@@ -387,7 +401,8 @@ fn print_error(error: &Error) {
     if let Some(hint) = error.hint() {
         text.push_str(&format!("\nhint: {hint}\n"));
     }
-    say(&text);
+    // An error may quote what was typed.
+    say(&without_passwords(&text));
 }
 
 /// Writes the answer of a command to its file, which appears with those beside it, or to standard

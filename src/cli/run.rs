@@ -49,8 +49,23 @@ fn once_there(
     }
     // The clock of the run is read after the wait, or what came meanwhile would lie in its future.
     let began = now();
-    let again = move || Config::new(settings.clone(), began);
+    let again = move || configured(settings.clone(), began);
     Ok((again()?, again))
+}
+
+/// What the settings mean, with what the environment says of a database.
+fn configured(settings: Settings, began: i64) -> Result<Config> {
+    let mut config = Config::new(settings, began)?;
+    if let Some(target) = &mut config.outputs.database {
+        target.database.take_environment(variable);
+    }
+    Ok(config)
+}
+
+/// What the environment says.
+#[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 /// A run, and who is told of it.
@@ -76,10 +91,12 @@ impl OfRun<'_, '_> {
         job.published();
         let stats = command.stats.then(|| stopwatch.text(&published.summary));
         clear(bar.as_ref());
-        if config.outputs.report.is_none() {
+        if config.outputs.report.is_none() && config.outputs.database.is_none() {
             write_report(config, published.outcome(), Box::new(io::stdout()))?;
         }
-        said(command, job, &summary::text(&published.summary), stats);
+        let mut text = summary::text(&published.summary);
+        text.extend(published.loaded.iter().map(summary::loaded));
+        said(command, job, &text, stats);
         Ok(Status::Done)
     }
 

@@ -1,5 +1,6 @@
 //! The summary of a run, for people.
 
+use crate::databases::{Loaded, LoadedTable};
 use crate::output::table::{aligned, printable};
 use crate::output::{Align, thousands};
 use crate::report::{GapKind, OrderMeasures};
@@ -102,6 +103,17 @@ pub(super) fn text(summary: &Summary) -> String {
         text.push_str(&format!("\n{}", proof("proof then", &compared.proof_then)));
     }
     text
+}
+
+/// What was loaded into a database: a line a table.
+pub(super) fn loaded(loaded: &Loaded) -> String {
+    let table = |table: &LoadedTable| {
+        let LoadedTable { name, rows, replaced } = table;
+        let (rows, replaced) = (thousands(&rows.to_string()), thousands(&replaced.to_string()));
+        format!("{:<15} {rows} rows of `{name}`, {replaced} replaced\n", "")
+    };
+    let tables: String = loaded.tables.iter().map(table).collect();
+    format!("\n{:<15} {}\n{tables}", "loaded into", printable(&loaded.database))
 }
 
 /// How many orders have touches; in a sweep, from how many to how many by window.

@@ -26,6 +26,7 @@ pub use sweep::{Sweep, SweptModel, SweptSetting, SweptWindow};
 use crate::bootstrap::{Bootstrap, Draws, Level};
 use crate::calendar::{DAY, parse_day, parse_duration, parse_instant, parse_zone, start_of_day};
 use crate::channels::Channels;
+use crate::databases::{self, Database, LoadTable, Target};
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::identity::Key;
@@ -94,6 +95,8 @@ pub struct Outputs {
     pub format: &'static Format,
     /// The report's file; none is standard output.
     pub report: Option<PathBuf>,
+    /// The database that the report and the credits are loaded into.
+    pub database: Option<Target>,
     /// Credits.
     pub credits: Option<Output>,
     /// Journeys.
@@ -288,6 +291,7 @@ impl Config {
                     .to_owned(),
             ));
         }
+        let database = database(&settings, &models, zone)?;
         let wide = settings.wide.unwrap_or(false);
         let compare = comparison(&settings, &by, zone)?;
         let bootstrap = bootstrap(&settings)?;
@@ -337,7 +341,7 @@ impl Config {
             bootstrap,
             wide,
             extent: extent(&settings, &outputs),
-            outputs,
+            outputs: Outputs { database, ..outputs },
             threads: settings.threads,
             memory_limit: settings.memory_limit.as_deref().map(size).transpose()?,
             store: store(&settings)?,
@@ -360,7 +364,7 @@ impl Config {
 
     /// Whether credits are wanted one by one: in a file, or kept.
     pub fn wants_credits(&self) -> bool {
-        self.outputs.credits.is_some() || self.keeps(Frame::Credits)
+        self.outputs.credits.is_some() || self.keeps(Frame::Credits) || self.outputs.loads_credits()
     }
 
     /// Whether persons are wanted one by one.
@@ -724,6 +728,10 @@ fn bounce(settings: &Settings) -> Result<Bounce> {
 fn outputs(settings: &Settings) -> Result<Outputs> {
     let by_name = |path: &Option<PathBuf>| -> Result<Option<Output>> {
         let Some(path) = path else { return Ok(None) };
+        if databases::names_database(path) {
+            let why = "only `--output` names a database, which takes the report and the credits";
+            return Err(Error::Contradiction(why.to_owned()));
+        }
         Ok(Some(Output { path: path.clone(), format: output::by_extension(path)? }))
     };
     let by_place = |path: &Option<PathBuf>| -> Result<Option<Output>> {
@@ -733,14 +741,17 @@ fn outputs(settings: &Settings) -> Result<Outputs> {
             _ => by_name(path),
         }
     };
-    let divided = settings.output.as_ref().map(|path| partitions::divided(settings, path));
+    // A database has no format.
+    let file = settings.output.clone().filter(|output| !databases::names_database(output));
+    let divided = file.as_ref().map(|path| partitions::divided(settings, path));
     let format = match divided.transpose()?.flatten() {
         Some(format) => format,
-        None => output::chosen(settings.format.as_deref(), settings.output.as_deref())?,
+        None => output::chosen(settings.format.as_deref(), file.as_deref())?,
     };
     let outputs = Outputs {
         format,
-        report: settings.output.clone(),
+        report: file,
+        database: None,
         credits: by_place(&settings.credits)?,
         journeys: by_place(&settings.journeys)?,
         orders_report: by_name(&settings.orders_report)?,
@@ -774,13 +785,52 @@ fn outputs(settings: &Settings) -> Result<Outputs> {
     Ok(outputs)
 }
 
+/// The database that a run is loaded into, where `--output` names one.
+///
+/// # Errors
+///
+/// A place that cannot be understood; what a table of a database has no room for.
+fn database(settings: &Settings, models: &[Asked], zone: Tz) -> Result<Option<Target>> {
+    let text = settings.output.as_ref().map(|output| output.to_string_lossy());
+    let Some(database) = text.map(|text| Database::parse(&text)).transpose()?.flatten() else {
+        return Ok(None);
+    };
+    let loads_credits = database.loads(LoadTable::Credits);
+    let by_touch = settings.date_by == Some(DateBy::Touch);
+    let refused = [
+        ("--format", settings.format.is_some(), "a database has types of its own"),
+        ("--wide", settings.wide == Some(true), "its columns would follow from the models"),
+        ("--sweep", !settings.sweep.is_empty(), "it has many results, and a table one"),
+        (
+            "--date-by touch",
+            by_touch && loads_credits,
+            "credits are replaced by the day of their order; `?tables=report` leaves them out",
+        ),
+    ];
+    if let Some((flag, _, why)) = refused.iter().find(|(_, given, _)| *given) {
+        return Err(Error::Contradiction(format!("`{flag}` is not for `{database}`: {why}")));
+    }
+    Ok(Some(Target {
+        database,
+        days: days(settings)?,
+        period: period(settings, zone)?,
+        models: models.iter().map(|asked| asked.name.clone()).collect(),
+    }))
+}
+
 impl Outputs {
+    /// Whether credits are loaded into a database.
+    pub fn loads_credits(&self) -> bool {
+        self.database.as_ref().is_some_and(|target| target.database.loads(LoadTable::Credits))
+    }
+
     /// No file at all; a report in the same format.
     #[must_use]
     pub const fn without_files(&self) -> Self {
         Self {
             format: self.format,
             report: None,
+            database: None,
             credits: None,
             journeys: None,
             orders_report: None,

@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::channels::RuleText;
 use crate::config::{DateBy, PartitionBy};
+use crate::databases;
 use crate::error::{Error, Result};
 use crate::input::STANDARD_INPUT;
 use crate::journeys::{DirectPolicy, MissingRate, ViewPolicy};
@@ -279,7 +280,8 @@ pub struct Settings {
         help_heading = "Outputs (other formats by the file's name: .parquet .csv .ndjson .json .arrow .md .html)"
     )]
     pub format: Option<String>,
-    /// Write the report here [default: standard output]
+    /// Write the report here [default: standard output]; a database (`postgres://USER@HOST/NAME`,
+    /// `sqlite:PATH`, `duckdb:PATH`) is loaded with the report and the credits
     #[arg(
         short,
         long,
@@ -455,7 +457,7 @@ impl Settings {
         }
         for output in settings.outputs_mut().into_iter().flatten() {
             if !is_address(&output.to_string_lossy()) {
-                *output = folder.join(&*output);
+                *output = databases::beside(folder, output);
             }
         }
         Ok(settings)

@@ -8,6 +8,7 @@ use arrow::array::RecordBatch;
 
 use super::{Named, Ordered, People, Published, Tables, all_persons, each_part, in_order, work};
 use crate::config::{Config, Output};
+use crate::databases::Loading;
 use crate::engine::{PathSums, Work};
 use crate::error::{Error, Result};
 use crate::identity::audit_table;
@@ -111,12 +112,21 @@ pub(super) struct Writers {
     pub(super) staged: BTreeMap<PathBuf, Staged>,
     /// The folder that the run is kept in.
     pub(super) kept: Option<Writing>,
+    /// What is loaded into a database.
+    pub(super) loading: Option<Loading>,
 }
 
 impl Writers {
     /// No files: of a period that is only compared with.
     pub(super) fn none() -> Self {
-        Self { credits: None, journeys: None, changed: None, staged: BTreeMap::new(), kept: None }
+        Self {
+            credits: None,
+            journeys: None,
+            changed: None,
+            staged: BTreeMap::new(),
+            kept: None,
+            loading: None,
+        }
     }
 
     /// Begins every file of the run, so that a place that cannot be written to is known before
@@ -147,10 +157,16 @@ impl Writers {
             Ok(Some(Box::new(Late { sink, format: output.format, writer: None })))
         };
         let (credits, journeys) = (begin(&outputs.credits)?, begin(&outputs.journeys)?);
+        let loading = outputs.database.as_ref().map(Loading::begin).transpose()?;
+        let loaded = loading.as_ref().map(Loading::credits).transpose()?.flatten();
+        let loaded = loaded.map(|(sink, format)| -> Box<dyn TableWriter> {
+            Box::new(Late { sink: Some(sink), format, writer: None })
+        });
+        let credits = both(credits, loaded);
         let changed = begin(&outputs.changed)?;
         let kept = outputs.kept.as_ref().map(Writing::begin).transpose()?;
         refuse_folder_of_inputs(config)?;
-        Ok(Self { credits, journeys, changed, staged, kept })
+        Ok(Self { credits, journeys, changed, staged, kept, loading })
     }
 
     /// Whether a table of the run is kept.
@@ -254,6 +270,32 @@ pub(super) fn stage_report(config: &Config, outcome: Outcome<'_>, staged: &Stage
     let report = outcome.report;
     divider.write(&if config.wide { report.wide()? } else { report.long()? })?;
     divider.finish()
+}
+
+/// One writer where there are two of the same table.
+fn both(
+    one: Option<Box<dyn TableWriter>>,
+    other: Option<Box<dyn TableWriter>>,
+) -> Option<Box<dyn TableWriter>> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(Box::new(Both(one, other))),
+        (one, other) => one.or(other),
+    }
+}
+
+/// Two writers of the same table.
+struct Both(Box<dyn TableWriter>, Box<dyn TableWriter>);
+
+impl TableWriter for Both {
+    fn write(&mut self, rows: &RecordBatch) -> Result<()> {
+        self.0.write(rows)?;
+        self.1.write(rows)
+    }
+
+    fn finish(self: Box<Self>) -> Result<()> {
+        self.0.finish()?;
+        self.1.finish()
+    }
 }
 
 /// A writer that begins its table with the first rows, which bring their schema.

@@ -175,8 +175,8 @@ fn whole_only(config: &Config) -> Option<&'static str> {
         (config.where_persons.is_some(), "`--where-persons` may look at all that a person ordered"),
         (config.bootstrap.is_some(), "resamples are drawn of everybody"),
         (
-            outputs.credits.is_some() || outputs.journeys.is_some(),
-            "`--credits` and `--journeys` write every order",
+            outputs.credits.is_some() || outputs.journeys.is_some() || outputs.loads_credits(),
+            "`--credits`, `--journeys` and the credits of a database are of every order",
         ),
     ];
     reasons.into_iter().find(|(holds, _)| *holds).map(|(_, why)| why)
