@@ -517,6 +517,39 @@ proptest! {
     }
 }
 
+/// Touches of one instant that a filter leaves out, and one whose later row is another person's.
+#[test]
+fn explanations_are_the_same_whatever_order_rows_come_in() {
+    let world = World {
+        sessions: vec![
+            (0, 5, Some(1), 5, false),
+            (0, 5, Some(1), 5, false),
+            (0, 5, Some(1), 6, false),
+            (0, 5, Some(2), 5, false),
+            (0, 7, Some(2), 7, false),
+            (1, 7, Some(3), 9, true),
+        ],
+        orders: vec![(0, 20, 1_000, 0, false), (1, 20, 2_000, 0, false)],
+        aliases: Vec::new(),
+        profiles: Vec::new(),
+    };
+    let explain = |files, shuffle| {
+        let playground = Playground::new();
+        let settings = Settings {
+            where_touches: Some("utm_source <> 'source1'".into()),
+            ..laid_out(&world, &playground, files, shuffle, &plain)
+        };
+        explained(settings)
+    };
+    let first = explain(1, 0);
+    let reasons: Vec<Reason> = first[0].touches.iter().map(|touch| touch.reason).collect();
+    assert_eq!(reasons.iter().filter(|reason| **reason == Reason::Filtered).count(), 3);
+    assert_eq!(reasons.iter().filter(|reason| **reason == Reason::OtherPerson).count(), 1);
+    for seed in 1..6 {
+        assert_eq!(first, explain(2, seed), "shuffled by {seed}");
+    }
+}
+
 /// With views, discount codes, spend, devices and exchange rates.
 #[test]
 fn every_result_of_a_sweep_over_the_sample_is_that_of_a_run() {

@@ -7,7 +7,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use arrow::array::{Array, AsArray, RecordBatch, StringViewArray};
+use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, StringViewArray};
+use arrow::compute::filter_record_batch;
 use arrow::datatypes::Int64Type;
 
 use super::{
@@ -28,7 +29,7 @@ use crate::identity::{Keep, Outcome};
 use crate::journeys::{
     Begin, DirectPolicy, Fate, Labels, NOT_SET, Role, ViewPolicy, previous_orders,
 };
-use crate::merge::external_ids;
+use crate::merge::{external_ids, merge_rows};
 use crate::models::figure;
 use crate::money::{Currency, convert};
 use crate::schema::Table;
@@ -168,14 +169,12 @@ impl Explainer {
             None => self.uncounted_touches(person, position),
         };
         touches.extend(self.touches_left_out(person));
-        touches.extend(self.touches_of_others(person, &touches));
-        // Touches of one instant stand as in a journey; a touch that a code stands for has the
-        // session's id, and comes after it.
-        touches.sort_by(|left, right| {
-            let key = |touch: &TouchFacts| {
-                (parse_instant(&touch.touch_at), touch.touch_kind == "session")
-            };
-            key(left).cmp(&key(right))
+        touches.extend(self.touches_of_others(person, &touches)?);
+        // Touches of one instant stand as in a journey, which is by kind and id, whatever rows they
+        // come from; a touch that a code stands for has the session's id, and comes after it.
+        touches.sort_by_cached_key(|touch| {
+            let is_session = touch.touch_kind == "session";
+            (parse_instant(&touch.touch_at), is_session, touch.touch_external_id.clone())
         });
         let models = told.as_ref().map(|told| self.models(position, told)).transpose()?;
         Ok(Explanation {
@@ -525,33 +524,36 @@ impl Explainer {
 
     /// The touches with rows of the person that went to another, whose row of the same id is later;
     /// `known` are the touches of the person.
-    fn touches_of_others(&self, person: u32, known: &[TouchFacts]) -> Vec<TouchFacts> {
+    fn touches_of_others(&self, person: u32, known: &[TouchFacts]) -> Result<Vec<TouchFacts>> {
         if self.summary.touches.person_conflicts == 0 {
-            return Vec::new();
+            return Ok(Vec::new());
         }
         let mut facts = Vec::new();
         for (table, kind) in [(Table::Sessions, "session"), (Table::Postviews, "postview")] {
             let of_kind = known.iter().filter(|touch| touch.touch_kind == kind);
-            let mut known: BTreeSet<&str> =
+            let known: BTreeSet<&str> =
                 of_kind.map(|touch| touch.touch_external_id.as_str()).collect();
             let Some(rows) = self.accepted.get(&table) else { continue };
-            let (ids, at) = (external_ids(rows), instants(rows));
-            for (row, user) in self.people.users[&table].iter().enumerate() {
-                let id = ids.value(row);
-                if self.people.identity.person[*user as usize] != person || !known.insert(id) {
-                    continue;
-                }
-                facts.push(TouchFacts {
-                    reason: Reason::OtherPerson,
-                    because: format!(
-                        "left out: a later row of this id is of person {}",
-                        self.holder(id).unwrap_or_default()
-                    ),
-                    ..touch_of(rows, row, table == Table::Postviews, at[row])
-                });
-            }
+            let users = &self.people.users[&table];
+            let ids = external_ids(rows).iter();
+            let is_lost = |(id, user): (Option<&str>, &u32)| {
+                self.people.identity.person[*user as usize] == person
+                    && id.is_some_and(|id| !known.contains(id))
+            };
+            let lost: BooleanArray = ids.zip(users).map(is_lost).map(Some).collect();
+            // Of several rows of an id that were lost no file's order may choose.
+            let rows = merge_rows(&filter_record_batch(rows, &lost)?)?;
+            let (ids, at) = (external_ids(&rows), instants(&rows));
+            facts.extend((0..rows.num_rows()).map(|row| TouchFacts {
+                reason: Reason::OtherPerson,
+                because: format!(
+                    "left out: a later row of this id is of person {}",
+                    self.holder(ids.value(row)).unwrap_or_default()
+                ),
+                ..touch_of(&rows, row, table == Table::Postviews, at[row])
+            }));
         }
-        facts
+        Ok(facts)
     }
 
     /// The person that has the touch of an id.
