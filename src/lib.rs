@@ -24,6 +24,7 @@
 //! ```
 
 pub mod error;
+pub(crate) mod secrets;
 pub mod stop;
 pub mod calendar;
 pub mod money;

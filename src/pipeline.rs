@@ -23,6 +23,7 @@ mod lines;
 mod merging;
 mod needs;
 mod ordering;
+mod others;
 mod people;
 mod reading;
 mod stored;
@@ -51,6 +52,7 @@ use self::needs::{
 use self::ordering::{
     Ordered, all_persons, check_rejects, order, order_settings, order_touches, reattribute, want,
 };
+use self::others::{merge_lines, tell_short};
 use self::people::{Met, release, resolve_met};
 use self::reading::{check, count_rows, read, read_numbered, read_tables, read_whole, reading};
 use self::stored::Stored;
@@ -198,8 +200,10 @@ fn every_stage(
     let Ready { inputs, tables, people, mut merged, mut ordered } = ready;
     reattribute(config, &mut merged, &mut ordered)?;
     check_rejects(config, &inputs, &tables, &ordered.rejects, &mut summary)?;
-    let labels = label(config, &config.by, &tables, &merged, &ordered)?;
+    let mut labels = label(config, &config.by, &tables, &merged, &ordered)?;
     progress.stage("attributing orders");
+    let merging = merge_lines(config, &tables, (&merged, &people), &ordered, &mut labels)?;
+    let labels = labels;
     let mut sums = attribute(config, &merged, &ordered, &labels, &people, &mut writers)?;
     let learnt = std::mem::take(&mut sums.effects);
     sums.effects = effects::with_intervals(config, &merged, &ordered, &labels, &people, learnt)?;
@@ -208,7 +212,9 @@ fn every_stage(
         comparison::then(config, &tables, &merged, &mut ordered, &labels, &people, &mut summary)?;
     progress.stage("reporting");
     let whose = (&merged, &people);
-    let lines = report_lines(config, &tables, whose, &ordered, &labels, &sums, &mut summary)?;
+    let mut lines = report_lines(config, &tables, whose, &ordered, &labels, &sums, &mut summary)?;
+    merging.apply(&mut lines, config.models.len());
+    tell_short(config, &lines, &mut summary);
     let gaps = gaps::table(config, &tables, &merged, &ordered, &lines, &mut summary)?;
     let (lines_then, sums_then) = then.unzip();
     let report = make_report(config, &lines, lines_then.as_ref())?;

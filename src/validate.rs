@@ -15,6 +15,7 @@ use arrow::datatypes::{Date32Type, Float64Type, Int64Type, TimestampMicrosecondT
 
 use crate::calendar::{DAY, EARLIEST, LATEST, format_instant, parse_zone};
 use crate::error::{Error, Result};
+use crate::ids::Pseudonyms;
 use crate::money::Currency;
 use crate::schema::{Kind, Table};
 
@@ -96,6 +97,16 @@ pub struct Reject {
     pub rule: Rule,
     /// What is wrong with it.
     pub message: String,
+}
+
+impl Reject {
+    /// The same without the id of a user, of which there is a pseudonym.
+    #[must_use]
+    pub(crate) fn hashed(self, pseudonyms: &Pseudonyms) -> Self {
+        let of_user = names_a_user(self.table, "external_id");
+        let external_id = self.external_id.map(|id| if of_user { pseudonyms.of(&id) } else { id });
+        Self { external_id, ..self }
+    }
 }
 
 /// What a batch is judged against.
@@ -257,7 +268,8 @@ impl Findings {
     }
 }
 
-fn names_a_user(table: Table, column: &str) -> bool {
+/// Whether a column of a table holds user ids.
+pub(crate) fn names_a_user(table: Table, column: &str) -> bool {
     column.ends_with("user_external_id") || (table == Table::Users && column == "external_id")
 }
 

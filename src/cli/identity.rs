@@ -101,6 +101,7 @@ fn configure(args: &IdentityArgs) -> Result<Config> {
         ("--level", flags.level.is_some()),
         ("--measures", flags.measures.is_some()),
         ("--wide", flags.wide.is_some()),
+        ("--min-persons", flags.min_persons.is_some()),
     ];
     if let Some((flag, _)) = of_reports.iter().find(|(_, given)| *given) {
         return Err(Error::Contradiction(format!(
@@ -119,6 +120,7 @@ fn configure(args: &IdentityArgs) -> Result<Config> {
         bootstrap: None,
         seed: None,
         level: None,
+        min_persons: None,
         ..settled
     };
     Config::new(settings, now())

@@ -37,9 +37,10 @@ use ingest::IngestArgs;
 use job::JobArgs;
 
 use crate::config::{Config, Settings};
-use crate::databases::{names_database, without_passwords};
+use crate::databases::names_database;
 use crate::error::{Error, Result};
 use crate::output::{Sink, Staged, counted};
+use crate::secrets::concealed;
 use crate::stop::{self, Stop};
 
 /// How a command ended.
@@ -402,7 +403,7 @@ fn print_error(error: &Error) {
         text.push_str(&format!("\nhint: {hint}\n"));
     }
     // An error may quote what was typed.
-    say(&without_passwords(&text));
+    say(&concealed(&text));
 }
 
 /// Writes the answer of a command to its file, which appears with those beside it, or to standard

@@ -30,6 +30,7 @@ use crate::databases::{self, Database, LoadTable, Target};
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::identity::Key;
+use crate::ids::Pseudonyms;
 use crate::input::Users;
 use crate::items::Meaning;
 use crate::journeys::{Dimension, MissingRate, Window};
@@ -229,6 +230,10 @@ pub struct Config {
     pub store: Option<StoreSettings>,
     /// When the run began, whatever its clock says.
     pub started_at: i64,
+    /// What user ids become as they are read, where nobody is to be named.
+    pub pseudonyms: Option<Pseudonyms>,
+    /// Report lines of fewer persons than this are merged, where any are.
+    pub min_persons: Option<u64>,
     /// Whose rows are read, where it is not everybody's.
     pub(crate) only: Option<Users>,
 }
@@ -251,6 +256,7 @@ impl Config {
         self.compare = None;
         self.bootstrap = None;
         self.effects_bootstrap = None;
+        self.min_persons = None;
         self.measures = MeasureSet::default();
         self.extent = Extent::Report;
         self.outputs = self.outputs.without_files();
@@ -295,6 +301,9 @@ impl Config {
         let wide = settings.wide.unwrap_or(false);
         let compare = comparison(&settings, &by, zone)?;
         let bootstrap = bootstrap(&settings)?;
+        let salt = settings.hash_ids.as_deref();
+        let pseudonyms = salt.map(Pseudonyms::read).transpose()?;
+        let min_persons = min_persons(&settings, &by, &outputs)?;
         let crowds = [("--compare", compare.is_some()), ("--bootstrap", bootstrap.is_some())];
         if let Some((flag, _)) = crowds.iter().find(|(_, given)| *given)
             && wide
@@ -305,7 +314,7 @@ impl Config {
             )));
         }
         Ok(Self {
-            understood: understood::understood(&settings, as_of)?,
+            understood: understood::understood(&settings, pseudonyms.as_ref(), as_of)?,
             mappings: mappings(&settings)?,
             inputs,
             units: settings.units,
@@ -346,6 +355,8 @@ impl Config {
             memory_limit: settings.memory_limit.as_deref().map(size).transpose()?,
             store: store(&settings)?,
             started_at: now,
+            pseudonyms,
+            min_persons,
             only: None,
             amount: settings.amount,
         })
@@ -355,6 +366,11 @@ impl Config {
     /// learn and tables of paths need journeys that led to nothing.
     pub fn needs_everybody(&self) -> bool {
         self.outputs.paths.is_some() || self.models.iter().any(|asked| asked.model.learns())
+    }
+
+    /// Whether the distinct persons of sessions are counted.
+    pub fn counts_visitors(&self) -> bool {
+        self.measures == MeasureSet::All || self.min_persons.is_some()
     }
 
     /// Whether a table of a run is to be kept.
@@ -386,6 +402,38 @@ impl Config {
     pub fn mapping(&self, table: Table) -> &Mapping {
         const NONE: &Mapping = &Mapping { columns: BTreeMap::new(), constants: BTreeMap::new() };
         self.mappings.get(&table).unwrap_or(NONE)
+    }
+}
+
+/// How many persons a line of the report has at least, where that is asked for.
+///
+/// # Errors
+///
+/// A number that hides nobody; something that is made of smaller groups than the lines of one report.
+fn min_persons(settings: &Settings, by: &[Dimension], outputs: &Outputs) -> Result<Option<u64>> {
+    let Some(least) = settings.min_persons else { return Ok(None) };
+    if least < 2 {
+        let why = "a line of one person is that person's: write 2 or more";
+        return Err(Error::setting("--min-persons", least.to_string(), why));
+    }
+    let by_item = by.iter().find(|dimension| matches!(dimension, Dimension::Item(_)));
+    let refused = [
+        ("--compare", settings.compare.is_some()),
+        ("--sweep", !settings.sweep.is_empty()),
+        ("--bootstrap", settings.bootstrap.is_some()),
+        ("--measures all", settings.measures == Some(MeasureSet::All)),
+        ("--by item.COLUMN", by_item.is_some()),
+        ("--orders-report", settings.orders_report.is_some()),
+        ("--spend-gaps", settings.spend_gaps.is_some()),
+        ("--effects", settings.effects.is_some()),
+        ("--paths", settings.paths.is_some()),
+        ("a page", outputs.format.name == "html"),
+    ];
+    match refused.iter().find(|(_, given)| *given) {
+        None => Ok(Some(least)),
+        Some((what, _)) => Err(Error::Contradiction(format!(
+            "`--min-persons` is about the lines of one report, and {what} shows smaller groups of persons; leave one of them out"
+        ))),
     }
 }
 

@@ -209,6 +209,13 @@ pub struct Settings {
     #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Attribution")]
     pub merge_authenticated: Option<bool>,
 
+    /// Replace every user id by its HMAC-SHA-256 under the salt of a file: no raw id is written anywhere
+    #[arg(long, value_name = "SALT_FILE", help_heading = "Privacy")]
+    pub hash_ids: Option<PathBuf>,
+    /// Merge the report's lines of fewer persons than this into `(other)`, and keep the totals
+    #[arg(long, value_name = "K", help_heading = "Privacy")]
+    pub min_persons: Option<u64>,
+
     /// Dimensions of the report: session columns, order.COLUMN, item.COLUMN, day, week, month, or none
     /// [default: `utm_source,utm_medium`]
     #[arg(long, value_name = "DIMENSION", value_delimiter = ',', num_args = 1.., help_heading = "Report")]
@@ -460,6 +467,7 @@ impl Settings {
                 *output = databases::beside(folder, output);
             }
         }
+        settings.hash_ids = settings.hash_ids.map(|salt| folder.join(salt));
         Ok(settings)
     }
 
@@ -527,6 +535,8 @@ impl Settings {
             missing_rate: self.missing_rate.or(file.missing_rate),
             merge_authenticated: self.merge_authenticated.or(file.merge_authenticated),
             reconcile: many(self.reconcile, file.reconcile),
+            hash_ids: self.hash_ids.or(file.hash_ids),
+            min_persons: self.min_persons.or(file.min_persons),
             by: many(self.by, file.by),
             where_touches: self.where_touches.or(file.where_touches),
             where_orders: self.where_orders.or(file.where_orders),

@@ -9,14 +9,21 @@ use serde_json::{Map, Value};
 use crate::calendar::format_micros;
 use crate::config::{DEFAULT_BY, Settings};
 use crate::error::{Error, Result};
+use crate::ids::Pseudonyms;
 use crate::models;
 use crate::money::Currency;
 
 /// Settings under the names of their keys: what they leave open has its default, what has none is
 /// not there, and neither is what the answer does not depend on (where it is written, and on how many
 /// threads).
-pub(super) fn understood(settings: &Settings, as_of: i64) -> Result<Map<String, Value>> {
+pub(super) fn understood(
+    settings: &Settings,
+    pseudonyms: Option<&Pseudonyms>,
+    as_of: i64,
+) -> Result<Map<String, Value>> {
     let mut all = settings.clone();
+    // Not where the salt lies, but which it is.
+    all.hash_ids = pseudonyms.map(|pseudonyms| pseudonyms.fingerprint().into());
     all.forget_outputs();
     (all.threads, all.memory_limit, all.format) = (None, None, None);
     all.store_wait = None;

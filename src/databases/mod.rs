@@ -16,7 +16,7 @@ mod statements;
 
 pub use loading::{Load, Loaded, LoadedTable, Loading};
 pub use place::{Database, Replace, Target};
-pub(crate) use place::{beside, names_database, without_passwords};
+pub(crate) use place::{beside, names_database};
 
 use std::path::Path;
 

@@ -5,7 +5,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
-use regex::Regex;
 
 use super::{Engine, LoadTable};
 use crate::error::{Error, Result};
@@ -229,16 +228,6 @@ fn redacted(text: &str) -> String {
     }
 }
 
-/// A text without the passwords of addresses that it quotes.
-pub(crate) fn without_passwords(text: &str) -> String {
-    let hidden = [r"(://[^:/@\s]*):[^@\s]*@", r"([?&]password=)[^&\s]*"];
-    let patterns = hidden.iter().zip(["$1@", "$1\u{2026}"]);
-    patterns.fold(text.to_owned(), |text, (pattern, shown)| match Regex::new(pattern) {
-        Ok(pattern) => pattern.replace_all(&text, shown).into_owned(),
-        Err(_) => text,
-    })
-}
-
 impl fmt::Display for Database {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&redacted(&self.place))
@@ -312,13 +301,6 @@ mod tests {
         for wrong in ["sqlite:", "sqlite:///a", "sqlite:a?schema=b", "duckdb:a?colour=b"] {
             assert!(Database::parse(wrong).is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn what_is_quoted_loses_its_passwords() {
-        let said =
-            without_passwords("3 | output = \"postgres://ann:s3c:ret@h/d?password=s3c&a=b\"");
-        assert_eq!(said, "3 | output = \"postgres://ann@h/d?password=\u{2026}&a=b\"");
     }
 
     #[test]

@@ -206,7 +206,10 @@ impl Destinations {
         };
         let mut first = None;
         for of_order in combinations {
-            let cell = cells.find(combination, *of_order);
+            let own = (combination, *of_order);
+            let other = work.others.and_then(|others| others.get(&own));
+            let (touch, of_order) = other.copied().unwrap_or(own);
+            let cell = cells.find(touch, of_order);
             #[expect(clippy::cast_possible_truncation, reason = "cells are numbered in 32 bits")]
             let next = self.cells.len() as u32;
             let place = cells.place(cell, (earning.order, earning.person), next);

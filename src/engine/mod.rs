@@ -29,7 +29,7 @@ pub use cells::{Cell, Cells, Credited, UNATTRIBUTED_CELL};
 pub use changes::{Change, Changed, Changes, Side};
 pub use learning::{Evidence, Learnt, Observed, TouchChannels, in_byte_order, learns, observe_all};
 pub use partition::{
-    ByChannel, CreditRows, JourneyRows, Partial, Partition, Parts, Tally, Work, attribute,
+    ByChannel, CreditRows, JourneyRows, Others, Partial, Partition, Parts, Tally, Work, attribute,
     attribute_all, weigh,
 };
 pub use paths::{PathSums, PathTotals, path_sums};

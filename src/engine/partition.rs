@@ -2,6 +2,8 @@
 
 use std::mem::swap;
 
+use hashbrown::HashMap;
+
 use crate::bootstrap::PersonRows;
 use crate::config::DateBy;
 use crate::credits::{Divider, WHOLE};
@@ -41,6 +43,8 @@ pub struct Work<'a> {
     pub fitted: &'a [Option<Fitted>],
     /// The channels of touches, for the models that look at them.
     pub channels: &'a TouchChannels,
+    /// The cells that stand for others, by their combinations, where lines of few persons are merged.
+    pub others: Option<&'a Others>,
     /// Which persons are asked for, by their number, where not all are.
     pub wanted: Option<&'a [bool]>,
     /// What credits are dated by.
@@ -62,6 +66,9 @@ pub struct Work<'a> {
     /// Whether each person's part of the sums is wanted.
     pub by_person: bool,
 }
+
+/// The combinations of touch and order dimensions that stand for others in the sums.
+pub type Others = HashMap<(u32, u32), (u32, u32)>;
 
 /// The parts of all orders: by its items, an order's credit goes to several cells.
 #[derive(Debug, Default, Clone, PartialEq)]

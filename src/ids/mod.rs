@@ -3,18 +3,20 @@
 //! Integers are given in the order of first sight, so they depend on the order of the input and
 //! never reach an output or a comparison that decides one. [`Interner`] numbers on one thread,
 //! [`Directory`] on all of them; [`Repeats`] tells whether there is anything to merge, [`Distinct`]
-//! how many texts there are.
+//! how many texts there are, [`Pseudonyms`] what users are called who are not to be named.
 
 mod directory;
 mod distinct;
 mod grouping;
 mod hash;
+mod pseudonyms;
 mod repeats;
 
 pub use directory::{Directory, Names, UNKNOWN};
 pub use distinct::Distinct;
 pub use grouping::{group_rows, group_some_rows};
 pub use hash::{bytes_hash, text_hash};
+pub use pseudonyms::Pseudonyms;
 pub use repeats::Repeats;
 
 use std::hash::BuildHasher;

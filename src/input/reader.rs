@@ -28,14 +28,14 @@ use super::decode::{Amounts, Decoded, canonical_type, decode, decode_repetitive,
 use super::files::Source;
 use super::opened::{self, told};
 use crate::error::{Error, Result};
-use crate::ids::text_hash;
+use crate::ids::{Pseudonyms, text_hash};
 use crate::money::{Currency, Units};
 use crate::objects::{Fetched, Object};
 use crate::schema::{
     FIELD_TIMES, Found, Kind, MAJOR, Mapping, Origin, Table, resolve, resolve_all,
 };
 use crate::stop;
-use crate::validate::{self, BadValue, Judge, Reject};
+use crate::validate::{self, BadValue, Judge, Reject, names_a_user};
 
 /// Rows that are decoded at a time.
 const BATCH_ROWS: usize = 64 * 1024;
@@ -71,6 +71,8 @@ pub struct Reading<'a> {
     /// Whose rows there are to be, of a table about users, where it is not everybody's; all others are as
     /// if the files did not have them, but for their number.
     pub only: Option<&'a Users>,
+    /// What user ids become once they are judged, where nobody is to be named.
+    pub pseudonyms: Option<&'a Pseudonyms>,
 }
 
 /// Some users, by the hashes of their ids.
@@ -373,10 +375,15 @@ impl<'a> Plan<'a> {
             let amounts = Amounts { currency: None, default: reading.currency, units: None };
             let decoded = physical(column, &batch, batch.num_rows())
                 .and_then(|(array, text)| decode(&array, column.kind, false, text, &amounts));
-            picked.extend(decoded.map(|decoded| match decoded.array.as_string_view_opt() {
-                // A few texts must not keep the pages that all of them lie in.
-                Some(texts) => Arc::new(texts.gc()),
-                None => decoded.array,
+            let names_users = names_a_user(reading.table, &column.name);
+            let pseudonyms = reading.pseudonyms.filter(|_| names_users);
+            picked.extend(decoded.map(|decoded| {
+                match (decoded.array.as_string_view_opt(), pseudonyms) {
+                    (Some(_), Some(pseudonyms)) => pseudonyms.of_column(&decoded.array),
+                    // A few texts must not keep the pages that all of them lie in.
+                    (Some(texts), None) => Arc::new(texts.gc()),
+                    (None, _) => decoded.array,
+                }
             }));
         }
         Ok(picked)
@@ -463,7 +470,11 @@ fn of_users(
     let Some(decoded) = decoded else {
         return Err(wrong_type(reading.table, &file.path, found));
     };
-    let names = decoded.array.as_string_view();
+    let names = match reading.pseudonyms {
+        Some(pseudonyms) => pseudonyms.of_column(&decoded.array),
+        None => decoded.array,
+    };
+    let names = names.as_string_view();
     let holds: BooleanArray =
         names.iter().map(|name| Some(name.is_some_and(|name| users.holds(name)))).collect();
     Ok(filter_record_batch(batch, &holds)?)
@@ -824,7 +835,26 @@ fn judge_batch(
         Some(keep) => filter_record_batch(&verdict.rows, keep)?,
         None => verdict.rows,
     };
-    Ok(Part { accepted, rejects: verdict.rejects, repaired: verdict.repaired })
+    let (mut accepted, mut rejects) = (accepted, verdict.rejects);
+    if let Some(pseudonyms) = reading.pseudonyms {
+        accepted = hashed(reading.table, &accepted, pseudonyms)?;
+        rejects = rejects.into_iter().map(|reject| reject.hashed(pseudonyms)).collect();
+    }
+    Ok(Part { accepted, rejects, repaired: verdict.repaired })
+}
+
+/// Rows in which pseudonyms stand for user ids.
+fn hashed(table: Table, rows: &RecordBatch, pseudonyms: &Pseudonyms) -> Result<RecordBatch> {
+    let schema = rows.schema();
+    let columns = schema.fields().iter().zip(rows.columns());
+    let columns = columns.map(|(field, column)| {
+        if names_a_user(table, field.name()) {
+            pseudonyms.of_column(column)
+        } else {
+            ArrayRef::clone(column)
+        }
+    });
+    Ok(RecordBatch::try_new(SchemaRef::clone(&schema), columns.collect())?)
 }
 
 /// A column's values as the file, its folder or the workspace gives them.
@@ -902,6 +932,7 @@ mod tests {
             lower: false,
             as_of: i64::MAX,
             only: None,
+            pseudonyms: None,
         };
         let source = Source { path, hive: BTreeMap::new(), object: None };
         let loaded = read(&reading, &[source], &|_| ()).unwrap();

@@ -50,6 +50,7 @@ pub(super) fn work<'a>(config: &'a Config, ordered: &'a Ordered, named: &'a Name
         models: &config.models,
         fitted: &[],
         channels: &named.channels,
+        others: named.others.as_ref(),
         wanted: ordered.wanted_persons.as_deref(),
         date_by: config.date_by,
         period: ordered.period,

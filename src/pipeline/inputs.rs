@@ -50,7 +50,11 @@ impl Inputs {
         progress.stage("reading items");
         let told = |rows| progress.rows(rows);
         let mut waiting = items::read(&config.meaning(), &sources, folder.path(), &told)?;
-        let account = mem::take(&mut waiting.account);
+        let mut account = mem::take(&mut waiting.account);
+        if let Some(pseudonyms) = &config.pseudonyms {
+            let rejects = mem::take(&mut account.rejects).into_iter();
+            account.rejects = rejects.map(|reject| reject.hashed(pseudonyms)).collect();
+        }
         progress.stage("merging items");
         let unpacked = items::merge(waiting, folder.path())?;
         let rows = unpacked.rows.clone();

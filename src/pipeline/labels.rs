@@ -6,7 +6,7 @@ use super::{
     CHANNEL, MergedTables, Ordered, Tables, orders, touch_columns, wants_journeys, wants_orders,
 };
 use crate::config::{Config, DateBy};
-use crate::engine::{Parts, TouchChannels};
+use crate::engine::{Others, Parts, TouchChannels};
 use crate::error::{Error, Result};
 use crate::journeys::{Combined, Dimension, Items, Labels, Touches, combine};
 use crate::kept::Frame;
@@ -24,6 +24,8 @@ pub(super) struct Named {
     /// The parts that orders are divided into, where the report is by their items.
     pub(super) parts: Option<Parts>,
     pub(super) has_touch_dimensions: bool,
+    /// Which combinations stand for others, where lines of few persons are merged.
+    pub(super) others: Option<Others>,
     /// The channels of touches, for the models that look at them.
     pub(super) channels: TouchChannels,
     /// The channel of each touch, in the byte order of their names, where paths are written.
@@ -126,6 +128,7 @@ pub(super) fn label(
         touches,
         orders,
         has_touch_dimensions,
+        others: None,
         channels,
         path_channels,
         steps,

@@ -12,9 +12,7 @@ use crate::config::{Config, DateBy};
 use crate::engine::Cells;
 use crate::error::{Error, Result};
 use crate::journeys::{Dimension, Labels, combine};
-use crate::report::{
-    Line, MeasureSet, Measures, Report, Session, SessionCounts, Sessions, Spending, Sums,
-};
+use crate::report::{Line, Measures, Report, Session, SessionCounts, Sessions, Spending, Sums};
 use crate::schema::Table;
 use crate::summary::{ChainProof, Compared, Summary, prove};
 use crate::{channels, report, touchpoints};
@@ -117,7 +115,7 @@ pub(super) fn count_sessions(
     wanted: Option<&[bool]>,
     period: (i64, i64),
 ) -> Result<Counted> {
-    let all = config.measures == MeasureSet::All;
+    let all = config.counts_visitors();
     match &merged.rows {
         Some(rows) => Ok(rows.count(by, period, config.zone, config.bounce, all)),
         None => whole_sessions(config, by, merged, wanted, |sessions, values| {

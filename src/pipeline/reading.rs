@@ -219,6 +219,7 @@ pub(super) fn reading(config: &Config, table: Table, needs: Needs) -> Result<Rea
         lower: config.lower,
         as_of: config.as_of,
         only: config.only.as_ref(),
+        pseudonyms: config.pseudonyms.as_ref(),
     })
 }
 

@@ -46,11 +46,77 @@ pub(super) fn period(by: &[Dimension], values: &[String]) -> String {
     spans.map(|(_, value)| value.as_str()).collect::<Vec<_>>().join(" ")
 }
 
+/// What stands for the values of lines that are of few persons.
+pub const OTHER: &str = "(other)";
+
+/// What tells a line from all others, in the order of lines.
+///
+/// A source may be called like the orders without one: they are two lines all the same.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LineKey {
+    /// The currency.
+    pub currency: Currency,
+    /// The value of each dimension.
+    pub values: Vec<String>,
+    /// Whether it is of orders that had no touch.
+    pub unattributed: bool,
+}
+
 /// Where the value of each dimension of a report is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     Touch(usize),
     Order(usize),
+}
+
+/// Which line each cell belongs to, and which combinations a line's cell has.
+pub struct Keys(Vec<Place>);
+
+impl Keys {
+    /// The keys of a report by these dimensions; spans of time may be of the touch.
+    pub fn new(by: &[Dimension], dated_by_touch: bool) -> Self {
+        let (mut touch, mut order) = (0, 1);
+        let places = by.iter().map(|dimension| {
+            let of_touch = match dimension {
+                Dimension::Touch(_) => true,
+                Dimension::Span(_) => dated_by_touch,
+                Dimension::Order(_) | Dimension::Item(_) => false,
+            };
+            let next = if of_touch { &mut touch } else { &mut order };
+            *next += 1;
+            if of_touch { Place::Touch(*next - 1) } else { Place::Order(*next - 1) }
+        });
+        Self(places.collect())
+    }
+
+    /// The line of a combination of touch dimensions and one of order dimensions, of which the first is
+    /// the currency.
+    pub fn of(
+        &self,
+        (touch, touches): (u32, &Combined),
+        (order, orders): (u32, &Combined),
+        default_currency: Currency,
+    ) -> LineKey {
+        let of_order = &orders.values[order as usize];
+        let unattributed = touch == UNATTRIBUTED_CELL;
+        let value = |place: &Place| match place {
+            Place::Order(at) => of_order[*at].clone(),
+            Place::Touch(_) if unattributed => UNATTRIBUTED.to_owned(),
+            Place::Touch(at) => touches.values[touch as usize][*at].clone(),
+        };
+        let currency = of_order[0].parse().unwrap_or(default_currency);
+        LineKey { currency, values: self.0.iter().map(value).collect(), unattributed }
+    }
+
+    /// The values of touch dimensions and those of order dimensions that make a line.
+    pub fn apart(&self, key: &LineKey) -> (Vec<String>, Vec<String>) {
+        let (mut of_touch, mut of_order) = (Vec::new(), vec![key.currency.to_string()]);
+        for (place, value) in self.0.iter().zip(&key.values) {
+            let side = if matches!(place, Place::Touch(_)) { &mut of_touch } else { &mut of_order };
+            side.push(value.clone());
+        }
+        (of_touch, of_order)
+    }
 }
 
 /// What the lines of a report are made of.
@@ -85,38 +151,11 @@ pub struct Sums<'a> {
 pub fn lines(sums: Sums<'_>) -> Vec<Line> {
     let Sums { by, models, sessions, spending, default_currency, .. } = sums;
     let (touches, orders) = (sums.touches, sums.orders);
-    let (mut touch, mut order) = (0, 1);
-    let places: Vec<Place> = by
-        .iter()
-        .map(|dimension| {
-            let of_touch = match dimension {
-                Dimension::Touch(_) => true,
-                Dimension::Span(_) => sums.dated_by_touch,
-                Dimension::Order(_) | Dimension::Item(_) => false,
-            };
-            let next = if of_touch { &mut touch } else { &mut order };
-            *next += 1;
-            if of_touch { Place::Touch(*next - 1) } else { Place::Order(*next - 1) }
-        })
-        .collect();
-    // A source may be called like the orders without one: they are two lines all the same.
-    let mut lines: BTreeMap<(Currency, Vec<String>, bool), Line> = BTreeMap::new();
+    let keys = Keys::new(by, sums.dated_by_touch);
+    let mut lines: BTreeMap<LineKey, Line> = BTreeMap::new();
     for (cell, credited, by_role) in sums.cells.iter() {
-        let of_order = &orders.values[cell.order as usize];
-        let unattributed = cell.touch == UNATTRIBUTED_CELL;
-        let currency = of_order[0].parse().unwrap_or(default_currency);
-        let values: Vec<String> = places
-            .iter()
-            .map(|place| match place {
-                Place::Order(at) => of_order[*at].clone(),
-                Place::Touch(_) if unattributed => UNATTRIBUTED.to_owned(),
-                Place::Touch(at) => touches.values[cell.touch as usize][*at].clone(),
-            })
-            .collect();
-        let line = lines
-            .entry((currency, values.clone(), unattributed))
-            .or_insert_with(|| Line::empty(currency, values, models));
-        line.unattributed |= unattributed;
+        let key = keys.of((cell.touch, touches), (cell.order, orders), default_currency);
+        let line = lines.entry(key).or_insert_with_key(|key| Line::empty(key, models));
         line.orders += cell.orders;
         line.persons += cell.persons;
         for (sum, count) in line.roles.iter_mut().zip(cell.roles) {
@@ -131,34 +170,40 @@ pub fn lines(sums: Sums<'_>) -> Vec<Line> {
     }
     let none = [default_currency];
     let currencies = if sums.currencies.is_empty() { &none } else { sums.currencies };
+    let mut make_room = |currency: Currency, values: &[String]| {
+        let key = LineKey { currency, values: values.to_vec(), unattributed: false };
+        lines.entry(key).or_insert_with_key(|key| Line::empty(key, models));
+    };
     for currency in currencies {
         for values in sessions.into_iter().flat_map(BTreeMap::keys) {
-            lines
-                .entry((*currency, values.clone(), false))
-                .or_insert_with(|| Line::empty(*currency, values.clone(), models));
+            make_room(*currency, values);
         }
     }
     for (values, currency) in spending.into_iter().flat_map(BTreeMap::keys) {
-        lines
-            .entry((*currency, values.clone(), false))
-            .or_insert_with(|| Line::empty(*currency, values.clone(), models));
+        make_room(*currency, values);
     }
-    for ((currency, values, _), line) in &mut lines {
-        if !line.unattributed {
-            line.sessions = sessions.map(|counts| counts.get(values).copied().unwrap_or_default());
-            line.spent =
-                spending.and_then(|known| known.get(&(values.clone(), *currency)).copied());
-        }
+    for line in lines.values_mut().filter(|line| !line.unattributed) {
+        let values = &line.values;
+        line.sessions = sessions.map(|counts| counts.get(values).copied().unwrap_or_default());
+        line.spent =
+            spending.and_then(|known| known.get(&(values.clone(), line.currency)).copied());
     }
     lines.into_values().collect()
 }
 
 impl Line {
-    fn empty(currency: Currency, values: Vec<String>, models: usize) -> Self {
+    /// What tells the line from others.
+    pub fn key(&self) -> LineKey {
+        let (values, unattributed) = (self.values.clone(), self.unattributed);
+        LineKey { currency: self.currency, values, unattributed }
+    }
+
+    /// A line to which nothing is credited.
+    pub fn empty(key: &LineKey, models: usize) -> Self {
         Self {
-            currency,
-            values,
-            unattributed: false,
+            currency: key.currency,
+            values: key.values.clone(),
+            unattributed: key.unattributed,
             orders: 0,
             persons: 0,
             roles: [0; 4],
@@ -175,15 +220,13 @@ impl Line {
 /// A combination of one period only is an empty line of the other: nothing is credited, no session
 /// was made, and what was paid is not known. Both are in the order of currency and values after.
 pub fn meet(now: &mut Vec<Line>, then: &mut Vec<Line>, models: usize) {
-    let key = |line: &Line| (line.currency, line.values.clone(), line.unattributed);
-    let sorted = |lines: &mut Vec<Line>| lines.sort_by_key(key);
+    let sorted = |lines: &mut Vec<Line>| lines.sort_by_cached_key(Line::key);
     let lacking = |lines: &[Line], others: &[Line]| -> Vec<Line> {
-        let known: BTreeSet<_> = lines.iter().map(key).collect();
-        let others = others.iter().filter(|other| !known.contains(&key(other)));
+        let known: BTreeSet<LineKey> = lines.iter().map(Line::key).collect();
+        let others = others.iter().filter(|other| !known.contains(&other.key()));
         let empty = |other: &Line| Line {
-            unattributed: other.unattributed,
             sessions: other.sessions.map(|_| SessionCounts::default()),
-            ..Line::empty(other.currency, other.values.clone(), models)
+            ..Line::empty(&other.key(), models)
         };
         others.map(empty).collect()
     };

@@ -48,7 +48,7 @@ pub use identity::{
     IdentityReport, KeyCounts, Under, Why, changed_journeys,
 };
 pub use intervals::{Bounds, Interval, Intervals, RowBounds};
-pub use lines::{Line, Sums, lines, meet};
+pub use lines::{Keys, Line, LineKey, OTHER, Sums, lines, meet};
 pub use markdown::markdown;
 pub use measures::{MeasureSet, is_own_column};
 pub use orders::{OrderMeasures, OrderSums, OrderTable, Places, order_rows};

@@ -138,6 +138,15 @@ pub struct Spent {
     pub impressions: Told,
 }
 
+impl Spent {
+    /// Adds what else was paid.
+    pub fn add(&mut self, other: &Self) {
+        self.cost = self.cost.saturating_add(other.cost);
+        self.clicks.add(other.clicks);
+        self.impressions.add(other.impressions);
+    }
+}
+
 /// Spend by dimension values and currency.
 pub type Spending = BTreeMap<(Vec<String>, Currency), Spent>;
 

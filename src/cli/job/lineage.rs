@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::Told;
-use super::log::without_secrets;
 use crate::calendar::format_instant;
 use crate::config::Config;
 use crate::error::Error;
 use crate::input;
 use crate::schema::Table;
+use crate::secrets::concealed;
 use crate::stop::Stop;
 
 /// What a file of events begins with.
@@ -91,7 +91,7 @@ fn fixed(pattern: &str) -> String {
 
 /// What OpenLineage calls a place: its namespace and name.
 fn named(place: &str) -> (String, String) {
-    let place = without_secrets(place);
+    let place = concealed(place);
     if let Some((scheme, rest)) = place.split_once("://") {
         let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
         let path = path.split_once('?').map_or(path, |(path, _)| path);
@@ -164,7 +164,7 @@ impl Run<'_> {
         let mut facets =
             json!({"processing_engine": facet("ProcessingEngineRunFacet", "1-1-1", engine)});
         if let Some(error) = self.error.filter(|_| kind != "START") {
-            let message = without_secrets(&error.to_string());
+            let message = concealed(&error.to_string());
             let message = json!({"message": message, "programmingLanguage": "Rust"});
             facets["errorMessage"] = facet("ErrorMessageRunFacet", "1-0-1", message);
         }

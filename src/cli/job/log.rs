@@ -4,16 +4,15 @@
 //! is about, and no password or token of an address.
 
 use std::path::Path;
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use regex::Regex;
 use serde_json::{Map, Value, json};
 
 use crate::calendar::format_instant;
 use crate::cli::{now, say};
 use crate::error::Error;
 use crate::pipeline::Progress;
+use crate::secrets::concealed_value;
 use crate::summary::Summary;
 
 /// How standard error is written.
@@ -55,7 +54,7 @@ impl Log {
         if let Value::Object(fields) = fields {
             line.extend(fields);
         }
-        say(&format!("{}\n", without_secrets(&Value::Object(line).to_string())));
+        say(&format!("{}\n", concealed_value(Value::Object(line))));
     }
 
     /// A job begins.
@@ -127,41 +126,6 @@ impl Progress for Log {
             self.event("info", "note", json!({"message": text}));
         } else if !self.quiet {
             say(&format!("{text}\n"));
-        }
-    }
-}
-
-/// A text in which the passwords and tokens of addresses are stars.
-pub(super) fn without_secrets(text: &str) -> String {
-    static USER: LazyLock<Option<Regex>> =
-        LazyLock::new(|| Regex::new(r#"([A-Za-z][A-Za-z0-9+.-]*://)[^/\s"'`@]+@"#).ok());
-    static QUERY: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        let secret = "[a-z0-9_-]*(?:token|secret|signature|password|credential|key|sig)[a-z0-9_-]*";
-        Regex::new(&format!(r#"(?i)([?&;]{secret}=)[^&\s"'`]+"#)).ok()
-    });
-    let replaced = |text: &str, pattern: &Option<Regex>, by: &str| match pattern {
-        Some(pattern) => pattern.replace_all(text, by).into_owned(),
-        None => text.to_owned(),
-    };
-    replaced(&replaced(text, &USER, "${1}***@"), &QUERY, "${1}***")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_password_and_no_token_of_an_address_is_said() {
-        for (text, said) in [
-            ("cannot read `s3://bucket/a.parquet`", "cannot read `s3://bucket/a.parquet`"),
-            ("postgres://ann:hush@host/db failed", "postgres://***@host/db failed"),
-            (
-                "https://x/y?X-Amz-Signature=abc&part=1&sig=d",
-                "https://x/y?X-Amz-Signature=***&part=1&sig=***",
-            ),
-            ("mail ann@example.org", "mail ann@example.org"),
-        ] {
-            assert_eq!(without_secrets(text), said);
         }
     }
 }

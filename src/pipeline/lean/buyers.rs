@@ -26,7 +26,6 @@ use crate::pipeline::{
     Inputs, Met, Prepared, Progress, Tables, count_rows, counts_sessions, memory, merge_orders,
     needs, read_numbered, release, resolve_met, tell_bounces, wants_journeys,
 };
-use crate::report::MeasureSet;
 use crate::schema::Table;
 use crate::summary::Summary;
 use crate::touchpoints;
@@ -42,7 +41,7 @@ fn will_do(config: &Config, inputs: &Inputs) -> Result<bool> {
     }
     // Resamples need to know whose each session is.
     let resampled = config.bootstrap.is_some() && counts_sessions(config);
-    let all = config.measures == MeasureSet::All;
+    let all = config.counts_visitors();
     if config.wants_persons() || config.wants_identity() || all || resampled {
         return Ok(false);
     }

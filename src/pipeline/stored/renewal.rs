@@ -5,14 +5,16 @@
 //! ends with its order. So each person with a change has a time since which its orders are worked out
 //! again, from all rows of the person. Not for finding out what has changed; that is `changes`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringViewArray};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringViewArray, TimestampMicrosecondArray,
+};
 use arrow::compute::{filter_record_batch, interleave_record_batch};
-use arrow::datatypes::TimestampMicrosecondType;
 use hashbrown::{HashMap, HashSet};
+use rayon::prelude::*;
 
 use super::changes::Changes;
 use crate::config::Config;
@@ -21,7 +23,7 @@ use crate::identity::Keep as KeepUsers;
 use crate::ids::text_hash;
 use crate::input::{Loaded, Users};
 use crate::journeys::{self, Labels};
-use crate::kept::{self, Frame, FrameRows, Keep, Kept, Writing};
+use crate::kept::{self, Frame, FrameFile, FrameRows, Keep, Kept, Writing};
 use crate::merge::external_ids;
 use crate::output::StagedFolder;
 use crate::pipeline::{
@@ -169,20 +171,34 @@ impl Affected {
         }
     }
 
-    /// The orders of the last run that are worked out again, or gone.
-    fn orders(&self, last: &Kept) -> Result<BTreeSet<String>> {
-        let rows = last.columns(Frame::Journeys, |name| {
-            matches!(name, "order_external_id" | "person" | "order_at")
-        })?;
-        let texts = |name: &str| Labels::texts(&rows, name);
-        let (ids, persons) = (texts("order_external_id"), texts("person"));
-        let Some(at) = rows.column_by_name("order_at") else { return Ok(BTreeSet::new()) };
-        let at = at.as_primitive::<TimestampMicrosecondType>();
-        let again = |row: &usize| {
-            self.since.get(persons.value(*row)).is_some_and(|since| at.value(*row) >= *since)
+    /// The orders of the last run that are worked out again, or gone: by week, those of weeks that have
+    /// any.
+    fn orders(&self, last: &Kept) -> Result<BTreeMap<String, BTreeSet<String>>> {
+        let files: Vec<_> = last.files(Frame::Journeys).iter().collect();
+        let of_week = |file: &&FrameFile| -> Result<Option<(String, BTreeSet<String>)>> {
+            let Some(week) = kept::week_of(&file.path) else { return Ok(None) };
+            let rows = kept::read_file(Frame::Journeys, &last.folder().join(&file.path), |name| {
+                matches!(name, "order_external_id" | "person" | "order_at")
+            })?;
+            let texts = |name: &str| Labels::texts(&rows, name);
+            let (ids, persons) = (texts("order_external_id"), texts("person"));
+            let at = instants_of(&rows)?;
+            let again = |row: &usize| {
+                self.since.get(persons.value(*row)).is_some_and(|since| at.value(*row) >= *since)
+            };
+            let again: BTreeSet<String> =
+                (0..rows.num_rows()).filter(again).map(|row| ids.value(row).to_owned()).collect();
+            Ok((!again.is_empty()).then(|| (week.to_owned(), again)))
         };
-        Ok((0..rows.num_rows()).filter(again).map(|row| ids.value(row).to_owned()).collect())
+        let weeks: Vec<_> = files.par_iter().map(of_week).collect::<Result<_>>()?;
+        Ok(weeks.into_iter().flatten().collect())
     }
+}
+
+/// When each order was.
+fn instants_of(rows: &RecordBatch) -> Result<&TimestampMicrosecondArray> {
+    let at = rows.column_by_name("order_at").and_then(|at| at.as_primitive_opt());
+    at.ok_or_else(|| Error::Broken("journeys are kept without the times of orders".to_owned()))
 }
 
 /// Credits and journeys that were worked out again, in a folder that is gone with this.
@@ -282,12 +298,12 @@ fn aliases<'a>(steps: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Loaded
 }
 
 /// Writes a table of the run: the weeks without a change as they are, the others from what stays of them
-/// and what was worked out again.
+/// and what was worked out again. No week is read but those with `again` an order.
 fn combine(
     frame: Frame,
     last: &Kept,
     renewed: &Renewed,
-    again: &BTreeSet<String>,
+    again: &BTreeMap<String, BTreeSet<String>>,
     writing: &mut Writing,
 ) -> Result<()> {
     let place = renewed.folder.path();
@@ -300,30 +316,24 @@ fn combine(
         let Some(week) = kept::week_of(path) else { continue };
         let before = last.files(frame).iter().find(|file| file.path == path);
         let now = come.iter().find(|file| file.path == path);
-        let now = now
-            .map(|file| kept::read_file(frame, &place.join(&file.path), |_| true))
-            .transpose()?;
-        let Some(before) = before else {
-            if let Some(now) = now {
-                writing.write_week(frame, week, &now)?;
-            }
+        let gone = again.get(week);
+        if let Some(before) = before.filter(|_| now.is_none() && gone.is_none()) {
+            writing.carry(frame, last.folder(), before)?;
             continue;
+        }
+        let read = |folder: &Path, file: &FrameFile| {
+            kept::read_file(frame, &folder.join(&file.path), |_| true)
         };
-        let stays = match gone_of(&last.folder().join(&before.path), frame, again)? {
-            None if now.is_none() => {
-                writing.carry(frame, last.folder(), before)?;
-                continue;
-            }
-            None => kept::read_file(frame, &last.folder().join(&before.path), |_| true)?,
-            Some(stays) => stays,
-        };
-        let rows = match now {
-            Some(now) if now.schema() != schema => {
-                let why = format!("the columns of {frame} are not what they were");
-                return Err(Error::BeginAnew(why));
-            }
-            Some(now) => by_person(&stays, &now)?,
-            None => stays,
+        let now = now.map(|file| read(place, file)).transpose()?;
+        let stays = before.map(|file| without(&read(last.folder(), file)?, gone)).transpose()?;
+        if now.as_ref().is_some_and(|now| now.schema() != schema) {
+            let why = format!("the columns of {frame} are not what they were");
+            return Err(Error::BeginAnew(why));
+        }
+        let rows = match (stays, now) {
+            (Some(stays), Some(now)) => by_person(&stays, &now)?,
+            (Some(rows), None) | (None, Some(rows)) => rows,
+            (None, None) => continue,
         };
         if rows.num_rows() > 0 {
             writing.write_week(frame, week, &rows)?;
@@ -333,16 +343,12 @@ fn combine(
     Ok(())
 }
 
-/// What stays of a file without some orders; none where it has none of them.
-fn gone_of(path: &Path, frame: Frame, again: &BTreeSet<String>) -> Result<Option<RecordBatch>> {
-    let ids = kept::read_file(frame, path, |name| name == "order_external_id")?;
-    let ids = Labels::texts(&ids, "order_external_id");
-    let stays: Vec<bool> = ids.iter().map(|id| id.is_none_or(|id| !again.contains(id))).collect();
-    if stays.iter().all(|stays| *stays) {
-        return Ok(None);
-    }
-    let rows = kept::read_file(frame, path, |_| true)?;
-    Ok(Some(filter_record_batch(&rows, &BooleanArray::from(stays))?))
+/// Rows without those of some orders.
+fn without(rows: &RecordBatch, orders: Option<&BTreeSet<String>>) -> Result<RecordBatch> {
+    let Some(orders) = orders else { return Ok(rows.clone()) };
+    let ids = Labels::texts(rows, "order_external_id");
+    let stays = ids.iter().map(|id| Some(id.is_none_or(|id| !orders.contains(id))));
+    Ok(filter_record_batch(rows, &stays.collect::<BooleanArray>())?)
 }
 
 /// Two tables as one, in the byte order of persons; of one person the rows of the first come first.
