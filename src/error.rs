@@ -328,6 +328,16 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether nothing more could be written, because a disk is full.
+    fn met_full_disk(&self) -> bool {
+        match self {
+            Self::Io { source, .. } => source.kind() == io::ErrorKind::StorageFull,
+            // What fills a file in its format tells only in words why it cannot.
+            Self::Output { why, .. } => why.contains("No space left"),
+            _ => false,
+        }
+    }
+
     /// What would be right, where that is known.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -366,6 +376,9 @@ impl Error {
             Self::NotAsserted(_) => Some(
                 "nothing is published; look at the data, or change what `--assert` asks for".to_owned(),
             ),
+            _ if self.met_full_disk() => {
+                Some("free some space, or name a place on another disk".to_owned())
+            }
             Self::NoSpace { .. } => Some(
                 "free some space, or name another place: `TMPDIR` is where touches wait".to_owned(),
             ),

@@ -12,7 +12,7 @@ use arrow::datatypes::{
 };
 
 use crate::calendar::format_micros;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, nearest};
 use crate::frames::{Frame, Values, rows_where};
 use crate::journeys::Labels;
 use crate::money::Currency;
@@ -77,6 +77,15 @@ impl Filter {
                 Error::Query { source, .. } => source.to_string(),
                 other => other.to_string(),
             };
+            if let Some(unknown) = unknown_column(&why) {
+                let read = schema.fields().iter().map(|field| field.name().clone());
+                let read: Vec<String> = read.collect();
+                let why = match nearest(unknown, &read) {
+                    Some(near) => format!("no column is `{unknown}`; did you mean `{near}`?"),
+                    None => format!("no column is `{unknown}`; some that are: {}", read.join(", ")),
+                };
+                return Error::setting(self.flag, &self.text, why);
+            }
             let known = if known.is_empty() {
                 "no column of the table".to_owned()
             } else {
@@ -91,6 +100,12 @@ impl Filter {
         }
         Ok(holds)
     }
+}
+
+/// The column that the SQL layer says it did not find.
+fn unknown_column(why: &str) -> Option<&str> {
+    let (_, rest) = why.split_once("unable to find column \"")?;
+    rest.split_once('"').map(|(name, _)| name)
 }
 
 /// The name of the column that numbers rows; no table has it.
@@ -180,6 +195,16 @@ mod tests {
         assert_eq!(holds("created_at >= '1970-01-02'").unwrap(), [false, true, false]);
         assert_eq!(holds("utm_medium like 'c%' and app_new").unwrap(), [true, false, false]);
         assert_eq!(holds("1 = 1").unwrap(), [true; 3]);
+    }
+
+    #[test]
+    fn a_column_that_is_not_there_is_named_with_the_nearest() {
+        let said = |condition: &str| holds(condition).unwrap_err().to_string();
+        let price = said("subtotal > 5");
+        assert!(price.ends_with("`subtotal`; did you mean `subtotal_price`?"), "{price}");
+        let other = said("zzz = 1");
+        let some = "some that are: utm_medium, subtotal_price, app_new, created_at";
+        assert!(other.ends_with(some), "{other}");
     }
 
     #[test]

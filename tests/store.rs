@@ -529,6 +529,78 @@ fn whenever_a_run_is_killed_the_last_good_one_is_there_and_the_next_works() {
     assert!(cut_short > KILLS / 5, "only {cut_short} runs were killed before they were done");
 }
 
+/// A disk of its own in memory; gone with this.
+#[cfg(target_os = "linux")]
+struct SmallDisk(PathBuf);
+
+#[cfg(target_os = "linux")]
+impl SmallDisk {
+    /// None where whoever tests may not mount anything.
+    fn at(folder: PathBuf, size: &str) -> Option<Self> {
+        fs::create_dir_all(&folder).unwrap();
+        let options = format!("size={size}");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &options, "none"]).arg(&folder).stderr(Stdio::null());
+        mount.status().is_ok_and(|status| status.success()).then_some(Self(folder))
+    }
+
+    /// Leaves so many bytes free: the file that fills the rest.
+    fn leave(&self, free: u64) -> PathBuf {
+        let filler = self.0.join("filler");
+        assert!(!filler.exists());
+        let there = fs4::available_space(&self.0).unwrap();
+        fs::write(&filler, vec![1; usize::try_from(there.saturating_sub(free)).unwrap()]).unwrap();
+        filler
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Where it fails, the folder cannot be removed, and stays until the machine forgets it.
+        drop(Command::new("umount").arg("--lazy").arg(&self.0).status());
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+#[expect(clippy::print_stderr, reason = "what is skipped is said")]
+fn where_the_disk_is_full_the_last_good_run_stays_and_the_next_works() {
+    let (export, store, after) = before_and_after(16);
+    let before = tables(&store);
+    let Some(disk) = SmallDisk::at(export.playground.path("disk"), "64m") else {
+        eprintln!("SKIPPED: a small disk cannot be mounted here");
+        return;
+    };
+    let there = disk.0.join("store");
+    copy_folder(&store, &there);
+    let files = || -> Vec<PathBuf> {
+        let all = fs::read_dir(there.join("runs")).unwrap();
+        all.map(|entry| entry.unwrap().path()).collect()
+    };
+    let first = files();
+    let mut refused = 0;
+    // From no room at all to enough for all of it.
+    for pages in (0..).map(|step| step * step * 4) {
+        let filler = disk.leave(pages * 4096);
+        let run = export.command(&there, &["--full"]).output().unwrap();
+        fs::remove_file(&filler).unwrap();
+        Kept::open(&there).unwrap().verify().unwrap();
+        if run.status.success() {
+            break;
+        }
+        let (answer, complaint) = said(&run);
+        assert_eq!((run.status.code(), &answer[..]), (Some(2), ""), "{complaint}");
+        assert!(complaint.contains("No space left on device"), "{complaint}");
+        assert!(complaint.contains("disk/store"), "{complaint}");
+        assert!(tables(&there) == before, "with {pages} pages free");
+        assert_eq!(files(), first, "with {pages} pages free");
+        refused += 1;
+    }
+    assert!(refused > 4, "only {refused} runs met a full disk");
+    assert!(tables(&there) == after);
+}
+
 fn copy_folder(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {

@@ -11,6 +11,7 @@ mod json;
 mod markdown;
 pub(crate) mod parquet_file;
 mod partitions;
+mod placed;
 mod staged;
 mod staged_folder;
 pub(crate) mod table;

@@ -14,6 +14,7 @@ use tempfile::NamedTempFile;
 use crate::error::{Error, Result};
 use crate::objects::{Sent, Upload, is_address};
 use crate::output::partitions::{self, Partitioning, Partitions};
+use crate::output::placed::Placed;
 use crate::output::{Sink, TableWriter};
 use crate::stop;
 
@@ -120,7 +121,7 @@ impl Staged {
             Target::Divided(_) => Err(io::Error::other("it is a folder of partitions")),
         };
         let file = file.map_err(Error::io("write", &self.path))?;
-        Ok(Box::new(BufWriter::with_capacity(1 << 18, file)))
+        Ok(Box::new(BufWriter::with_capacity(1 << 18, Placed::new(file, &self.path))))
     }
 
     /// Makes the file appear, in place of what stood there.

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use crate::error::{Error, Result};
 use crate::objects;
 use crate::output::Sink;
+use crate::output::placed::Placed;
 use crate::stop;
 
 /// A folder that is filled beside its place; dropped uncommitted, it leaves nothing.
@@ -71,9 +72,9 @@ impl StagedFolder {
 
     /// A stream into a new file of the folder.
     pub fn sink(&self, name: &str) -> Result<Sink> {
-        let path = self.place(name)?;
-        let file = File::create(path).map_err(Error::io("write", &self.path.join(name)))?;
-        Ok(Box::new(BufWriter::with_capacity(1 << 18, file)))
+        let (path, place) = (self.place(name)?, self.path.join(name));
+        let file = File::create(path).map_err(Error::io("write", &place))?;
+        Ok(Box::new(BufWriter::with_capacity(1 << 18, Placed::new(file, &place))))
     }
 
     /// Makes the folder appear, in place of what stood there.
