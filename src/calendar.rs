@@ -3,7 +3,9 @@
 //! An instant is microseconds since 1970-01-01T00:00:00Z, UTC. A calendar day exists only where a
 //! time zone is named beside it. Not for reading the clock: that is done once, in `cli`.
 
-use chrono::{DateTime, Datelike, Duration, NaiveDate, NaiveDateTime, NaiveTime, TimeZone};
+use std::ops::Range;
+
+use chrono::{DateTime, Datelike, Duration, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeZone};
 use chrono_tz::Tz;
 
 /// Microseconds in a second.
@@ -120,6 +122,34 @@ pub fn start_of_day(day: NaiveDate, zone: Tz) -> i64 {
         .map(|half_hours| midnight + Duration::minutes(30 * half_hours))
         .find_map(|local| zone.from_local_datetime(&local).earliest())
         .map_or_else(|| midnight.and_utc().timestamp_micros(), |at| at.timestamp_micros())
+}
+
+/// The calendar day of an instant in a zone, with instants around it that are surely of the same day:
+/// all of them where the day is as long as others, else it alone, because a clock that is put back after
+/// midnight shows a day twice.
+///
+/// # Example
+///
+/// ```
+/// use apportion::calendar::{DAY, day_around, parse_instant, parse_zone};
+/// let at = |text| parse_instant(text).unwrap();
+/// let (day, same) = day_around(at("2024-03-05T10:00:00Z"), parse_zone("Europe/Paris").unwrap());
+/// assert_eq!(day.to_string(), "2024-03-05");
+/// assert_eq!(same, at("2024-03-04T23:00:00Z")..at("2024-03-05T23:00:00Z"));
+/// // In Newfoundland the clock went from 00:01 back to 23:01 of the day before.
+/// let put_back = at("2010-11-07T02:45:00Z");
+/// let (day, same) = day_around(put_back, parse_zone("America/St_Johns").unwrap());
+/// assert_eq!((&day.to_string()[..], same), ("2010-11-06", put_back..put_back + 1));
+/// ```
+pub fn day_around(instant: i64, zone: Tz) -> (NaiveDate, Range<i64>) {
+    let day = day_of(instant, zone);
+    let from = start_of_day(day, zone);
+    let offset = |at: i64| utc(at).with_timezone(&zone).offset().fix();
+    let same = from..from.saturating_add(DAY);
+    let is_steady = same.contains(&instant)
+        && day.succ_opt().is_some_and(|next| start_of_day(next, zone) == same.end)
+        && offset(same.start) == offset(same.end - 1);
+    (day, if is_steady { same } else { instant..instant.saturating_add(1) })
 }
 
 /// The span of calendar time that a report is dated by.

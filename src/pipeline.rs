@@ -30,8 +30,7 @@ mod stored;
 mod writing;
 
 use self::attributing::{
-    Attributed, attribute, each_part, learn, persons_with_orders, persons_with_touches,
-    sort_by_name, work,
+    Attributed, attribute, each_part, learn, persons_with_orders, persons_with_touches, work,
 };
 use self::keep::{Ended, Filled};
 use self::labels::{Named, in_order, label, steps, vias};

@@ -47,19 +47,25 @@ const PARTITION_ROWS: usize = 50_000;
 /// which any order may have any touch.
 const PERSON_TOUCHES: usize = 2_000_000;
 
+/// The same where rows are written of each touch: they are in memory together.
+const WRITTEN_TOUCHES: usize = 1 << 16;
+
 /// Cuts persons into partitions of about the same number of rows, in their given order.
 ///
 /// Without persons there is one partition, of nobody: its tables have no rows, and their columns.
 pub fn partitions<'a>(work: &Work<'_>, persons: &'a [u32]) -> Vec<Partition<'a>> {
     let mut partitions = Vec::new();
     let (mut start, mut rows) = (0, 0);
+    let writes = work.credits || work.journeys;
+    let most = if writes { WRITTEN_TOUCHES } else { PERSON_TOUCHES };
     for (at, person) in persons.iter().enumerate() {
         let (touches, orders) = (work.touches.of(*person).len(), work.orders.of(*person).len());
-        if touches.saturating_mul(orders) > PERSON_TOUCHES {
+        let pairs = touches.saturating_mul(orders);
+        if pairs > most {
             if start < at {
                 partitions.push(Partition::whole(&persons[start..at]));
             }
-            let some = (PERSON_TOUCHES / touches).max(1);
+            let some = (most / touches).max(1);
             partitions.extend(
                 (0..orders).step_by(some).map(|from| Partition {
                     persons: &persons[at..=at],
@@ -69,7 +75,8 @@ pub fn partitions<'a>(work: &Work<'_>, persons: &'a [u32]) -> Vec<Partition<'a>>
             (start, rows) = (at + 1, 0);
             continue;
         }
-        rows += touches + orders;
+        // A touch of several orders is as many rows, where they are written.
+        rows += if writes && work.window.overlap { pairs } else { touches } + orders;
         if rows >= PARTITION_ROWS {
             partitions.push(Partition::whole(&persons[start..=at]));
             (start, rows) = (at + 1, 0);

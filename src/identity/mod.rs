@@ -20,6 +20,8 @@ pub use keys::{HeldKey, Key, KeyFindings, KeyValues, LARGEST_KEYS, SharedKey};
 pub use tables::{audit_table, persons_table};
 pub use versions::{Keep, Merged, one_row_per_id};
 
+use std::sync::OnceLock;
+
 use arrow::array::{Array, AsArray, RecordBatch, TimestampMicrosecondArray};
 use arrow::datatypes::TimestampMicrosecondType;
 use serde::Serialize;
@@ -44,6 +46,8 @@ pub struct Identity {
     pub keys: KeyFindings,
     /// The counts of the summary.
     pub account: Account,
+    /// Every user in the byte order of the ids, once somebody asks.
+    in_byte_order: OnceLock<Vec<u32>>,
 }
 
 /// What identity did, in numbers.
@@ -76,6 +80,18 @@ pub struct Account {
 }
 
 impl Identity {
+    /// Every user in the byte order of the ids, in which rows are written.
+    ///
+    /// They are put in order when they are first asked for, on all threads: ask once before many tasks
+    /// that will, because one that waits for another of the same thread waits for ever.
+    pub fn in_byte_order(&self) -> &[u32] {
+        self.in_byte_order.get_or_init(|| {
+            let mut users: Vec<u32> = (0..).take(self.person.len()).collect();
+            self.users.sort(&mut users);
+            users
+        })
+    }
+
     /// Counts users and stubs. `strangers` are users that nothing is known of but that rows refer to
     /// them, and that are not numbered: each is a person, and a stub.
     pub(crate) fn count(&mut self, strangers: u64) {
@@ -165,6 +181,7 @@ impl Gathering {
             aliases: resolved.findings,
             keys,
             account: resolved.account,
+            in_byte_order: OnceLock::new(),
         };
         identity.count(0);
         identity

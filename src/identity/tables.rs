@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, RecordBatch, StringViewArray, TimestampMicrosecondArray, UInt32Array,
-    UInt64Array,
+    ArrayRef, BooleanArray, RecordBatch, StringViewArray, StringViewBuilder,
+    TimestampMicrosecondArray, UInt32Array, UInt64Array,
 };
-use arrow::compute::take;
+use arrow::compute::{concat_batches, take};
+use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::identity::Identity;
@@ -14,6 +15,9 @@ use crate::merge::{Versions, merge};
 
 /// Steps of a path that are shown before its end.
 const LONGEST_PATH: usize = 32;
+
+/// Users whose rows are made at a time.
+const AUDITED: usize = 1 << 16;
 
 /// The columns of the users table that the persons table says in its own way.
 const OWN_COLUMNS: [&str; 8] = [
@@ -42,10 +46,9 @@ pub fn persons_table(
         members[*person as usize] += 1;
         facts.add(*person, identity.facts.of(user));
     }
-    let name = |person: &u32| identity.users.name(*person);
-    let mut persons: Vec<u32> =
-        (0..).take(members.len()).filter(|person| members[*person as usize] > 0).collect();
-    identity.users.sort(&mut persons);
+    let in_order = identity.in_byte_order().iter().copied();
+    let persons: Vec<u32> = in_order.filter(|person| members[*person as usize] > 0).collect();
+    let names: Vec<&str> = persons.par_iter().map(|person| identity.users.name(*person)).collect();
     let of = |person: &u32| facts.of(*person);
     let times = |time: &dyn Fn(&u32) -> Option<i64>| -> ArrayRef {
         let times: TimestampMicrosecondArray = persons.iter().map(time).collect();
@@ -55,10 +58,7 @@ pub fn persons_table(
         Arc::new(persons.iter().map(|person| Some(flag(person))).collect::<BooleanArray>())
     };
     let mut columns: Vec<(String, ArrayRef)> = vec![
-        (
-            "person".into(),
-            Arc::new(persons.iter().map(|person| Some(name(person))).collect::<StringViewArray>()),
-        ),
+        ("person".into(), Arc::new(StringViewArray::from_iter_values(&names))),
         (
             "users".into(),
             Arc::new(UInt64Array::from_iter_values(
@@ -92,49 +92,62 @@ pub fn persons_table(
 /// `refused` (who else its aliases named, divided by commas: they lost to an earlier one, or would
 /// have joined two authenticated users).
 pub fn audit_table(identity: &Identity) -> Result<RecordBatch> {
+    let users = identity.in_byte_order();
+    // Names lie all over the memory: on all threads, and once each where one will do.
+    let some: Vec<RecordBatch> =
+        users.par_chunks(AUDITED).map(|users| audited(identity, users)).collect::<Result<_>>()?;
+    Ok(concat_batches(&audited(identity, &[])?.schema(), &some)?)
+}
+
+/// Rows of the audit for some users.
+fn audited(identity: &Identity, users: &[u32]) -> Result<RecordBatch> {
     let name = |user: u32| identity.users.name(user);
-    let mut users: Vec<u32> = (0..).take(identity.person.len()).collect();
-    identity.users.sort(&mut users);
-    let text = |value: &dyn Fn(u32) -> String| -> ArrayRef {
-        Arc::new(users.iter().map(|user| Some(value(*user))).collect::<StringViewArray>())
+    let refused = |user: u32| {
+        let of_user = |pairs: &[(u32, u32)]| -> Vec<&str> {
+            let range = pairs.partition_point(|(from, _)| *from < user)
+                ..pairs.partition_point(|(from, _)| *from <= user);
+            pairs[range].iter().map(|(_, to)| name(*to)).collect()
+        };
+        let mut names = of_user(&identity.aliases.lost);
+        names.extend(of_user(&identity.aliases.refused));
+        names.sort_unstable();
+        (!names.is_empty()).then(|| names.join(", "))
     };
-    let refused: StringViewArray = users
-        .iter()
-        .map(|user| {
-            let of_user = |pairs: &[(u32, u32)]| -> Vec<&str> {
-                let range = pairs.partition_point(|(from, _)| from < user)
-                    ..pairs.partition_point(|(from, _)| from <= user);
-                pairs[range].iter().map(|(_, to)| name(*to)).collect()
-            };
-            let mut names = of_user(&identity.aliases.lost);
-            names.extend(of_user(&identity.aliases.refused));
-            names.sort_unstable();
-            (!names.is_empty()).then(|| names.join(", "))
-        })
-        .collect();
-    let path = |user: u32| {
-        let mut path = name(user).to_owned();
-        let mut at = user;
-        for _ in 0..LONGEST_PATH {
-            if identity.next[at as usize] == at {
-                return path;
+    let builder = || StringViewBuilder::with_capacity(users.len());
+    let mut columns = [builder(), builder(), builder(), builder(), builder()];
+    let [ids, persons, paths, outcomes, refusals] = &mut columns;
+    let mut path = String::new();
+    for user in users {
+        let (own, person) = (name(*user), identity.person[*user as usize]);
+        let of_person = if person == *user { own } else { name(person) };
+        ids.append_value(own);
+        persons.append_value(of_person);
+        path.clear();
+        path.push_str(own);
+        let mut at = *user;
+        for step in 0..=LONGEST_PATH {
+            let next = identity.next[at as usize];
+            if next == at {
+                break;
             }
-            at = identity.next[at as usize];
+            if step == LONGEST_PATH {
+                if at != person {
+                    path.push_str(" > ... > ");
+                    path.push_str(of_person);
+                }
+                break;
+            }
+            at = next;
             path.push_str(" > ");
-            path.push_str(name(at));
+            path.push_str(if at == person { of_person } else { name(at) });
         }
-        let person = identity.person[user as usize];
-        if at != person {
-            path.push_str(" > ... > ");
-            path.push_str(name(person));
-        }
-        path
-    };
-    Ok(RecordBatch::try_from_iter([
-        ("user_external_id", text(&|user| name(user).to_owned())),
-        ("person", text(&|user| name(identity.person[user as usize]).to_owned())),
-        ("path", text(&path)),
-        ("outcome", text(&|user| identity.outcomes[user as usize].name().to_owned())),
-        ("refused", Arc::new(refused)),
-    ])?)
+        paths.append_value(&path);
+        outcomes.append_value(identity.outcomes[*user as usize].name());
+        refusals.append_option(refused(*user));
+    }
+    let names = ["user_external_id", "person", "path", "outcome", "refused"];
+    let columns = columns.map(|mut column| Arc::new(column.finish()) as ArrayRef);
+    let columns =
+        names.into_iter().zip(columns).map(|(name, column)| (name, column, name == "refused"));
+    Ok(RecordBatch::try_from_iter_with_nullable(columns)?)
 }

@@ -7,16 +7,19 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{
-    ArrayRef, AsArray, BooleanArray, RecordBatch, StringViewArray, new_empty_array, new_null_array,
+    Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringViewArray, new_empty_array,
+    new_null_array,
 };
 use arrow::compute::{can_cast_types, concat_batches, filter_record_batch, is_null, nullif};
-use arrow::datatypes::{DataType, Field, Metadata, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{
+    DataType, Field, Metadata, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType,
+};
 use arrow::error::ArrowError;
-use hashbrown::HashSet;
+use hashbrown::HashMap;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
-    ParquetRecordBatchReaderBuilder, RowSelection,
+    ArrowPredicateFn, ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
+    ParquetRecordBatchReaderBuilder, RowFilter, RowSelection,
 };
 use parquet::basic::Type;
 use parquet::errors::ParquetError;
@@ -69,24 +72,24 @@ pub struct Reading<'a> {
     /// The run's clock: later rows are rejected.
     pub as_of: i64,
     /// Whose rows there are to be, of a table about users, where it is not everybody's; all others are as
-    /// if the files did not have them, but for their number.
+    /// if the files did not have them, and places in files are not known.
     pub only: Option<&'a Users>,
     /// What user ids become once they are judged, where nobody is to be named.
     pub pseudonyms: Option<&'a Pseudonyms>,
 }
 
-/// Some users, by the hashes of their ids.
+/// Some users, by the hashes of their ids, each with the instant since when its touches matter.
 #[derive(Debug, Clone, Default)]
-pub struct Users(HashSet<u64>);
+pub struct Users(Arc<HashMap<u64, i64>>);
 
 impl Users {
-    /// These users.
-    pub fn new<'n>(names: impl Iterator<Item = &'n str>) -> Self {
-        Self(names.map(text_hash).collect())
+    /// These users, and since when the touches of each matter.
+    pub fn new<'n>(users: impl Iterator<Item = (&'n str, i64)>) -> Self {
+        Self(Arc::new(users.map(|(name, since)| (text_hash(name), since)).collect()))
     }
 
-    fn holds(&self, name: &str) -> bool {
-        self.0.contains(&text_hash(name))
+    fn since(&self, name: &str) -> Option<i64> {
+        self.0.get(&text_hash(name)).copied()
     }
 }
 
@@ -418,6 +421,11 @@ impl<'a> Plan<'a> {
         if let Some(selection) = selection {
             builder = builder.with_row_selection(selection);
         }
+        if let Some(filter) =
+            self.reading.only.and_then(|users| of_users(self.reading, file, users))
+        {
+            builder = builder.with_row_filter(filter);
+        }
         builder.build().map_err(|source| {
             let why = "its pages cannot be decoded";
             not_parquet(self.reading.table, &file.path, why, Some(source))
@@ -439,10 +447,6 @@ impl<'a> Plan<'a> {
         for batch in self.open_group((file, of_file), fetched, &columns, None)? {
             stop::check()?;
             let batch = batch.map_err(|source| undecodable(reading.table, &file.path, source))?;
-            let batch = match reading.only {
-                Some(users) => of_users(reading, file, &batch, users)?,
-                None => batch,
-            };
             let part = judge_batch(reading, file, &columns, &batch, row, schema)?;
             take(group, part.accepted)?;
             rejects.extend(part.rejects);
@@ -454,30 +458,41 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// The rows of some users, of a table that is about users.
-fn of_users(
-    reading: &Reading<'_>,
-    file: &Opened,
-    batch: &RecordBatch,
-    users: &Users,
-) -> Result<RecordBatch> {
-    let column = reading.table.user_column();
-    let found = file.columns.iter().find(|found| Some(found.name.as_str()) == column);
-    let Some(found) = found else { return Ok(batch.clone()) };
-    let amounts = Amounts { currency: None, default: reading.currency, units: None };
-    let decoded = physical(found, batch, batch.num_rows())
-        .and_then(|(array, text)| decode(&array, found.kind, false, text, &amounts));
-    let Some(decoded) = decoded else {
-        return Err(wrong_type(reading.table, &file.path, found));
+/// What chooses the rows of some users, of a table that is about users, before other columns are decoded:
+/// of touches those that are late enough.
+fn of_users(reading: &Reading<'_>, file: &Opened, users: &Users) -> Option<RowFilter> {
+    let column = |name: &str| file.columns.iter().find(|found| found.name == name);
+    let user = column(reading.table.user_column()?)?.clone();
+    let is_touch = matches!(reading.table, Table::Sessions | Table::Postviews);
+    let at = column("created_at").filter(|_| is_touch).cloned();
+    let mask = mask(file, &[&user].into_iter().chain(&at).collect::<Vec<_>>());
+    let (users, pseudonyms) = (users.clone(), reading.pseudonyms.cloned());
+    let currency = reading.currency;
+    let choose = move |batch: RecordBatch| -> Result<BooleanArray, ArrowError> {
+        let decoded = |column: &Found| {
+            let amounts = Amounts { currency: None, default: currency, units: None };
+            let (array, text) = physical(column, &batch, batch.num_rows())?;
+            Some(decode(&array, column.kind, false, text, &amounts)?.array)
+        };
+        // A column of a wrong type is told of where rows are judged: all of them are wanted for that.
+        let all = || BooleanArray::from(vec![true; batch.num_rows()]);
+        let Some(names) = decoded(&user) else { return Ok(all()) };
+        let names = match &pseudonyms {
+            Some(pseudonyms) => pseudonyms.of_column(&names),
+            None => names,
+        };
+        let times = at.as_ref().and_then(decoded);
+        let times = times.as_ref().map(|times| times.as_primitive::<TimestampMicrosecondType>());
+        let is_wanted = |(row, name): (usize, Option<&str>)| {
+            let since = name.and_then(|name| users.since(name));
+            let is_late = |since: i64| {
+                times.is_none_or(|times| times.is_null(row) || times.value(row) >= since)
+            };
+            Some(since.is_some_and(is_late))
+        };
+        Ok(names.as_string_view().iter().enumerate().map(is_wanted).collect())
     };
-    let names = match reading.pseudonyms {
-        Some(pseudonyms) => pseudonyms.of_column(&decoded.array),
-        None => decoded.array,
-    };
-    let names = names.as_string_view();
-    let holds: BooleanArray =
-        names.iter().map(|name| Some(name.is_some_and(|name| users.holds(name)))).collect();
-    Ok(filter_record_batch(batch, &holds)?)
+    Some(RowFilter::new(vec![Box::new(ArrowPredicateFn::new(mask, choose))]))
 }
 
 impl Opened {

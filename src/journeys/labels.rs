@@ -1,5 +1,6 @@
 //! What touches and orders are called in a report: dimensions, as dictionary codes.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::BuildHasher;
 
@@ -8,7 +9,7 @@ use arrow::datatypes::TimestampMicrosecondType;
 use chrono_tz::Tz;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-use crate::calendar::{Span, day_of};
+use crate::calendar::{Span, day_around};
 use crate::ids::Interner;
 
 /// What a touch dimension reads where an order had no touch.
@@ -99,19 +100,26 @@ impl Labels {
     /// The labels of a span of calendar time, from instants, in a zone.
     pub fn of_span(instants: impl Iterator<Item = i64>, span: Span, zone: Tz) -> Self {
         let mut interner = Interner::default();
-        // Neighbours mostly share their day, and a day its label.
-        let mut last = None;
+        // Neighbours mostly share their day, and days are few: each is looked up once, by its first
+        // instant. Of a day that is longer or shorter only what was asked for is known.
+        let mut days: BTreeMap<i64, (i64, u32)> = BTreeMap::new();
+        let mut last = (0..0, 0);
         let codes = instants
             .map(|instant| {
-                let day = day_of(instant, zone);
-                match last {
-                    Some((known, code)) if known == day => code,
-                    _ => {
-                        let code = interner.intern(&span.label(day));
-                        last = Some((day, code));
-                        code
-                    }
+                if last.0.contains(&instant) {
+                    return last.1;
                 }
+                let known = days.range(..=instant).next_back();
+                let known = known.filter(|(_, (end, _))| instant < *end);
+                last = if let Some((start, (end, code))) = known {
+                    (*start..*end, *code)
+                } else {
+                    let (day, same) = day_around(instant, zone);
+                    let code = interner.intern(&span.label(day));
+                    days.insert(same.start, (same.end, code));
+                    (same, code)
+                };
+                last.1
             })
             .collect();
         Self { codes, values: values(&interner) }

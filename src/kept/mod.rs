@@ -19,11 +19,11 @@ pub use account::{
 };
 pub use frame::{Frame, Keep};
 pub use reading::Kept;
-pub(crate) use reading::read_file;
+pub(crate) use reading::{Groups, read_file};
 pub use tables::SHARE_WHOLE;
 pub(crate) use tables::{
     Dated, KeptOrders, KeptSessions, credits, in_minor_units, journeys, narrowed, orders, sessions,
     spend,
 };
-pub(crate) use weekly::week_of;
+pub(crate) use weekly::{OneWeek, week_of};
 pub use writing::{Writing, check_place};

@@ -7,7 +7,9 @@ use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+};
 use parquet::errors::ParquetError;
 use rayon::prelude::*;
 use serde_json::Value;
@@ -117,7 +119,7 @@ impl Kept {
     /// The columns of a table.
     pub fn schema(&self, frame: Frame) -> Result<SchemaRef> {
         let Some(file) = self.files_of(frame)?.next() else { return Err(self.lacks(frame)) };
-        Ok(SchemaRef::clone(open_file(frame, &self.folder.join(&file.path))?.schema()))
+        Ok(SchemaRef::clone(Groups::open(frame, &self.folder.join(&file.path))?.schema()))
     }
 
     /// A table, whole.
@@ -130,7 +132,11 @@ impl Kept {
     /// # Errors
     ///
     /// A table that the run does not have, or that cannot be read.
-    pub fn columns(&self, frame: Frame, wanted: impl Fn(&str) -> bool) -> Result<RecordBatch> {
+    pub fn columns(
+        &self,
+        frame: Frame,
+        wanted: impl Fn(&str) -> bool + Sync,
+    ) -> Result<RecordBatch> {
         let files = self.files_of(frame)?;
         let batches = files.map(|file| read_file(frame, &self.folder.join(&file.path), &wanted));
         let batches: Vec<RecordBatch> = batches.collect::<Result<_>>()?;
@@ -178,23 +184,75 @@ impl Kept {
 pub(crate) fn read_file(
     frame: Frame,
     path: &Path,
-    wanted: impl Fn(&str) -> bool,
+    wanted: impl Fn(&str) -> bool + Sync,
 ) -> Result<RecordBatch> {
-    let unreadable = |source| unreadable(frame, path, source);
-    let reader = open_file(frame, path)?;
-    let fields = reader.schema().fields();
-    let named = fields.iter().enumerate().filter(|(_, field)| wanted(field.name()));
-    let mask = ProjectionMask::roots(reader.parquet_schema(), named.map(|(at, _)| at));
-    let reader = reader.with_projection(mask).build().map_err(unreadable)?;
-    let schema = arrow::array::RecordBatchReader::schema(&reader);
-    let batches = reader.collect::<Result<Vec<RecordBatch>, _>>()?;
-    Ok(concat_batches(&schema, &batches)?)
+    let groups = Groups::open(frame, path)?;
+    let read = |group: usize| groups.read(group, &wanted);
+    let mut batches: Vec<RecordBatch> =
+        (0..groups.count()).into_par_iter().map(read).collect::<Result<_>>()?;
+    if batches.is_empty() {
+        batches.push(groups.rows(Vec::new(), &wanted)?);
+    }
+    Ok(concat_batches(&batches[0].schema(), &batches)?)
 }
 
-fn open_file(frame: Frame, path: &Path) -> Result<Reader> {
-    let file = File::open(path).map_err(Error::io("read", path))?;
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file);
-    reader.map_err(|source| unreadable(frame, path, source))
+/// The row groups of a file of a kept table, each read by itself.
+pub(crate) struct Groups {
+    frame: Frame,
+    path: PathBuf,
+    metadata: ArrowReaderMetadata,
+}
+
+impl Groups {
+    /// Opens a file of a table.
+    ///
+    /// # Errors
+    ///
+    /// A file that cannot be read.
+    pub(crate) fn open(frame: Frame, path: &Path) -> Result<Self> {
+        let metadata = ArrowReaderMetadata::load(&open(path)?, ArrowReaderOptions::new());
+        let metadata = metadata.map_err(|source| unreadable(frame, path, source))?;
+        Ok(Self { frame, path: path.to_path_buf(), metadata })
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.metadata.metadata().num_row_groups()
+    }
+
+    /// The columns of the table.
+    pub(crate) fn schema(&self) -> &SchemaRef {
+        self.metadata.schema()
+    }
+
+    /// Those columns of a row group whose name is wanted.
+    pub(crate) fn read(&self, group: usize, wanted: impl Fn(&str) -> bool) -> Result<RecordBatch> {
+        self.rows(vec![group], wanted)
+    }
+
+    fn rows(&self, groups: Vec<usize>, wanted: impl Fn(&str) -> bool) -> Result<RecordBatch> {
+        let unreadable = |source| unreadable(self.frame, &self.path, source);
+        let rows = |group: &usize| self.metadata.metadata().row_group(*group).num_rows();
+        let count = usize::try_from(groups.iter().map(rows).sum::<i64>()).unwrap_or_default();
+        let fields = self.schema().fields().iter().enumerate();
+        let named = fields.filter(|(_, field)| wanted(field.name())).map(|(at, _)| at);
+        let mask = ProjectionMask::roots(self.metadata.parquet_schema(), named);
+        let input = open(&self.path)?;
+        let reader =
+            ParquetRecordBatchReaderBuilder::new_with_metadata(input, self.metadata.clone())
+                .with_row_groups(groups)
+                .with_projection(mask)
+                .with_batch_size(count.max(1))
+                .build()
+                .map_err(unreadable)?;
+        let schema = arrow::array::RecordBatchReader::schema(&reader);
+        let batches = reader.collect::<Result<Vec<RecordBatch>, _>>()?;
+        Ok(concat_batches(&schema, &batches)?)
+    }
+}
+
+fn open(path: &Path) -> Result<File> {
+    File::open(path).map_err(Error::io("read", path))
 }
 
 fn unreadable(frame: Frame, path: &Path, source: ParquetError) -> Error {
@@ -205,5 +263,3 @@ fn unreadable(frame: Frame, path: &Path, source: ParquetError) -> Error {
         source: Some(source),
     }
 }
-
-type Reader = ParquetRecordBatchReaderBuilder<File>;

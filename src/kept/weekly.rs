@@ -10,13 +10,13 @@ use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 use chrono_tz::Tz;
-use parquet::arrow::ArrowWriter;
 use rayon::prelude::*;
 
 use crate::calendar::Span;
 use crate::error::{Error, Result};
 use crate::journeys::Labels;
-use crate::output::{Sink, StagedFolder, parquet_file};
+use crate::kept::Frame;
+use crate::output::{SmallGroups, StagedFolder};
 
 /// The column that says in which week a row belongs.
 const AT: &str = "order_at";
@@ -40,7 +40,7 @@ pub(crate) struct Weekly {
 
 /// A week that is being written.
 struct Week {
-    writer: ArrowWriter<Sink>,
+    writer: SmallGroups,
     /// Rows that wait until there are enough of them.
     waiting: Vec<RecordBatch>,
     rows: u64,
@@ -80,25 +80,13 @@ impl Weekly {
         });
         begun.collect::<Vec<_>>().into_par_iter().try_for_each(|(week, of_week)| {
             let of_week = take_record_batch(rows, &UInt32Array::from(of_week))?;
-            week.write(&compact(&of_week)?)
+            week.write(&of_week)
         })
-    }
-
-    /// Writes rows that are all of one week.
-    pub(crate) fn write_week(
-        &mut self,
-        folder: &StagedFolder,
-        week: &str,
-        rows: &RecordBatch,
-    ) -> Result<()> {
-        self.begin(folder, week)?.write(rows)
     }
 
     fn begin(&mut self, folder: &StagedFolder, week: &str) -> Result<&mut Week> {
         if !self.weeks.contains_key(week) {
-            let sink = folder.sink(&file_of(self.name, week))?;
-            let writer = parquet_file::begin_small(sink, &self.schema, GROUP_ROWS)?;
-            let begun = Week { writer, waiting: Vec::new(), rows: 0 };
+            let begun = Week::begin(folder, &file_of(self.name, week), &self.schema)?;
             self.weeks.insert(week.to_owned(), begun);
         }
         let begun = self.weeks.get_mut(week);
@@ -126,15 +114,53 @@ impl Weekly {
     }
 }
 
+/// One week of a table, written by itself.
+pub(crate) struct OneWeek {
+    file: String,
+    week: Week,
+}
+
+impl OneWeek {
+    /// Begins a week of a table of these columns.
+    pub(crate) fn begin(
+        folder: &StagedFolder,
+        frame: Frame,
+        week: &str,
+        schema: &SchemaRef,
+    ) -> Result<Self> {
+        let file = file_of(frame.name(), week);
+        Ok(Self { week: Week::begin(folder, &file, schema)?, file })
+    }
+
+    /// Writes some more rows.
+    pub(crate) fn write(&mut self, rows: &RecordBatch) -> Result<()> {
+        self.week.write(rows)
+    }
+
+    /// Ends the week, and gives its file and the number of its rows.
+    pub(crate) fn finish(self) -> Result<(String, u64)> {
+        let rows = self.week.rows;
+        self.week.finish()?;
+        Ok((self.file, rows))
+    }
+}
+
 impl Week {
+    fn begin(folder: &StagedFolder, file: &str, schema: &SchemaRef) -> Result<Self> {
+        let writer = SmallGroups::begin(folder.sink(file)?, schema, GROUP_ROWS)?;
+        Ok(Self { writer, waiting: Vec::new(), rows: 0 })
+    }
+
     fn write(&mut self, rows: &RecordBatch) -> Result<()> {
         self.rows += rows.num_rows() as u64;
-        self.waiting.push(rows.clone());
         let waiting: usize = self.waiting.iter().map(RecordBatch::num_rows).sum();
+        let waiting = waiting + rows.num_rows();
         if waiting < BATCH_ROWS {
+            self.waiting.push(compact(rows)?);
             return Ok(());
         }
-        let rows = concat_batches(&rows.schema(), &self.waiting)?;
+        let together = self.waiting.iter().chain([rows]);
+        let rows = concat_batches(&rows.schema(), together)?;
         let whole = waiting - waiting % BATCH_ROWS;
         for start in (0..whole).step_by(BATCH_ROWS) {
             self.encode(&rows.slice(start, BATCH_ROWS))?;
@@ -146,8 +172,7 @@ impl Week {
 
     fn encode(&mut self, rows: &RecordBatch) -> Result<()> {
         // How much memory lies behind a text is one of the things that the encoder goes by.
-        let written = self.writer.write(&compact(rows)?);
-        written.map_err(|error| Error::Output { format: "parquet", why: error.to_string() })
+        self.writer.write(&compact(rows)?)
     }
 
     fn finish(mut self) -> Result<()> {
@@ -158,10 +183,7 @@ impl Week {
                 self.encode(&rows)?;
             }
         }
-        let failed =
-            |why: &dyn std::fmt::Display| Error::Output { format: "parquet", why: why.to_string() };
-        let mut sink = self.writer.into_inner().map_err(|error| failed(&error))?;
-        sink.flush().map_err(|error| failed(&error))
+        self.writer.finish()
     }
 }
 

@@ -23,6 +23,8 @@ pub struct Writing {
     by_week: Option<Tz>,
     writers: BTreeMap<Frame, (Box<dyn TableWriter>, u64)>,
     weekly: BTreeMap<Frame, Weekly>,
+    /// Files that are whole: weeks that were written one by one, and tables in one piece.
+    files: BTreeMap<Frame, Vec<(String, u64)>>,
     /// Files that were taken over from an earlier run.
     carried: BTreeMap<Frame, Vec<FrameFile>>,
 }
@@ -41,6 +43,7 @@ impl Writing {
             by_week: keep.by_week,
             writers: BTreeMap::new(),
             weekly: BTreeMap::new(),
+            files: BTreeMap::new(),
             carried: BTreeMap::new(),
         })
     }
@@ -78,6 +81,31 @@ impl Writing {
         Ok(())
     }
 
+    /// Writes every table that is to be kept and is not yet begun, as far as there is one: all at once.
+    pub fn write_each(
+        &mut self,
+        make: impl Fn(Frame) -> Result<Option<RecordBatch>> + Sync,
+    ) -> Result<()> {
+        let folder = &self.folder;
+        let is_begun = |frame: &Frame| {
+            self.writers.contains_key(frame)
+                || self.weekly.contains_key(frame)
+                || self.carried.contains_key(frame)
+        };
+        let frames: Vec<Frame> =
+            self.frames.iter().copied().filter(|frame| !is_begun(frame)).collect();
+        let write = |frame: Frame| -> Result<Option<(Frame, (String, u64))>> {
+            let Some(rows) = make(frame)? else { return Ok(None) };
+            output::write(output::format("parquet")?, folder.sink(&frame.file())?, &rows)?;
+            Ok(Some((frame, (frame.file(), rows.num_rows() as u64))))
+        };
+        let written: Vec<_> = frames.into_par_iter().map(write).collect::<Result<_>>()?;
+        for (frame, file) in written.into_iter().flatten() {
+            self.files.entry(frame).or_default().push(file);
+        }
+        Ok(())
+    }
+
     /// Takes a file over from the folder of an earlier run: the very file, where the file system can.
     pub(crate) fn carry(&mut self, frame: Frame, from: &Path, file: &FrameFile) -> Result<()> {
         self.folder.link(&from.join(&file.path), &file.path)?;
@@ -85,17 +113,9 @@ impl Writing {
         Ok(())
     }
 
-    /// Writes rows of one week of a table that is divided by weeks.
-    pub(crate) fn write_week(
-        &mut self,
-        frame: Frame,
-        week: &str,
-        rows: &RecordBatch,
-    ) -> Result<()> {
-        let Some(zone) = self.by_week else { return Ok(()) };
-        let begin = || Weekly::new(frame.name(), zone, rows.schema());
-        let weekly = self.weekly.entry(frame).or_insert_with(begin);
-        weekly.write_week(&self.folder, week, rows)
+    /// Adds a week that was written [by itself](super::OneWeek) to its table.
+    pub(crate) fn add_week(&mut self, frame: Frame, week: (String, u64)) {
+        self.files.entry(frame).or_default().push(week);
     }
 
     /// Sees to it that a table that is divided by weeks is there, with rows or without.
@@ -106,21 +126,17 @@ impl Writing {
         }
     }
 
-    /// The folder with what was written, where nothing more is said of it.
-    pub(crate) fn into_folder(self) -> StagedFolder {
-        self.folder
-    }
-
     /// Ends every table, and gives the rows and files of each.
     pub fn end_tables(&mut self) -> Result<Vec<FrameRows>> {
-        let mut files: BTreeMap<Frame, Vec<(String, u64)>> = BTreeMap::new();
+        let mut files = std::mem::take(&mut self.files);
         for (frame, (writer, rows)) in std::mem::take(&mut self.writers) {
             writer.finish()?;
             files.insert(frame, vec![(frame.file(), rows)]);
         }
         for (frame, weekly) in std::mem::take(&mut self.weekly) {
-            let others = self.carried.contains_key(&frame);
-            files.insert(frame, weekly.finish(&self.folder, others)?);
+            let weeks = files.entry(frame).or_default();
+            let others = !weeks.is_empty() || self.carried.contains_key(&frame);
+            weeks.extend(weekly.finish(&self.folder, others)?);
         }
         let mut frames: BTreeMap<Frame, Vec<FrameFile>> = std::mem::take(&mut self.carried);
         for (frame, written) in files {

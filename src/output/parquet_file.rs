@@ -7,7 +7,8 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::{
-    ArrowColumnChunk, ArrowLeafColumn, ArrowRowGroupWriterFactory, compute_leaves,
+    ArrowColumnChunk, ArrowColumnWriter, ArrowLeafColumn, ArrowRowGroupWriterFactory,
+    compute_leaves,
 };
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
@@ -29,12 +30,9 @@ pub(super) const FORMAT: Format = Format {
 const GROUP_ROWS: usize = 1 << 18;
 
 struct Parquet {
-    file: SerializedFileWriter<Sink>,
-    factory: ArrowRowGroupWriterFactory,
-    schema: SchemaRef,
+    encoder: Encoder,
     /// The rows of the next row group.
     waiting: Vec<RecordBatch>,
-    groups: usize,
 }
 
 /// How files are written. Nothing of this machine or moment is: the same rows are the same bytes.
@@ -44,39 +42,92 @@ fn properties() -> WriterPropertiesBuilder {
         .set_created_by(concat!("apportion ", env!("CARGO_PKG_VERSION")).to_owned())
 }
 
-/// Begins a file whose row groups have `rows` rows, encoded as they come: many such files can be
-/// written at once in little memory. The bytes depend on how rows are divided into batches.
-pub(crate) fn begin_small(
-    sink: Sink,
-    schema: &SchemaRef,
+/// A file of small row groups, encoded as rows come: many such files can be written at once in little
+/// memory. The bytes depend on how rows are divided into batches.
+pub(crate) struct SmallGroups {
+    encoder: Encoder,
+    /// Rows of a row group.
+    most: usize,
+    /// The columns of the row group that is being written, and its rows.
+    columns: Vec<ArrowColumnWriter>,
     rows: usize,
-) -> Result<ArrowWriter<Sink>> {
-    let properties = properties()
-        .set_max_row_group_row_count(Some(rows))
+}
+
+impl SmallGroups {
+    /// Begins a file whose row groups have `rows` rows, which batches divide.
+    pub(crate) fn begin(sink: Sink, schema: &SchemaRef, rows: usize) -> Result<Self> {
         // What repeats fits, and what does not is not hashed for long.
-        .set_dictionary_page_size_limit(1 << 16)
-        .build();
-    let writer = ArrowWriter::try_new(sink, Arc::clone(schema), Some(properties));
-    writer.map_err(|error| failed("parquet")(&error))
+        let properties = properties().set_dictionary_page_size_limit(1 << 16);
+        let encoder = Encoder::begin(sink, schema, properties)?;
+        Ok(Self { encoder, most: rows, columns: Vec::new(), rows: 0 })
+    }
+
+    /// Encodes some rows.
+    pub(crate) fn write(&mut self, rows: &RecordBatch) -> Result<()> {
+        self.encode(rows).map_err(|error| failed("parquet")(&error))
+    }
+
+    fn encode(&mut self, rows: &RecordBatch) -> Result<(), ParquetError> {
+        if self.columns.is_empty() {
+            self.columns = self.encoder.columns()?;
+        }
+        let leaves = self.encoder.leaves(std::slice::from_ref(rows))?;
+        let written = self.columns.par_iter_mut().zip(leaves);
+        written.try_for_each(|(writer, column)| {
+            column.iter().try_for_each(|leaf| writer.write(leaf))
+        })?;
+        self.rows += rows.num_rows();
+        if self.rows < self.most {
+            return Ok(());
+        }
+        self.end_group()
+    }
+
+    fn end_group(&mut self) -> Result<(), ParquetError> {
+        self.rows = 0;
+        let columns = mem::take(&mut self.columns);
+        let chunks: Vec<ArrowColumnChunk> =
+            columns.into_par_iter().map(ArrowColumnWriter::close).collect::<Result<_, _>>()?;
+        self.encoder.append(chunks)
+    }
+
+    /// Ends the file.
+    pub(crate) fn finish(mut self) -> Result<()> {
+        if self.rows > 0 {
+            self.end_group().map_err(|error| failed("parquet")(&error))?;
+        }
+        self.encoder.finish()
+    }
 }
 
-fn begin(sink: Sink, schema: &SchemaRef) -> Result<Box<dyn TableWriter>> {
-    let writer = ArrowWriter::try_new(sink, Arc::clone(schema), Some(properties().build()));
-    let (file, factory) = writer
-        .and_then(ArrowWriter::into_serialized_writer)
-        .map_err(|error| failed("parquet")(&error))?;
-    let schema = Arc::clone(schema);
-    Ok(Box::new(Parquet { file, factory, schema, waiting: Vec::new(), groups: 0 }))
+/// A file and what encodes its row groups, one after the other.
+struct Encoder {
+    file: SerializedFileWriter<Sink>,
+    factory: ArrowRowGroupWriterFactory,
+    schema: SchemaRef,
+    groups: usize,
 }
 
-impl Parquet {
-    /// Writes the waiting rows as a row group.
-    fn write_group(&mut self) -> Result<(), ParquetError> {
-        let batches = mem::take(&mut self.waiting);
+impl Encoder {
+    fn begin(sink: Sink, schema: &SchemaRef, properties: WriterPropertiesBuilder) -> Result<Self> {
+        let writer = ArrowWriter::try_new(sink, Arc::clone(schema), Some(properties.build()));
+        let (file, factory) = writer
+            .and_then(ArrowWriter::into_serialized_writer)
+            .map_err(|error| failed("parquet")(&error))?;
+        Ok(Self { file, factory, schema: Arc::clone(schema), groups: 0 })
+    }
+
+    /// What encodes the columns of the next row group.
+    fn columns(&self) -> Result<Vec<ArrowColumnWriter>, ParquetError> {
+        self.factory.create_column_writers(self.groups)
+    }
+
+    /// Rows column by column: of each the parts that batches have.
+    fn leaves(&self, batches: &[RecordBatch]) -> Result<Vec<Vec<ArrowLeafColumn>>, ParquetError> {
         let mut columns: Vec<Vec<ArrowLeafColumn>> = Vec::new();
         for (field, at) in self.schema.fields().iter().zip(0..) {
             let mut leaves: Vec<Vec<ArrowLeafColumn>> = Vec::new();
-            for batch in &batches {
+            for batch in batches {
                 for (leaf, column) in
                     compute_leaves(field, batch.column(at))?.into_iter().enumerate()
                 {
@@ -88,7 +139,36 @@ impl Parquet {
             }
             columns.extend(leaves);
         }
-        let writers = self.factory.create_column_writers(self.groups)?;
+        Ok(columns)
+    }
+
+    /// Writes a row group that was encoded.
+    fn append(&mut self, chunks: Vec<ArrowColumnChunk>) -> Result<(), ParquetError> {
+        let mut group = self.file.next_row_group()?;
+        for chunk in chunks {
+            chunk.append_to_row_group(&mut group)?;
+        }
+        group.close()?;
+        self.groups += 1;
+        Ok(())
+    }
+
+    fn finish(self) -> Result<()> {
+        let mut sink = self.file.into_inner().map_err(|error| failed("parquet")(&error))?;
+        sink.flush().map_err(|error| failed("parquet")(&error))
+    }
+}
+
+fn begin(sink: Sink, schema: &SchemaRef) -> Result<Box<dyn TableWriter>> {
+    let encoder = Encoder::begin(sink, schema, properties())?;
+    Ok(Box::new(Parquet { encoder, waiting: Vec::new() }))
+}
+
+impl Parquet {
+    /// Writes the waiting rows as a row group.
+    fn write_group(&mut self) -> Result<(), ParquetError> {
+        let columns = self.encoder.leaves(&mem::take(&mut self.waiting))?;
+        let writers = self.encoder.columns()?;
         let chunks: Vec<ArrowColumnChunk> = writers
             .into_par_iter()
             .zip(columns)
@@ -97,13 +177,7 @@ impl Parquet {
                 writer.close()
             })
             .collect::<Result<_, ParquetError>>()?;
-        let mut group = self.file.next_row_group()?;
-        for chunk in chunks {
-            chunk.append_to_row_group(&mut group)?;
-        }
-        group.close()?;
-        self.groups += 1;
-        Ok(())
+        self.encoder.append(chunks)
     }
 }
 
@@ -123,7 +197,6 @@ impl TableWriter for Parquet {
         if !self.waiting.is_empty() {
             self.write_group().map_err(|error| failed("parquet")(&error))?;
         }
-        let mut sink = self.file.into_inner().map_err(|error| failed("parquet")(&error))?;
-        sink.flush().map_err(|error| failed("parquet")(&error))
+        self.encoder.finish()
     }
 }

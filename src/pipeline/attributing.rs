@@ -16,7 +16,6 @@ use crate::engine::{
     ByChannel, Cells, Learnt, Observed, Partial, Tally, TouchChannels, UNATTRIBUTED_CELL, Work,
 };
 use crate::error::Result;
-use crate::identity::Identity;
 use crate::journeys::Touches;
 use crate::kept::Frame;
 use crate::report::{CreditTable, EffectsReport, MeasureSet, OrderSums, credit_rows, journey_rows};
@@ -127,11 +126,6 @@ pub(super) fn persons_with_orders(merged: &MergedTables) -> Vec<u32> {
     persons
 }
 
-/// Puts persons in the byte order of their ids, in which rows are written.
-pub(super) fn sort_by_name(persons: &mut [u32], identity: &Identity) {
-    identity.users.sort(persons);
-}
-
 pub(super) fn attribute(
     config: &Config,
     merged: &MergedTables,
@@ -154,7 +148,7 @@ pub(super) fn attribute(
     let mut persons = persons_with_orders(merged);
     // Sums are the same in any order.
     if work.credits || work.journeys {
-        sort_by_name(&mut persons, identity);
+        identity.users.sort(&mut persons);
     }
     let person_of = |order: u32| {
         let row = orders.row[order as usize] as usize;
@@ -207,9 +201,13 @@ pub(super) fn attribute(
         if let (Some(writer), Some(rows)) = (&mut writers.journeys, journeys) {
             writer.write(&rows)?;
         }
-        if let Some(writing) = &mut writers.kept {
-            for (frame, rows) in kept {
-                rows.map_or(Ok(()), |rows| writing.write(frame, &rows))?;
+        for (frame, rows) in kept {
+            let Some(rows) = rows else { continue };
+            if let Some(writing) = &mut writers.kept {
+                writing.write(frame, &rows)?;
+            }
+            if let Some(gathered) = &mut writers.gathered {
+                gathered.entry(frame).or_default().push(rows);
             }
         }
         Ok(())

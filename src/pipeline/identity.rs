@@ -10,7 +10,7 @@ use arrow::array::RecordBatch;
 use super::{
     Attributed, Inputs, MergedTables, Named, Ordered, People, Progress, Tables, Writers, check,
     check_rejects, label, learn, merge, order, order_touches, persons_with_orders, read_whole,
-    reattribute, resolve, sort_by_name, steps, want, work,
+    reattribute, resolve, steps, want, work,
 };
 use crate::config::{Config, DateBy};
 use crate::engine::{self, Cells, Changes, JourneyRows, Learnt, Partition, Side, Tally, Work};
@@ -274,7 +274,7 @@ fn compare(
         (of(joined), of(apart))
     });
     let mut persons = persons_with_orders(&joined.merged);
-    sort_by_name(&mut persons, &people.identity);
+    people.identity.users.sort(&mut persons);
     let partitions = engine::partitions(&with, &persons);
     let wave = 4 * rayon::current_num_threads();
     engine::in_waves(&partitions, wave, attribute, |_, (here, there, some)| {

@@ -3,9 +3,7 @@
 use arrow::array::RecordBatch;
 
 use super::stored::Stored;
-use super::{
-    DEFAULT_AMOUNT, MergedTables, Ordered, People, Progress, Tables, all_persons, sort_by_name,
-};
+use super::{DEFAULT_AMOUNT, MergedTables, Ordered, People, Progress, Tables, all_persons};
 use crate::channels;
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -45,13 +43,12 @@ impl Ended<'_> {
         mut writing: Writing,
         stored: Option<(&Stored, &dyn Progress)>,
     ) -> Result<Filled> {
-        for frame in Frame::ALL {
-            if writing.keeps(frame)
-                && let Some(rows) = self.frame(frame)?
-            {
-                writing.write(frame, &rows)?;
-            }
+        // What follows does so in parallel, and must find it done.
+        let of_users = [Frame::Persons, Frame::Identity, Frame::Orders, Frame::Sessions];
+        if of_users.into_iter().any(|frame| writing.keeps(frame)) {
+            self.people.identity.in_byte_order();
         }
+        writing.write_each(|frame| self.frame(frame))?;
         let frames = writing.end_tables()?;
         let account = match stored {
             Some((stored, progress)) => {
@@ -110,14 +107,6 @@ impl Ended<'_> {
         Dated { zone: self.config.zone, period: self.ordered.period }
     }
 
-    /// The persons in the byte order of their ids, in which rows are written.
-    fn persons(&self) -> Vec<u32> {
-        let identity = &self.people.identity;
-        let mut persons: Vec<u32> = (0..).take(identity.person.len()).collect();
-        sort_by_name(&mut persons, identity);
-        persons
-    }
-
     fn sessions(&self) -> Result<RecordBatch> {
         let Self { config, people, merged, ordered, .. } = self;
         if merged.rows.is_some() {
@@ -126,7 +115,7 @@ impl Ended<'_> {
         // Behind them are touches that discount codes put in the place of others.
         let own = merged.touch_persons.len();
         let of_person = |person: u32| ordered.touches.of(person);
-        let order = self.persons().into_iter().flat_map(of_person);
+        let order = people.identity.in_byte_order().iter().copied().flat_map(of_person);
         let order: Vec<u32> = order.map(|touch| ordered.touches.row[touch]).collect();
         let person = |row: u32| people.identity.users.name(merged.touch_persons[row as usize]);
         let kept = KeptSessions {
@@ -142,7 +131,7 @@ impl Ended<'_> {
     fn orders(&self) -> Result<RecordBatch> {
         let Self { config, people, merged, ordered, .. } = self;
         let of_person = |person: u32| ordered.orders.of(person);
-        let order = self.persons().into_iter().flat_map(of_person);
+        let order = people.identity.in_byte_order().iter().copied().flat_map(of_person);
         let person = |row: u32| people.identity.users.name(merged.orders.person[row as usize]);
         let kept = KeptOrders {
             rows: &merged.orders.rows,

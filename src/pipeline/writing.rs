@@ -112,6 +112,8 @@ pub(super) struct Writers {
     pub(super) staged: BTreeMap<PathBuf, Staged>,
     /// The folder that the run is kept in.
     pub(super) kept: Option<Writing>,
+    /// Rows of orders as they are kept, where they are gathered and not written.
+    pub(super) gathered: Option<BTreeMap<Frame, Vec<RecordBatch>>>,
     /// What is loaded into a database.
     pub(super) loading: Option<Loading>,
 }
@@ -125,6 +127,7 @@ impl Writers {
             changed: None,
             staged: BTreeMap::new(),
             kept: None,
+            gathered: None,
             loading: None,
         }
     }
@@ -166,12 +169,13 @@ impl Writers {
         let changed = begin(&outputs.changed)?;
         let kept = outputs.kept.as_ref().map(Writing::begin).transpose()?;
         refuse_folder_of_inputs(config)?;
-        Ok(Self { credits, journeys, changed, staged, kept, loading })
+        Ok(Self { credits, journeys, changed, staged, kept, gathered: None, loading })
     }
 
     /// Whether a table of the run is kept.
     pub(super) fn keeps(&self, frame: Frame) -> bool {
         self.kept.as_ref().is_some_and(|kept| kept.keeps(frame))
+            || self.gathered.as_ref().is_some_and(|gathered| gathered.contains_key(&frame))
     }
 
     /// Writes a table that is worked out beside the report, where it is to be written.

@@ -10,6 +10,7 @@ use arrow::datatypes::TimestampMicrosecondType;
 
 use crate::error::Result;
 use crate::identity::Identity;
+use crate::ids::UNKNOWN;
 use crate::journeys::Orders;
 use crate::money::Currency;
 use crate::report::decimals;
@@ -42,8 +43,12 @@ pub fn with_orders(
     let created = persons
         .column_by_name("created_at")
         .map(|at| at.as_primitive::<TimestampMicrosecondType>().clone());
-    let ordered: Vec<Option<Ordered>> =
-        names.iter().map(|name| ordered(orders, currencies, identity.users.get(name?)?)).collect();
+    let ordered: Vec<Option<Ordered>> = identity
+        .users
+        .look_up(&names)
+        .into_iter()
+        .map(|person| (person != UNKNOWN).then(|| ordered(orders, currencies, person))?)
+        .collect();
     let times = |time: &dyn Fn(&Ordered) -> i64| -> ArrayRef {
         let times: TimestampMicrosecondArray =
             ordered.iter().map(|ordered| ordered.as_ref().map(time)).collect();

@@ -11,7 +11,7 @@ use chrono::NaiveDate;
 use chrono_tz::Tz;
 use hashbrown::HashMap;
 
-use crate::calendar::{day_of, start_of_day};
+use crate::calendar::{day_around, start_of_day};
 use crate::config::{Bounce, Config};
 use crate::journeys::{Dimension, Labels};
 use crate::report::{Session, SessionCounts};
@@ -52,15 +52,13 @@ impl DailyCounts {
         let counted = if self.by_day {
             let mut counted = Counts::default();
             // Neighbours mostly share their day.
-            let mut last = (0..0, NaiveDate::default());
+            let mut last = (NaiveDate::default(), 0..0);
             for (row, look) in looks.iter().enumerate() {
                 let session = session(row);
-                if !last.0.contains(&session.at) {
-                    let day = day_of(session.at, self.zone);
-                    let next = day.succ_opt().map_or(i64::MAX, |day| start_of_day(day, self.zone));
-                    last = (start_of_day(day, self.zone)..next, day);
+                if !last.1.contains(&session.at) {
+                    last = day_around(session.at, self.zone);
                 }
-                counted.entry((*look, Some(last.1))).or_default().count(&session, self.bounce);
+                counted.entry((*look, Some(last.0))).or_default().count(&session, self.bounce);
             }
             counted
         } else {

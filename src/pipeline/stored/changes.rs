@@ -193,6 +193,8 @@ fn entries_of(
 pub(super) struct Changes {
     /// The users of whom rows came or went, and the earliest time of one.
     pub(super) users: HashMap<u64, i64>,
+    /// Those of whom rows went: what they were part of may be earlier than they were.
+    pub(super) lost: HashSet<u64>,
     /// The touches of which rows came or went.
     pub(super) touches: HashSet<u64>,
     /// The orders of which rows, or rows of their items, came or went.
@@ -226,9 +228,9 @@ impl Changes {
             let come = index::missing(&after, &before);
             let come = come.iter().filter_map(|name| now.place(name).map(Path::to_path_buf));
             let come = read_all(come.collect())?;
-            for entry in
-                index::missing(&gone, &come).into_iter().chain(index::missing(&come, &gone))
-            {
+            let went = index::missing(&gone, &come);
+            changes.lost.extend(went.iter().map(|entry| entry.user));
+            for entry in went.into_iter().chain(index::missing(&come, &gone)) {
                 match table {
                     Table::Sessions | Table::Postviews => {
                         changes.change(entry.user, entry.at);

@@ -211,8 +211,7 @@ impl Stored {
             return Err(Error::BeginAnew(SHARED_IDS.to_owned()));
         }
         progress.stage("renewing orders");
-        let scratch = self.store.unfinished();
-        renewal::renew(again()?, (&since.kept, &since.changes), ready, &scratch, writing)
+        renewal::renew(again()?, (&since.kept, &since.changes), ready, writing)
     }
 
     /// Lets a run take its place, and be the current one.
