@@ -84,7 +84,7 @@ def current(store):
 
 def main():
     asked = arguments()
-    # subprocess.run(["cargo", "build", "--release", "--quiet"], cwd=ROOT, check=True)
+    subprocess.run(["cargo", "build", "--release", "--quiet"], cwd=ROOT, check=True)
     folder = world(asked)
     export, nightly, fresh = folder / "export", folder / "nightly", folder / "fresh"
     for place in (export, nightly, fresh):

@@ -131,7 +131,7 @@ pub fn start_of_day(day: NaiveDate, zone: Tz) -> i64 {
 /// # Example
 ///
 /// ```
-/// use apportion::calendar::{DAY, day_around, parse_instant, parse_zone};
+/// use apportion::calendar::{day_around, parse_instant, parse_zone};
 /// let at = |text| parse_instant(text).unwrap();
 /// let (day, same) = day_around(at("2024-03-05T10:00:00Z"), parse_zone("Europe/Paris").unwrap());
 /// assert_eq!(day.to_string(), "2024-03-05");

@@ -81,7 +81,7 @@ fn hint(action: &str, error: &StoreError, address: &Address) -> Option<String> {
             .any(|word| text.contains(word));
     let variables = match address.kind {
         Kind::S3 => {
-            "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION and, for another store than Amazon's, AWS_ENDPOINT_URL"
+            "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN (or a profile of ~/.aws, which AWS_PROFILE names), AWS_REGION and, for another store than Amazon's, AWS_ENDPOINT_URL"
         }
         Kind::Google => "GOOGLE_APPLICATION_CREDENTIALS or GOOGLE_SERVICE_ACCOUNT, a file",
         Kind::Azure => {

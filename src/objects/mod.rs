@@ -14,6 +14,7 @@
 
 mod address;
 mod failure;
+mod profile;
 mod listing;
 mod object;
 mod runtime;

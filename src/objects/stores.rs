@@ -16,6 +16,7 @@ use object_store::{
 
 use super::address::{Address, Kind, Secret};
 use super::failure::failed;
+use super::profile::Profile;
 use crate::error::{Error, Result};
 
 /// How long a connection may take to come about, and a request to be answered in full; the
@@ -48,6 +49,20 @@ fn build(address: &Address, secret: &Secret) -> Result<Arc<dyn ObjectStore>> {
     Ok(match address.kind {
         Kind::S3 => {
             let mut builder = AmazonS3Builder::from_env().with_url(url).with_retry(retry);
+            let Profile { keys, session_token, region, endpoint } = Profile::of_environment()?;
+            let (id, key) = keys.unzip();
+            let said = [
+                (AmazonS3ConfigKey::AccessKeyId, id),
+                (AmazonS3ConfigKey::SecretAccessKey, key),
+                (AmazonS3ConfigKey::Token, session_token),
+                (AmazonS3ConfigKey::Region, region),
+                (AmazonS3ConfigKey::Endpoint, endpoint),
+            ];
+            for (key, value) in said {
+                if let Some(value) = value.filter(|_| builder.get_config_value(&key).is_none()) {
+                    builder = builder.with_config(key, value);
+                }
+            }
             for (key, value) in TIMES {
                 let key = AmazonS3ConfigKey::Client(key);
                 if builder.get_config_value(&key).is_none() {

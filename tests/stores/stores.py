@@ -354,6 +354,24 @@ def refused_credentials_are_said_and_not_shown(store: Store, home: Path):
         store.ask_who(10**9)
 
 
+def a_profile_says_who_is_asking_and_where(store: Store, home: Path):
+    bucket = store.bucket()
+    store.put(bucket, SHOP, "shop/")
+    (home / ".aws").mkdir()
+    keys = "aws_access_key_id = AKIDOFPROFILE\naws_secret_access_key = " + SECRET
+    (home / ".aws/credentials").write_text(f"[default]\naws_access_key_id = AKIDOTHER\naws_secret_access_key = x\n\n[shop]\n{keys}\n")
+    (home / ".aws/config").write_text(f"[profile shop]\nregion = us-east-1\nendpoint_url = {store.relay.url}\n\n[profile single]\nsso_session = corp\n")
+    run = ["run", *BASE, *inputs(f"s3://{bucket}/shop"), "--model", "linear", "--quiet", "--format", "csv"]
+    environment = {"HOME": str(home), "AWS_ALLOW_HTTP": "true"}
+    store.relay.reset()
+    done = apportion(*run, environment={**environment, "AWS_PROFILE": "shop"})
+    assert done.stdout == apportion("run", *BASE, *inputs(str(SHOP)), "--model", "linear", "--quiet", "--format", "csv").stdout
+    signed = {headers.get("authorization", "") for _, _, headers in store.relay.requests}
+    assert signed and all("Credential=AKIDOFPROFILE/" in one for one in signed), signed
+    for profile, why in [("shpo", "no such profile"), ("single", "sso_session")]:
+        says(apportion(*run, environment={**environment, "AWS_PROFILE": profile}, exits=2), "AWS_PROFILE", profile, why)
+
+
 def outputs_appear_together_or_not_at_all(store: Store, home: Path):
     bucket = store.bucket()
     store.put(bucket, SHOP, "shop/")
@@ -577,6 +595,7 @@ CHECKS = [
     a_store_that_is_not_there_is_an_error_that_names_it,
     a_missing_bucket_is_said_before_the_work,
     refused_credentials_are_said_and_not_shown,
+    a_profile_says_who_is_asking_and_where,
     outputs_appear_together_or_not_at_all,
     long_outputs_go_in_parts_and_leave_none_where_one_fails,
     an_output_is_not_written_over_an_input,
