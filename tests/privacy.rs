@@ -342,6 +342,9 @@ fn few_persons_in_all_are_told_of() {
     let (report, complaints) = said(&run(&["--min-persons", "4"]));
     assert!(report.contains("(other)"), "{report}");
     assert!(complaints.contains("fewer than 4 persons"), "{complaints}");
+    let drawn = ["plot", "-o", "lines.svg", "--min-persons", "5"];
+    let (_, complaints) = said(&shop.run([&drawn[..], &INPUTS].concat()));
+    assert!(complaints.contains("a picture"), "{complaints}");
     for (more, why) in [
         (&["--min-persons", "1"][..], "2 or more"),
         (&["--min-persons", "5", "--measures", "all"], "--measures all"),

@@ -431,10 +431,15 @@ fn min_persons(settings: &Settings, by: &[Dimension], outputs: &Outputs) -> Resu
     ];
     match refused.iter().find(|(_, given)| *given) {
         None => Ok(Some(least)),
-        Some((what, _)) => Err(Error::Contradiction(format!(
-            "`--min-persons` is about the lines of one report, and {what} shows smaller groups of persons; leave one of them out"
-        ))),
+        Some((what, _)) => Err(smaller_groups(what)),
     }
+}
+
+/// Why something cannot stand beside `--min-persons`.
+pub(crate) fn smaller_groups(what: &str) -> Error {
+    Error::Contradiction(format!(
+        "`--min-persons` is about the lines of one report, and {what} shows smaller groups of persons; leave one of them out"
+    ))
 }
 
 /// The zone that days are counted in.

@@ -4,9 +4,8 @@
 //! Not for what is in a row; that is `tables`.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array, make_array};
+use arrow::array::{AsArray, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 use chrono_tz::Tz;
@@ -16,7 +15,7 @@ use crate::calendar::Span;
 use crate::error::{Error, Result};
 use crate::journeys::Labels;
 use crate::kept::Frame;
-use crate::output::{SmallGroups, StagedFolder};
+use crate::output::{SmallGroups, StagedFolder, compact};
 
 /// The column that says in which week a row belongs.
 const AT: &str = "order_at";
@@ -187,28 +186,11 @@ impl Week {
     }
 }
 
-/// The same rows, holding on to no memory of others: a few must not keep all that they were taken from.
-///
-/// Nor do they say of a column without nulls where its nulls are, because an encoder goes by that too, and
-/// it would depend on the rows that they were taken from.
-fn compact(rows: &RecordBatch) -> Result<RecordBatch> {
-    let columns = rows.columns().iter().map(|column| {
-        let column = match column.as_string_view_opt() {
-            Some(texts) => Arc::new(texts.gc()) as ArrayRef,
-            // What is not text was copied when it was taken.
-            None => ArrayRef::clone(column),
-        };
-        if column.nulls().is_none() || column.null_count() > 0 {
-            return Ok(column);
-        }
-        Ok(make_array(column.to_data().into_builder().nulls(None).build()?))
-    });
-    Ok(RecordBatch::try_new(rows.schema(), columns.collect::<Result<_>>()?)?)
-}
-
 #[cfg(test)]
 mod tests {
-    use arrow::array::{Int64Array, StringViewArray, TimestampMicrosecondArray};
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Int64Array, StringViewArray, TimestampMicrosecondArray};
     use tempfile::tempdir;
 
     use super::*;

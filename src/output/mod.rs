@@ -5,6 +5,7 @@
 
 mod arrow_ipc;
 mod cell;
+mod compact;
 mod csv_text;
 mod html;
 mod json;
@@ -24,6 +25,7 @@ use arrow::datatypes::SchemaRef;
 
 pub(crate) use cell::shortened;
 pub use cell::{Align, cell_text, counted, thousands};
+pub(crate) use compact::compact;
 pub(crate) use markdown::markdown_table;
 pub(crate) use parquet_file::SmallGroups;
 pub use partitions::{Dated, Partitioning};
