@@ -3,6 +3,7 @@
 //! Not for rows that break a rule: those are rejects (`validate`), and a run goes on without them.
 
 use std::collections::BTreeSet;
+use std::error::Error as _;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 use arrow::error::ArrowError;
 use parquet::errors::ParquetError;
 
+use crate::secrets::concealed;
 use crate::stop::Stop;
 
 /// The result of every fallible function of the library.
@@ -62,7 +64,7 @@ pub enum Error {
     },
 
     /// A file that is empty, truncated or something else than Parquet.
-    #[error("the {table} file `{}` is not readable as Parquet: {why}", path.display())]
+    #[error("{} is not readable as Parquet: {why}", called(table, path))]
     NotParquet {
         /// The table that the file was given for.
         table: &'static str,
@@ -74,12 +76,21 @@ pub enum Error {
         source: Option<ParquetError>,
     },
 
+    /// A table in memory whose stream of batches breaks off.
+    #[error("{} cannot be read to its end", path.display())]
+    Stream {
+        /// What stands for its path.
+        path: PathBuf,
+        /// What went wrong.
+        source: ArrowError,
+    },
+
     /// A required column that a file does not have.
     #[error("{0}")]
     MissingColumn(Box<MissingColumn>),
 
     /// A column whose physical type cannot carry its meaning.
-    #[error("column `{column}` of the {table} file `{}` is {found}, but {expected} is needed", path.display())]
+    #[error("column `{column}` of {} is {found}, but {expected} is needed", called(table, path))]
     WrongType {
         /// The table.
         table: &'static str,
@@ -415,6 +426,23 @@ impl Error {
         }
     }
 
+    /// A headline, one line a cause, and what would be right; without passwords and tokens, although an
+    /// error may quote what was typed.
+    pub fn in_full(&self) -> String {
+        let mut text = format!("{self}\n");
+        let mut cause = self.source();
+        while let Some(source) = cause {
+            for line in source.to_string().trim_end().lines() {
+                text.push_str(&format!("  caused by: {line}\n"));
+            }
+            cause = source.source();
+        }
+        if let Some(hint) = self.hint() {
+            text.push_str(&format!("\nhint: {hint}\n"));
+        }
+        concealed(&text)
+    }
+
     /// Wraps a failure of the file system with the path it is about.
     pub fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_path_buf();
@@ -457,18 +485,36 @@ impl MissingColumn {
             Some(near) => format!("`{near}` is nearest: `{flag}={near}` takes it"),
             None => format!("`{flag}=NAME` takes another name"),
         };
-        format!("the file has: {}; {cure}", self.columns.join(", "))
+        let what = if is_in_memory(&self.path) { "table" } else { "file" };
+        format!("the {what} has: {}; {cure}", self.columns.join(", "))
     }
 }
 
 impl fmt::Display for MissingColumn {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { table, column, .. } = self;
-        write!(formatter, "the {table} file `{}` has no column `{column}`", self.path.display())
+        write!(formatter, "{} has no column `{column}`", called(table, &self.path))
     }
 }
 
 impl std::error::Error for MissingColumn {}
+
+/// How what stands for the path of a table in memory ends.
+pub(crate) const IN_MEMORY: &str = " in memory)";
+
+fn is_in_memory(path: &Path) -> bool {
+    path.to_string_lossy().ends_with(IN_MEMORY)
+}
+
+/// What messages call a file of a table, or what stands for one.
+fn called(table: &str, path: &Path) -> String {
+    let path_said = path.display();
+    if is_in_memory(path) {
+        path_said.to_string()
+    } else {
+        format!("the {table} file `{path_said}`")
+    }
+}
 
 /// What a time column needs to be; named here because a hint depends on it.
 pub(crate) const TIME: &str = "a timestamp, a date or RFC 3339 text";

@@ -56,6 +56,8 @@ use self::people::{Met, release, resolve_met};
 use self::reading::{check, count_rows, read, read_numbered, read_tables, read_whole, reading};
 use self::stored::Stored;
 use self::writing::{Writers, effects_table, paths_table, stage_report};
+use rayon::ThreadPoolBuilder;
+
 use crate::config::Config;
 use crate::databases::{self, Load};
 use crate::error::{Error, Result};
@@ -77,6 +79,18 @@ pub(crate) use self::writing::refuse_inputs;
 pub use self::writing::{Outcome, write_report};
 pub use inputs::{Inputs, Unpacked};
 pub use sweep::{Swept, sweep, write_sweep};
+
+/// Works in a pool of so many threads, or of one for each core, in which all parallel work happens.
+///
+/// # Errors
+///
+/// A machine that gives no threads.
+pub fn in_pool<T: Send>(threads: Option<usize>, work: impl FnOnce() -> T + Send) -> Result<T> {
+    let pool = ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0)).build();
+    let pool =
+        pool.map_err(|error| Error::Contradiction(format!("no threads to work on: {error}")))?;
+    Ok(pool.install(work))
+}
 
 /// Who is told how far a run has come, from any thread.
 pub trait Progress: Sync {

@@ -61,6 +61,11 @@ pub fn requested() -> Option<Stop> {
     Stop::ALL.into_iter().find(|stop| stop.number() == number)
 }
 
+/// Forgets that everything was to stop: of a process that goes on after it, such as a notebook.
+pub fn resume() {
+    STOP.store(0, Ordering::SeqCst);
+}
+
 /// An error once everything is to stop.
 ///
 /// # Errors
@@ -70,12 +75,14 @@ pub fn requested() -> Option<Stop> {
 /// # Example
 ///
 /// ```standalone_crate
-/// use apportion::stop::{Stop, check, request, requested};
+/// use apportion::stop::{Stop, check, request, requested, resume};
 /// assert!(check().is_ok());
 /// request(Stop::Interrupt);
 /// request(Stop::Timeout);
 /// assert_eq!(requested(), Some(Stop::Interrupt));
 /// assert!(check().unwrap_err().to_string().contains("SIGINT"));
+/// resume();
+/// assert!(check().is_ok());
 /// ```
 pub fn check() -> Result<()> {
     requested().map_or(Ok(()), |stop| Err(Error::Stopped(stop)))

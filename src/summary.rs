@@ -1,5 +1,11 @@
 //! What a run did, in numbers, and the proof that they hold.
 
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BooleanArray, Decimal128Array, Float64Array, RecordBatch, StringViewArray,
+    UInt64Array,
+};
 use serde::Serialize;
 
 use crate::bootstrap::{Bootstrap, Draws, Level};
@@ -275,6 +281,51 @@ pub struct ProofLine {
     pub compared: bool,
     /// Whether both agree to the last unit, where they are compared.
     pub holds: bool,
+}
+
+impl Proof {
+    /// The proof sheet as a table: a row a model and currency.
+    ///
+    /// # Errors
+    ///
+    /// Amounts that are no numbers.
+    pub fn table(&self) -> Result<RecordBatch> {
+        let texts = |of: fn(&ProofLine) -> &str| -> ArrayRef {
+            Arc::new(self.models.iter().map(|line| Some(of(line))).collect::<StringViewArray>())
+        };
+        let flags = |of: fn(&ProofLine) -> bool| -> ArrayRef {
+            Arc::new(self.models.iter().map(|line| Some(of(line))).collect::<BooleanArray>())
+        };
+        let conversions = self.models.iter().map(|line| line.conversions);
+        let columns: [(&str, ArrayRef); 8] = [
+            ("model", texts(|line| &line.model)),
+            ("currency", texts(|line| &line.currency)),
+            (
+                "orders",
+                Arc::new(self.models.iter().map(|line| line.orders).collect::<UInt64Array>()),
+            ),
+            ("conversions", Arc::new(Float64Array::from_iter_values(conversions))),
+            ("owed", amounts(&self.models, |line| &line.owed)?),
+            ("credited", amounts(&self.models, |line| &line.credited)?),
+            ("compared", flags(|line| line.compared)),
+            ("holds", flags(|line| line.holds)),
+        ];
+        Ok(RecordBatch::try_from_iter(columns)?)
+    }
+}
+
+/// Amounts of lines as decimals of one scale.
+fn amounts(lines: &[ProofLine], of: fn(&ProofLine) -> &str) -> Result<ArrayRef> {
+    let decimals = |text: &str| text.split_once('.').map_or(0, |(_, decimals)| decimals.len());
+    let scale = lines.iter().map(|line| decimals(of(line))).max().unwrap_or_default();
+    let minor = lines.iter().map(|line| {
+        let text = of(line);
+        let digits = format!("{}{}", text.replace('.', ""), "0".repeat(scale - decimals(text)));
+        digits.parse().map(Some).map_err(|_| Error::Overflow { what: format!("`{text}`") })
+    });
+    let minor: Decimal128Array = minor.collect::<Result<Vec<Option<i128>>>>()?.into();
+    let scale = i8::try_from(scale).unwrap_or(i8::MAX);
+    Ok(Arc::new(minor.with_precision_and_scale(38, scale)?))
 }
 
 impl Summary {

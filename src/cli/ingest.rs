@@ -10,7 +10,7 @@ use super::progress::Bar;
 use super::{Status, configure_with, in_pool, say};
 use crate::config::{Config, Settings};
 use crate::error::{Error, Result};
-use crate::input;
+use crate::input::{self, Input};
 use crate::items::{self, Account};
 use crate::money::Units;
 use crate::objects;
@@ -85,7 +85,8 @@ fn ingest(
         let why = "it is a file; name the folder of the tables";
         return Err(Error::setting("--output", folder.display().to_string(), why));
     }
-    let sources = input::find(Table::Items, &args.items)?;
+    let inputs: Vec<Input> = args.items.iter().cloned().map(Input::from).collect();
+    let sources = input::find(Table::Items, &inputs)?;
     let rejects = match &args.rejects {
         Some(path) => {
             let taken = sources.iter().map(|source| source.path.clone());

@@ -27,7 +27,6 @@ mod simulate;
 mod stats;
 mod summary;
 
-use std::error::Error as _;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -40,7 +39,7 @@ use crate::config::{Config, Settings};
 use crate::databases::names_database;
 use crate::error::{Error, Result};
 use crate::output::{Sink, Staged, counted};
-use crate::secrets::concealed;
+use crate::pipeline::in_pool;
 use crate::stop::{self, Stop};
 
 /// How a command ended.
@@ -386,24 +385,12 @@ fn is_broken_pipe(error: &Error) -> bool {
     }
 }
 
-/// Prints a headline, one line a cause, and what would be right.
+/// Prints what went wrong, and what would be right.
 fn print_error(error: &Error) {
     if let Error::Stopped(stop) = error {
         return say(&signals::said(*stop, stop::Phase::Working));
     }
-    let mut text = format!("error: {error}\n");
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        for line in source.to_string().trim_end().lines() {
-            text.push_str(&format!("  caused by: {line}\n"));
-        }
-        cause = source.source();
-    }
-    if let Some(hint) = error.hint() {
-        text.push_str(&format!("\nhint: {hint}\n"));
-    }
-    // An error may quote what was typed.
-    say(&concealed(&text));
+    say(&format!("error: {}", error.in_full()));
 }
 
 /// Writes the answer of a command to its file, which appears with those beside it, or to standard
@@ -470,12 +457,4 @@ fn settled(mut settings: Settings, config: Option<&Path>) -> Result<Settings> {
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
 fn now() -> i64 {
     chrono::Utc::now().timestamp_micros()
-}
-
-/// Makes the pool that all parallel work happens in.
-fn in_pool<T: Send>(threads: Option<usize>, work: impl FnOnce() -> T + Send) -> Result<T> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0)).build();
-    let pool =
-        pool.map_err(|error| Error::Contradiction(format!("no threads to work on: {error}")))?;
-    Ok(pool.install(work))
 }

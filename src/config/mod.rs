@@ -31,7 +31,7 @@ use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::identity::Key;
 use crate::ids::Pseudonyms;
-use crate::input::Users;
+use crate::input::{Input, MemoryTable, Users};
 use crate::items::Meaning;
 use crate::journeys::{Dimension, MissingRate, Window};
 use crate::kept::{Frame, Keep};
@@ -87,6 +87,15 @@ pub struct Output {
     pub path: PathBuf,
     /// How.
     pub format: &'static Format,
+    /// Where it is written beside that, as an Arrow stream, for whoever did the run to read.
+    pub copy: Option<PathBuf>,
+}
+
+impl Output {
+    /// A file in a format.
+    pub const fn new(path: PathBuf, format: &'static Format) -> Self {
+        Self { path, format, copy: None }
+    }
 }
 
 /// What a run writes.
@@ -156,8 +165,8 @@ pub enum Extent {
 pub struct Config {
     /// The settings in the words of `apportion.toml`, with every default filled in.
     pub understood: Map<String, Value>,
-    /// The paths of each table that is given, and of JSON items.
-    pub inputs: BTreeMap<Table, Vec<String>>,
+    /// What is given for each table, and the paths of JSON items.
+    pub inputs: BTreeMap<Table, Vec<Input>>,
     /// How the workspace names columns.
     pub mappings: BTreeMap<Table, Mapping>,
     /// What amount columns hold, where that is said.
@@ -263,12 +272,25 @@ impl Config {
     }
 
     /// Makes sense of settings; `now` is the clock of a run that names none.
-    pub fn new(mut settings: Settings, now: i64) -> Result<Self> {
+    pub fn new(settings: Settings, now: i64) -> Result<Self> {
+        Self::with_tables(settings, &[], now)
+    }
+
+    /// The same with tables in memory, beside what the settings name.
+    ///
+    /// # Errors
+    ///
+    /// Settings that cannot be meant; tables where only files will do.
+    pub fn with_tables(
+        mut settings: Settings,
+        tables: &[(Table, MemoryTable)],
+        now: i64,
+    ) -> Result<Self> {
         settings.conceal()?;
         // Whoever asks anew sees what there is now.
         objects::forget();
         let (zone, currency) = (zone(&settings)?, currency(&settings)?);
-        let inputs = inputs(&settings);
+        let inputs = inputs(&settings, tables)?;
         if inputs.contains_key(&Table::ExchangeRates) && currency == Currency::NONE {
             return Err(Error::Contradiction(
                 "`--exchange-rates` needs `--currency`, the one that the rates lead to".to_owned(),
@@ -527,8 +549,11 @@ pub(crate) fn check_threads(threads: Option<usize>) -> Result<()> {
     }
 }
 
-fn inputs(settings: &Settings) -> BTreeMap<Table, Vec<String>> {
-    [
+fn inputs(
+    settings: &Settings,
+    tables: &[(Table, MemoryTable)],
+) -> Result<BTreeMap<Table, Vec<Input>>> {
+    let paths = [
         (Table::Sessions, &settings.sessions),
         (Table::Orders, &settings.orders),
         (Table::OrderItems, &settings.order_items),
@@ -539,11 +564,25 @@ fn inputs(settings: &Settings) -> BTreeMap<Table, Vec<String>> {
         (Table::Spend, &settings.spend),
         (Table::ExchangeRates, &settings.exchange_rates),
         (Table::Items, &settings.items),
-    ]
-    .into_iter()
-    .filter(|(_, paths)| !paths.is_empty())
-    .map(|(table, paths)| (table, paths.clone()))
-    .collect()
+    ];
+    let mut inputs: BTreeMap<Table, Vec<Input>> = BTreeMap::new();
+    for (table, paths) in paths.into_iter().filter(|(_, paths)| !paths.is_empty()) {
+        inputs.insert(table, paths.iter().cloned().map(Input::from).collect());
+    }
+    for (table, held) in tables {
+        let why = match (table, &settings.store) {
+            (Table::Items, _) => "items are lines of JSON: name the file that they are in",
+            (_, Some(_)) => {
+                "`--store` looks for what has changed in files: write it to Parquet, and name the file"
+            }
+            (_, None) => {
+                inputs.entry(*table).or_default().push(Input::Memory(held.clone()));
+                continue;
+            }
+        };
+        return Err(Error::setting(format!("--{table}"), held.path().display().to_string(), why));
+    }
+    Ok(inputs)
 }
 
 fn filter(flag: &'static str, text: Option<&str>) -> Option<Filter> {
@@ -785,12 +824,12 @@ fn outputs(settings: &Settings) -> Result<Outputs> {
             let why = "only `--output` names a database, which takes the report and the credits";
             return Err(Error::Contradiction(why.to_owned()));
         }
-        Ok(Some(Output { path: path.clone(), format: output::by_extension(path)? }))
+        Ok(Some(Output::new(path.clone(), output::by_extension(path)?)))
     };
     let by_place = |path: &Option<PathBuf>| -> Result<Option<Output>> {
         let divided = path.as_ref().map(|path| partitions::divided(settings, path)).transpose()?;
         match (path, divided.flatten()) {
-            (Some(path), Some(format)) => Ok(Some(Output { path: path.clone(), format })),
+            (Some(path), Some(format)) => Ok(Some(Output::new(path.clone(), format))),
             _ => by_name(path),
         }
     };

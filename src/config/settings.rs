@@ -471,6 +471,46 @@ impl Settings {
         Ok(settings)
     }
 
+    /// Settings by the names of their keys, from whoever has no file of them.
+    ///
+    /// # Errors
+    ///
+    /// A name that is none; a value that its setting cannot have.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use apportion::config::Settings;
+    /// let settings = toml::toml! { lookback = "30d" };
+    /// assert_eq!(Settings::from_keys(settings)?.lookback.as_deref(), Some("30d"));
+    /// let misspelt = toml::toml! { lookbak = "30d" };
+    /// let said = Settings::from_keys(misspelt).unwrap_err().to_string();
+    /// assert_eq!(said, "no setting is named `lookbak`");
+    /// # Ok::<(), apportion::Error>(())
+    /// ```
+    pub fn from_keys(keys: toml::Table) -> Result<Self> {
+        let known = Self::names();
+        for (name, value) in &keys {
+            if !known.contains(name) {
+                return Err(Error::Unknown { kind: "setting", name: name.clone(), known });
+            }
+            let one = toml::Table::from_iter([(name.clone(), value.clone())]);
+            if let Err(error) = one.try_into::<Self>() {
+                return Err(Error::setting(name, value.to_string(), error.message()));
+            }
+        }
+        let wrong = |error: toml::de::Error| Error::Contradiction(error.message().to_owned());
+        keys.try_into().map_err(wrong)
+    }
+
+    /// The names of all settings that a workspace file can have.
+    pub fn names() -> Vec<String> {
+        match serde_json::to_value(Self::default()) {
+            Ok(serde_json::Value::Object(keys)) => keys.into_iter().map(|(name, _)| name).collect(),
+            Ok(_) | Err(_) => Vec::new(),
+        }
+    }
+
     /// Takes out of every address what it says of who is asking: it is remembered where requests are
     /// made, and nothing after this shows it.
     ///
@@ -495,6 +535,9 @@ impl Settings {
     pub fn over(mut self, file: Self) -> Self {
         fn many<T>(flag: Vec<T>, file: Vec<T>) -> Vec<T> {
             if flag.is_empty() { file } else { flag }
+        }
+        fn named<T>(flags: BTreeMap<String, T>, file: BTreeMap<String, T>) -> BTreeMap<String, T> {
+            file.into_iter().chain(flags).collect()
         }
         // What a flag says of a column replaces all that the file says of it.
         let target = |text: &String| text.split('=').next().map(str::to_owned);
@@ -576,11 +619,11 @@ impl Settings {
             threads: self.threads.or(file.threads),
             memory_limit: self.memory_limit.or(file.memory_limit),
             changed: self.changed,
-            channel: file.channel,
-            default_channels: file.default_channels,
-            domains: file.domains,
-            vouchers: file.vouchers,
-            models: file.models,
+            channel: many(self.channel, file.channel),
+            default_channels: self.default_channels.or(file.default_channels),
+            domains: named(self.domains, file.domains),
+            vouchers: named(self.vouchers, file.vouchers),
+            models: named(self.models, file.models),
         }
     }
 
@@ -618,7 +661,7 @@ impl Settings {
     }
 
     /// Forgets every place that something is to be written to.
-    pub(crate) fn forget_outputs(&mut self) {
+    pub fn forget_outputs(&mut self) {
         self.outputs_mut().into_iter().for_each(|output| *output = None);
     }
 

@@ -1,11 +1,13 @@
 //! Finds the Parquet files that a path, folder or glob stands for, here or in a store of objects, with
-//! the columns in their path.
+//! the columns in their path; tables in memory stand beside them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
+use super::memory::MemoryTable;
 use crate::error::{Error, Result};
 use crate::objects::{self, Object};
 use crate::schema::Table;
@@ -13,15 +15,48 @@ use crate::schema::Table;
 /// The path that stands for standard input, from which items can be read.
 pub const STANDARD_INPUT: &str = "-";
 
-/// A file of a table, and the `key=value` folders on the way to it.
+/// What is given for a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// A path, folder, glob or address.
+    Path(String),
+    /// Rows in memory.
+    Memory(MemoryTable),
+}
+
+impl fmt::Display for Input {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path(path) => formatter.write_str(path),
+            Self::Memory(table) => write!(formatter, "{}", table.path().display()),
+        }
+    }
+}
+
+impl From<&str> for Input {
+    fn from(path: &str) -> Self {
+        Self::Path(path.to_owned())
+    }
+}
+
+impl From<String> for Input {
+    fn from(path: String) -> Self {
+        Self::Path(path)
+    }
+}
+
+/// A file of a table, and the `key=value` folders on the way to it; or what stands for one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
-    /// Where the file is: an object's address is one too, as it may be shown.
+    /// Where the file is: an object's address is one too, as it may be shown, and so is what stands for
+    /// a table in memory.
     pub path: PathBuf,
     /// Columns that the folder names give.
     pub hive: BTreeMap<String, String>,
     /// The object, where it is none of this machine's files.
     pub object: Option<Object>,
+    /// The table in memory, where it is one; then there is no object.
+    pub memory: Option<MemoryTable>,
 }
 
 impl Source {
@@ -31,9 +66,12 @@ impl Source {
     ///
     /// A file that is gone.
     pub fn bytes(&self) -> Result<u64> {
-        match &self.object {
-            Some(object) => Ok(object.bytes()),
-            None => Ok(fs::metadata(&self.path).map_err(Error::io("read", &self.path))?.len()),
+        match (&self.object, &self.memory) {
+            (Some(object), _) => Ok(object.bytes()),
+            (None, Some(table)) => Ok(table.bytes()),
+            (None, None) => {
+                Ok(fs::metadata(&self.path).map_err(Error::io("read", &self.path))?.len())
+            }
         }
     }
 
@@ -61,9 +99,17 @@ impl Source {
 /// the first wildcard of a glob on. Whoever names `year=2024/day=1/` or a file in it means those
 /// too, so an unbroken row of such folders just above counts; what lies above another folder is
 /// where the export happens to stand, and says nothing of its rows.
-pub fn find(table: Table, patterns: &[String]) -> Result<Vec<Source>> {
+pub fn find(table: Table, inputs: &[Input]) -> Result<Vec<Source>> {
     let mut sources: Vec<Source> = Vec::new();
-    for pattern in patterns {
+    for input in inputs {
+        let pattern = match input {
+            Input::Path(pattern) => pattern,
+            Input::Memory(held) => {
+                let (path, memory) = (held.path().to_path_buf(), Some(held.clone()));
+                sources.push(Source { path, hive: BTreeMap::new(), object: None, memory });
+                continue;
+            }
+        };
         if pattern.contains("://") && !Path::new(pattern).exists() {
             sources.extend(objects_of(table, pattern)?);
             continue;
@@ -91,8 +137,12 @@ pub fn find(table: Table, patterns: &[String]) -> Result<Vec<Source>> {
             return Err(Error::NoFiles { table: table.name(), pattern: pattern.clone() });
         }
         let fixed = fixed_components(path);
-        let source =
-            |path: PathBuf| Source { hive: hive_columns(&path, fixed), path, object: None };
+        let source = |path: PathBuf| Source {
+            hive: hive_columns(&path, fixed),
+            path,
+            object: None,
+            memory: None,
+        };
         sources.extend(paths.into_iter().map(source));
     }
     sources.sort_by(|left, right| {
@@ -101,7 +151,8 @@ pub fn find(table: Table, patterns: &[String]) -> Result<Vec<Source>> {
     // The same file may be given under several names.
     let mut seen = BTreeSet::new();
     sources.retain(|source| {
-        let there = source.object.is_none().then(|| fs::canonicalize(&source.path).ok()).flatten();
+        let is_file = source.object.is_none() && source.memory.is_none();
+        let there = is_file.then(|| fs::canonicalize(&source.path).ok()).flatten();
         seen.insert(there.unwrap_or_else(|| source.path.clone()))
     });
     Ok(sources)
@@ -117,7 +168,7 @@ fn objects_of(table: Table, address: &str) -> Result<impl Iterator<Item = Source
     }
     Ok(found.objects.into_iter().map(move |object| {
         let path = object.path();
-        Source { hive: hive_columns(&path, found.fixed), path, object: Some(object) }
+        Source { hive: hive_columns(&path, found.fixed), path, object: Some(object), memory: None }
     }))
 }
 
@@ -228,7 +279,9 @@ mod tests {
             fs::write(day.join(name), "").unwrap();
         }
         let root = folder.path().to_str().unwrap().to_owned();
-        let found = find(Table::Orders, &[root.clone(), format!("{root}/*/*/b.parquet")]).unwrap();
+        let found =
+            find(Table::Orders, &[root.clone().into(), format!("{root}/*/*/b.parquet").into()])
+                .unwrap();
         let names: Vec<_> =
             found.iter().map(|source| source.path.file_name().unwrap().to_str().unwrap()).collect();
         assert_eq!(names, ["a.PARQUET", "b.parquet"]);
@@ -244,7 +297,7 @@ mod tests {
         fs::write(day.join("a.parquet"), "").unwrap();
         let root = folder.path().join("run=7").to_str().unwrap().to_owned();
         let keys = |pattern: String| -> Vec<String> {
-            let found = find(Table::Orders, &[pattern]).unwrap();
+            let found = find(Table::Orders, &[pattern.into()]).unwrap();
             found[0].hive.keys().cloned().collect()
         };
         for pattern in [
@@ -265,8 +318,8 @@ mod tests {
 
     #[test]
     fn nothing_found_is_an_error_that_names_the_pattern() {
-        let error = find(Table::Orders, &["no/such/*.parquet".to_owned()]).unwrap_err();
+        let error = find(Table::Orders, &["no/such/*.parquet".into()]).unwrap_err();
         assert_eq!(error.to_string(), "no orders file is found at `no/such/*.parquet`");
-        assert!(matches!(find(Table::Orders, &["a[".to_owned()]), Err(Error::Glob { .. })));
+        assert!(matches!(find(Table::Orders, &["a[".into()]), Err(Error::Glob { .. })));
     }
 }

@@ -1,4 +1,5 @@
-//! Reads the row groups of a table's files in parallel, in order, and judges every row.
+//! Reads the row groups of a table's files in parallel, in order, and judges every row; batches in memory
+//! stand for row groups too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -18,8 +19,8 @@ use arrow::error::ArrowError;
 use hashbrown::HashMap;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
-    ArrowPredicateFn, ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
-    ParquetRecordBatchReaderBuilder, RowFilter, RowSelection,
+    ArrowPredicateFn, ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+    RowFilter, RowSelection,
 };
 use parquet::basic::Type;
 use parquet::errors::ParquetError;
@@ -29,6 +30,7 @@ use rayon::prelude::*;
 use super::ahead::Ahead;
 use super::decode::{Amounts, Decoded, canonical_type, decode, decode_repetitive, repeated};
 use super::files::Source;
+use super::memory::{Batches, Held, MemoryTable, of_group};
 use super::opened::{self, told};
 use crate::error::{Error, Result};
 use crate::ids::{Pseudonyms, text_hash};
@@ -140,11 +142,48 @@ impl Loaded {
 
 struct Opened {
     path: Arc<Path>,
-    /// Where it is if it is not a file of this machine.
-    object: Option<Object>,
     bytes: u64,
-    metadata: ArrowReaderMetadata,
+    content: Content,
     columns: Vec<Found>,
+}
+
+/// Where a Parquet file is.
+enum Place {
+    /// On this machine.
+    Here(PathBuf),
+    /// In a store of objects.
+    Away(Object),
+}
+
+/// What holds the rows.
+enum Content {
+    /// A Parquet file, of which its footer is known.
+    Parquet { metadata: ArrowReaderMetadata, place: Place },
+    /// Batches in memory.
+    Memory(Arc<Batches>),
+}
+
+impl Content {
+    fn schema(&self) -> &SchemaRef {
+        match self {
+            Self::Parquet { metadata, .. } => metadata.schema(),
+            Self::Memory(batches) => &batches.schema,
+        }
+    }
+
+    /// How many rows each row group has.
+    fn groups(&self) -> Vec<usize> {
+        match self {
+            Self::Parquet { metadata, .. } => {
+                let groups = metadata.metadata().row_groups().iter();
+                groups.map(|group| usize::try_from(group.num_rows()).unwrap_or_default()).collect()
+            }
+            Self::Memory(batches) => {
+                let rows = |group: &Vec<RecordBatch>| group.iter().map(RecordBatch::num_rows).sum();
+                batches.groups.iter().map(rows).collect()
+            }
+        }
+    }
 }
 
 /// A file's columns as understood, and its number of rows; nothing else is read.
@@ -234,8 +273,18 @@ pub(super) struct Plan<'a> {
     files: Vec<Opened>,
     /// The columns of the whole table.
     pub(super) schema: SchemaRef,
-    /// Each row group: its file, its number there, and how many rows of the file come before it.
-    groups: Vec<(usize, usize, u64)>,
+    groups: Vec<Group>,
+}
+
+/// A row group.
+#[derive(Clone, Copy)]
+struct Group {
+    file: usize,
+    /// Its number in the file.
+    of_file: usize,
+    /// How many rows of the file come before it.
+    first: u64,
+    rows: usize,
 }
 
 impl<'a> Plan<'a> {
@@ -254,19 +303,24 @@ impl<'a> Plan<'a> {
                         column.kind = Kind::Money;
                     }
                 }
-                opened.metadata = with_handy_texts(&opened, repetitive).map_err(|source| {
+                let handy = with_handy_texts(&opened, repetitive).map_err(|source| {
                     let why = "its schema is damaged";
                     not_parquet(reading.table, &opened.path, why, Some(source))
                 })?;
+                if let (Content::Parquet { metadata, .. }, Some(handy)) =
+                    (&mut opened.content, handy)
+                {
+                    *metadata = handy;
+                }
                 Ok(opened)
             })
             .collect::<Result<_>>()?;
         let mut groups = Vec::new();
         for (at, file) in files.iter().enumerate() {
             let mut first = 0;
-            for (group, metadata) in file.metadata.metadata().row_groups().iter().enumerate() {
-                groups.push((at, group, first));
-                first += metadata.num_rows().unsigned_abs();
+            for (group, rows) in file.content.groups().into_iter().enumerate() {
+                groups.push(Group { file: at, of_file: group, first, rows });
+                first += rows as u64;
             }
         }
         let schema = canonical_schema(reading, &files, repetitive);
@@ -275,11 +329,7 @@ impl<'a> Plan<'a> {
 
     /// How many rows each row group has.
     pub(super) fn groups(&self) -> Vec<usize> {
-        let rows = |(file, group, _): &(usize, usize, u64)| {
-            let metadata = self.files[*file].metadata.metadata().row_group(*group);
-            usize::try_from(metadata.num_rows()).unwrap_or_default()
-        };
-        self.groups.iter().map(rows).collect()
+        self.groups.iter().map(|group| group.rows).collect()
     }
 
     /// Decodes and judges every row, and hands over each batch of accepted ones with the number of
@@ -291,10 +341,12 @@ impl<'a> Plan<'a> {
         take: &(dyn Fn(usize, RecordBatch) -> Result<()> + Sync),
     ) -> Result<Loaded> {
         let parts = |group: usize| {
-            let (file, of_file, _) = self.groups[group];
+            let Group { file, of_file, .. } = self.groups[group];
             let file = &self.files[file];
-            let object = file.object.as_ref()?;
-            Some((object, chunks(file, of_file, &mask(file, &self.columns(file)))))
+            let Content::Parquet { metadata, place: Place::Away(object) } = &file.content else {
+                return None;
+            };
+            Some((object, chunks(metadata, of_file, &mask(metadata, &self.columns(file)))))
         };
         let ahead = Ahead::new(self.groups.len(), &parts);
         let judged: Vec<(Vec<Reject>, u64)> = (0..self.groups.len())
@@ -344,7 +396,7 @@ impl<'a> Plan<'a> {
 
     /// The rows of a group that were rejected, by their number in it.
     fn rejected(&self, group: usize, size: usize, rejects: &[Reject]) -> Vec<usize> {
-        let (file, _, first) = self.groups[group];
+        let Group { file, first, .. } = self.groups[group];
         let of_group = |reject: &Reject| {
             let (path, row) = reject.place.as_ref()?;
             let row = usize::try_from(row.checked_sub(first + 1)?).ok()?;
@@ -356,24 +408,15 @@ impl<'a> Plan<'a> {
     }
 
     fn pick_of_group(&self, group: usize, column: &str, rows: &[usize]) -> Result<Vec<ArrayRef>> {
-        let (file, of_file, _) = self.groups[group];
-        let (reading, file) = (self.reading, &self.files[file]);
+        let (reading, file) = (self.reading, &self.files[self.groups[group].file]);
         if rows.is_empty() {
             return Ok(Vec::new());
         }
         let Some(column) = file.columns.iter().find(|found| found.name == column) else {
             return Ok(Vec::new());
         };
-        let ranges = rows.iter().map(|row| *row..row + 1);
-        let total = self.groups()[group];
-        let selection = RowSelection::from_consecutive_ranges(ranges, total);
         let mut picked = Vec::new();
-        let fetched = file
-            .object
-            .as_ref()
-            .map(|object| object.fetch(chunks(file, of_file, &mask(file, &[column]))));
-        let fetched = fetched.transpose()?;
-        for batch in self.open_group((file, of_file), fetched, &[column], Some(selection))? {
+        for batch in self.open_group(group, None, &[column], Some(rows))? {
             let batch = batch.map_err(|source| undecodable(reading.table, &file.path, source))?;
             let amounts = Amounts { currency: None, default: reading.currency, units: None };
             let decoded = physical(column, &batch, batch.num_rows())
@@ -402,34 +445,52 @@ impl<'a> Plan<'a> {
     /// an object, what was fetched of it.
     fn open_group(
         &self,
-        (file, group): (&Opened, usize),
+        group: usize,
         fetched: Option<Fetched>,
         columns: &[&Found],
-        selection: Option<RowSelection>,
-    ) -> Result<ParquetRecordBatchReader> {
-        let mask = mask(file, columns);
-        let input = if let Some(fetched) = fetched {
-            opened::Opened::Object(fetched)
-        } else {
-            opened::Opened::File(File::open(&file.path).map_err(Error::io("read", &file.path))?)
+        rows: Option<&[usize]>,
+    ) -> Result<Box<dyn Iterator<Item = Result<RecordBatch, ArrowError>>>> {
+        let Group { file, of_file, rows: total, .. } = self.groups[group];
+        let file = &self.files[file];
+        let (metadata, place) = match &file.content {
+            Content::Parquet { metadata, place } => (metadata, place),
+            Content::Memory(batches) => {
+                let roots = roots(&batches.schema, columns);
+                let found = of_group(&batches.groups[of_file], &roots, rows, BATCH_ROWS);
+                return Ok(Box::new(found.into_iter()));
+            }
+        };
+        let input = match (fetched, place) {
+            (Some(fetched), _) => opened::Opened::Object(fetched),
+            (None, Place::Here(place)) => {
+                opened::Opened::File(File::open(place).map_err(Error::io("read", &file.path))?)
+            }
+            (None, Place::Away(object)) => {
+                let parts = chunks(metadata, of_file, &mask(metadata, columns));
+                opened::Opened::Object(object.fetch(parts)?)
+            }
         };
         let mut builder =
-            ParquetRecordBatchReaderBuilder::new_with_metadata(input, file.metadata.clone())
-                .with_row_groups(vec![group])
-                .with_projection(mask)
+            ParquetRecordBatchReaderBuilder::new_with_metadata(input, metadata.clone())
+                .with_row_groups(vec![of_file])
+                .with_projection(mask(metadata, columns))
                 .with_batch_size(BATCH_ROWS);
-        if let Some(selection) = selection {
+        if let Some(rows) = rows {
+            let ranges = rows.iter().map(|row| *row..row + 1);
+            let selection = RowSelection::from_consecutive_ranges(ranges, total);
             builder = builder.with_row_selection(selection);
         }
-        if let Some(filter) =
-            self.reading.only.and_then(|users| of_users(self.reading, file, users))
-        {
+        // A store, which reads so, has tables in files only.
+        let only = self.reading.only;
+        let filter = only.and_then(|users| of_users(self.reading, file, metadata, users));
+        if let Some(filter) = filter {
             builder = builder.with_row_filter(filter);
         }
-        builder.build().map_err(|source| {
+        let reader = builder.build().map_err(|source| {
             let why = "its pages cannot be decoded";
             not_parquet(self.reading.table, &file.path, why, Some(source))
-        })
+        })?;
+        Ok(Box::new(reader))
     }
 
     fn run_group(
@@ -439,12 +500,12 @@ impl<'a> Plan<'a> {
         progress: &(dyn Fn(u64) + Sync),
         take: &(dyn Fn(usize, RecordBatch) -> Result<()> + Sync),
     ) -> Result<(Vec<Reject>, u64)> {
-        let (file, of_file, mut row) = self.groups[group];
+        let Group { file, first: mut row, .. } = self.groups[group];
         let (reading, file, schema) = (self.reading, &self.files[file], &self.schema);
         let columns = self.columns(file);
         let (mut rejects, mut repaired) = (Vec::new(), 0);
         let fetched = ahead.take(group)?;
-        for batch in self.open_group((file, of_file), fetched, &columns, None)? {
+        for batch in self.open_group(group, fetched, &columns, None)? {
             stop::check()?;
             let batch = batch.map_err(|source| undecodable(reading.table, &file.path, source))?;
             let part = judge_batch(reading, file, &columns, &batch, row, schema)?;
@@ -460,12 +521,17 @@ impl<'a> Plan<'a> {
 
 /// What chooses the rows of some users, of a table that is about users, before other columns are decoded:
 /// of touches those that are late enough.
-fn of_users(reading: &Reading<'_>, file: &Opened, users: &Users) -> Option<RowFilter> {
+fn of_users(
+    reading: &Reading<'_>,
+    file: &Opened,
+    metadata: &ArrowReaderMetadata,
+    users: &Users,
+) -> Option<RowFilter> {
     let column = |name: &str| file.columns.iter().find(|found| found.name == name);
     let user = column(reading.table.user_column()?)?.clone();
     let is_touch = matches!(reading.table, Table::Sessions | Table::Postviews);
     let at = column("created_at").filter(|_| is_touch).cloned();
-    let mask = mask(file, &[&user].into_iter().chain(&at).collect::<Vec<_>>());
+    let mask = mask(metadata, &[&user].into_iter().chain(&at).collect::<Vec<_>>());
     let (users, pseudonyms) = (users.clone(), reading.pseudonyms.cloned());
     let currency = reading.currency;
     let choose = move |batch: RecordBatch| -> Result<BooleanArray, ArrowError> {
@@ -499,7 +565,14 @@ impl Opened {
     fn read(&self) -> FileRead {
         FileRead {
             path: self.path.to_path_buf(),
-            rows: self.metadata.metadata().file_metadata().num_rows().unsigned_abs(),
+            rows: match &self.content {
+                Content::Parquet { metadata, .. } => {
+                    metadata.metadata().file_metadata().num_rows().unsigned_abs()
+                }
+                Content::Memory(_) => {
+                    self.content.groups().into_iter().map(|rows| rows as u64).sum()
+                }
+            },
             bytes: self.bytes,
             columns: self.columns.clone(),
         }
@@ -507,26 +580,31 @@ impl Opened {
 }
 
 fn open(table: Table, source: &Source, mapping: &Mapping) -> Result<Opened> {
-    let metadata = open_file(table, source)?;
+    let content = open_content(table, source)?;
     let path = &source.path;
-    let columns = resolve(table, path, metadata.schema(), &source.hive, mapping)?;
-    let (bytes, object) = (source.bytes()?, source.object.clone());
-    Ok(Opened { path: Arc::from(path.as_path()), object, bytes, metadata, columns })
+    let columns = resolve(table, path, content.schema(), &source.hive, mapping)?;
+    Ok(Opened { path: Arc::from(path.as_path()), bytes: source.bytes()?, content, columns })
+}
+
+/// The positions of columns among those of a file, each once and in its order: a name may hold a dot,
+/// which a reader would take for a path.
+fn roots(schema: &Schema, columns: &[&Found]) -> Vec<usize> {
+    let position = |column: &&Found| match &column.origin {
+        Origin::File(path) => schema.index_of(path.first()?).ok(),
+        Origin::Folder(_) | Origin::Constant(_) => None,
+    };
+    let roots: BTreeSet<usize> = columns.iter().filter_map(position).collect();
+    roots.into_iter().collect()
 }
 
 /// The columns of a file as its pages have them.
-fn mask(file: &Opened, columns: &[&Found]) -> ProjectionMask {
-    // By position: a name may hold a dot, which the reader would take for a path.
-    let roots = columns.iter().filter_map(|column| match &column.origin {
-        Origin::File(path) => file.metadata.schema().index_of(path.first()?).ok(),
-        Origin::Folder(_) | Origin::Constant(_) => None,
-    });
-    ProjectionMask::roots(file.metadata.parquet_schema(), roots)
+fn mask(metadata: &ArrowReaderMetadata, columns: &[&Found]) -> ProjectionMask {
+    ProjectionMask::roots(metadata.parquet_schema(), roots(metadata.schema(), columns))
 }
 
 /// Where the columns of a row group lie that a mask takes.
-fn chunks(file: &Opened, group: usize, mask: &ProjectionMask) -> Vec<Range<u64>> {
-    let group = file.metadata.metadata().row_group(group);
+fn chunks(metadata: &ArrowReaderMetadata, group: usize, mask: &ProjectionMask) -> Vec<Range<u64>> {
+    let group = metadata.metadata().row_group(group);
     let wanted = group.columns().iter().enumerate().filter(|(leaf, _)| mask.leaf_included(*leaf));
     let range = |(start, length): (u64, u64)| start..start + length;
     wanted.map(|(_, chunk)| range(chunk.byte_range())).collect()
@@ -536,12 +614,12 @@ fn chunks(file: &Opened, group: usize, mask: &ProjectionMask) -> Vec<Range<u64>>
 /// none, lacks required columns, has columns of a wrong type.
 pub fn examine(reading: &Reading<'_>, source: &Source) -> Vec<Error> {
     let (table, path) = (reading.table, &source.path);
-    let metadata = match open_file(table, source) {
-        Ok(metadata) => metadata,
+    let content = match open_content(table, source) {
+        Ok(content) => content,
         Err(error) => return vec![error],
     };
     let (columns, mut wrong) =
-        resolve_all(table, path, metadata.schema(), &source.hive, reading.mapping);
+        resolve_all(table, path, content.schema(), &source.hive, reading.mapping);
     let amounts = Amounts { currency: None, default: reading.currency, units: reading.units };
     for column in columns.iter().filter(|column| column.kind != Kind::Any) {
         let of_file = matches!(column.origin, Origin::File(_));
@@ -553,18 +631,25 @@ pub fn examine(reading: &Reading<'_>, source: &Source) -> Vec<Error> {
     wrong
 }
 
-fn open_file(table: Table, source: &Source) -> Result<ArrowReaderMetadata> {
+fn open_content(table: Table, source: &Source) -> Result<Content> {
     let path = &source.path;
-    let Some(object) = &source.object else {
-        let file = File::open(path).map_err(Error::io("read", path))?;
-        let length = file.metadata().map_err(Error::io("read", path))?.len();
-        return read_footer(table, path, &file, length);
+    if let Some(object) = &source.object {
+        // A run asks for a footer several times.
+        let metadata = object.footer(|fetched: Fetched| {
+            let length = fetched.whole();
+            read_footer(table, path, &opened::Opened::Object(fetched), length)
+        })?;
+        return Ok(Content::Parquet { metadata, place: Place::Away(object.clone()) });
+    }
+    let place = match source.memory.as_ref().map(MemoryTable::held) {
+        Some(Held::Batches(batches)) => return Ok(Content::Memory(Arc::clone(batches))),
+        Some(Held::Spilled(spilled)) => spilled.file.to_path_buf(),
+        None => path.clone(),
     };
-    // A run asks for a footer several times.
-    object.footer(|fetched: Fetched| {
-        let length = fetched.whole();
-        read_footer(table, path, &opened::Opened::Object(fetched), length)
-    })
+    let file = File::open(&place).map_err(Error::io("read", path))?;
+    let length = file.metadata().map_err(Error::io("read", path))?.len();
+    let metadata = read_footer(table, path, &file, length)?;
+    Ok(Content::Parquet { metadata, place: Place::Here(place) })
 }
 
 fn read_footer(
@@ -665,12 +750,13 @@ fn undecodable(table: Table, path: &Path, source: ArrowError) -> Error {
 }
 
 /// Asks for text as views of its pages, and for `repetitive` columns as the dictionaries that they
-/// mostly are written as: neither copies what many rows share.
+/// mostly are written as: neither copies what many rows share. Nothing is asked of a table in memory.
 fn with_handy_texts(
     opened: &Opened,
     repetitive: &BTreeSet<&str>,
-) -> Result<ArrowReaderMetadata, ParquetError> {
-    let schema = opened.metadata.schema();
+) -> Result<Option<ArrowReaderMetadata>, ParquetError> {
+    let Content::Parquet { metadata, .. } = &opened.content else { return Ok(None) };
+    let schema = metadata.schema();
     let wanted = |name: &str, data_type: &DataType| -> Option<DataType> {
         // A column of the file may serve as several of the table.
         let of_file = |column: &&Found| match &column.origin {
@@ -700,7 +786,7 @@ fn with_handy_texts(
         });
     let schema = Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone());
     let options = ArrowReaderOptions::new().with_schema(Arc::new(schema));
-    ArrowReaderMetadata::try_new(Arc::clone(opened.metadata.metadata()), options)
+    ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options).map(Some)
 }
 
 fn not_parquet(table: Table, path: &Path, why: &str, source: Option<ParquetError>) -> Error {
@@ -949,7 +1035,7 @@ mod tests {
             only: None,
             pseudonyms: None,
         };
-        let source = Source { path, hive: BTreeMap::new(), object: None };
+        let source = Source { path, hive: BTreeMap::new(), object: None, memory: None };
         let loaded = read(&reading, &[source], &|_| ()).unwrap();
         assert_eq!((loaded.read, loaded.rows.num_rows()), (4, 3));
         let reject = &loaded.rejects[0];

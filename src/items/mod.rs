@@ -149,7 +149,7 @@ pub fn read(
 /// use apportion::schema::Table;
 ///
 /// let meaning = Meaning { currency: Currency::NONE, units: None, as_of: 1_735_689_600_000_000 };
-/// let sources = input::find(Table::Items, &["items.ndjson".to_owned()])?;
+/// let sources = input::find(Table::Items, &["items.ndjson".into()])?;
 /// let waiting = items::read(&meaning, &sources, Path::new("."), &|_| ())?;
 /// println!("{} of {} items rejected", waiting.account.rejects.len(), waiting.account.read);
 /// items::merge(waiting, Path::new("tables"))?.publish()?;

@@ -12,7 +12,7 @@ use twox_hash::XxHash64;
 use crate::calendar::format_micros;
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::input::{STANDARD_INPUT, find};
+use crate::input::{MemoryTable, STANDARD_INPUT, find};
 use crate::objects::Object;
 use crate::summary::Summary;
 
@@ -165,10 +165,14 @@ pub(crate) fn inputs(config: &Config) -> Result<Vec<InputFile>> {
             let since = modified.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
             let micros = since.and_then(|since| i64::try_from(since.as_micros()).ok());
             let object = source.object.as_ref();
+            let of_others = || {
+                let held = source.memory.as_ref().map(MemoryTable::bytes);
+                object.map(Object::bytes).or(held)
+            };
             files.push(InputFile {
                 table: table.name().to_owned(),
                 path: source.path.to_string_lossy().into_owned(),
-                bytes: known.map(|known| known.len()).or_else(|| object.map(Object::bytes)),
+                bytes: known.map(|known| known.len()).or_else(of_others),
                 modified_at: micros
                     .or_else(|| object.and_then(Object::modified))
                     .map(format_micros),

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::input;
+use crate::input::{self, Input};
 use crate::items::{self, Account};
 use crate::pipeline::Progress;
 use crate::schema::Table;
@@ -19,8 +19,8 @@ use crate::validate::Reject;
 
 /// The files of every table.
 pub struct Inputs {
-    /// The paths of each table that there is.
-    pub paths: BTreeMap<Table, Vec<String>>,
+    /// What is given for each table that there is.
+    pub paths: BTreeMap<Table, Vec<Input>>,
     /// The items, where some are given.
     pub items: Option<Unpacked>,
 }
@@ -63,7 +63,8 @@ impl Inputs {
             // A run asks for these, with or without rows.
             let asked_for = matches!(table, Table::Sessions | Table::Orders | Table::OrderItems);
             if asked_for || rows.get(&table).is_some_and(|rows| *rows > 0) {
-                paths.entry(table).or_default().push(path.to_string_lossy().into_owned());
+                let path = path.to_string_lossy().into_owned();
+                paths.entry(table).or_default().push(path.into());
             }
         }
         Ok(Self { paths, items: Some(Unpacked { account, folder, rows }) })

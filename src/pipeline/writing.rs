@@ -1,7 +1,8 @@
 //! The files of a run: begun before the work, written as it goes, and in their places at the end.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io::BufWriter;
 use std::path::PathBuf;
 
 use arrow::array::RecordBatch;
@@ -152,19 +153,12 @@ impl Writers {
             })
             .collect::<Result<BTreeMap<PathBuf, Staged>>>()?;
         let begin = |output: &Option<Output>| -> Result<Option<Box<dyn TableWriter>>> {
-            let Some(output) = output else { return Ok(None) };
-            if let Some(divider) = staged[&output.path].divider() {
-                return Ok(Some(divider));
-            }
-            let sink = Some(staged[&output.path].sink()?);
-            Ok(Some(Box::new(Late { sink, format: output.format, writer: None })))
+            output.as_ref().map(|output| begin_table(&staged, output)).transpose()
         };
         let (credits, journeys) = (begin(&outputs.credits)?, begin(&outputs.journeys)?);
         let loading = outputs.database.as_ref().map(Loading::begin).transpose()?;
         let loaded = loading.as_ref().map(Loading::credits).transpose()?.flatten();
-        let loaded = loaded.map(|(sink, format)| -> Box<dyn TableWriter> {
-            Box::new(Late { sink: Some(sink), format, writer: None })
-        });
+        let loaded = loaded.map(|(sink, format)| Late::begin(sink, format));
         let credits = both(credits, loaded);
         let changed = begin(&outputs.changed)?;
         let kept = outputs.kept.as_ref().map(Writing::begin).transpose()?;
@@ -181,7 +175,7 @@ impl Writers {
     /// Writes a table that is worked out beside the report, where it is to be written.
     pub(super) fn table(&self, table: Option<(&Output, RecordBatch)>) -> Result<()> {
         let Some((output, rows)) = table else { return Ok(()) };
-        output::write(output.format, self.staged[&output.path].sink()?, &rows)
+        write_table(&self.staged, output, &rows)
     }
 
     pub(super) fn finish(
@@ -198,9 +192,7 @@ impl Writers {
             writer.finish()?;
         }
         let outputs = &config.outputs;
-        let write = |output: &Output, rows: &RecordBatch| {
-            output::write(output.format, staged[&output.path].sink()?, rows)
-        };
+        let write = |output: &Output, rows: &RecordBatch| write_table(&staged, output, rows);
         if let Some(output) = &outputs.persons {
             write(output, &all_persons(tables, people, ordered)?)?;
         }
@@ -224,6 +216,33 @@ impl Writers {
         }
         Ok(staged.into_values().collect())
     }
+}
+
+/// Begins a table that is written to its place, and to that of its copy.
+fn begin_table(
+    staged: &BTreeMap<PathBuf, Staged>,
+    output: &Output,
+) -> Result<Box<dyn TableWriter>> {
+    let place = &staged[&output.path];
+    let writer = match place.divider() {
+        Some(divider) => divider,
+        None => Late::begin(place.sink()?, output.format),
+    };
+    let Some(copy) = &output.copy else { return Ok(writer) };
+    let file = File::create(copy).map_err(Error::io("write", copy))?;
+    let copied = Late::begin(Box::new(BufWriter::new(file)), output::format("arrow")?);
+    Ok(Box::new(Both(writer, copied)))
+}
+
+/// Writes a whole table to its place, and to that of its copy.
+fn write_table(
+    staged: &BTreeMap<PathBuf, Staged>,
+    output: &Output,
+    rows: &RecordBatch,
+) -> Result<()> {
+    let mut writer = begin_table(staged, output)?;
+    writer.write(rows)?;
+    writer.finish()
 }
 
 /// What came of a run, for whoever writes it down.
@@ -307,6 +326,12 @@ pub(super) struct Late {
     pub(super) sink: Option<output::Sink>,
     pub(super) format: &'static output::Format,
     pub(super) writer: Option<Box<dyn TableWriter>>,
+}
+
+impl Late {
+    fn begin(sink: output::Sink, format: &'static output::Format) -> Box<dyn TableWriter> {
+        Box::new(Self { sink: Some(sink), format, writer: None })
+    }
 }
 
 impl TableWriter for Late {

@@ -50,8 +50,13 @@ pub(super) fn inputs(config: &Config) -> Vec<Dataset> {
     let mut datasets = Vec::new();
     for (table, patterns) in &config.inputs {
         for pattern in patterns {
-            let mut dataset =
-                Dataset { place: fixed(pattern), columns: Vec::new(), rows: 0, bytes: 0, files: 0 };
+            let mut dataset = Dataset {
+                place: fixed(&pattern.to_string()),
+                columns: Vec::new(),
+                rows: 0,
+                bytes: 0,
+                files: 0,
+            };
             let sources = input::find(*table, std::slice::from_ref(pattern)).unwrap_or_default();
             for source in sources {
                 dataset.files += 1;
