@@ -156,8 +156,9 @@ pub fn temporary(path: &Path) {
     known.push(std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()));
 }
 
-/// Removes every temporary place; what cannot be removed is left.
-fn remove_temporaries() {
+/// Removes every temporary place, where whoever has one may not come to it before the process ends; what
+/// cannot be removed is left.
+pub fn remove_temporaries() {
     for path in temporaries().iter() {
         let _left = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
     }

@@ -20,7 +20,7 @@ pub use flow::{Flow, Link, Node};
 pub use picture::{MOST_PIXELS, png};
 
 use self::canvas::Canvas;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// What a chart says, in words and in shapes.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,6 +65,25 @@ pub enum Theme {
     Light,
     /// Light on near black.
     Dark,
+}
+
+impl Theme {
+    /// The theme of this name.
+    ///
+    /// # Errors
+    ///
+    /// A name that is none; the error lists those that are.
+    pub fn from_name(name: &str) -> Result<Self> {
+        match name {
+            "light" => Ok(Self::Light),
+            "dark" => Ok(Self::Dark),
+            _ => Err(Error::Unknown {
+                kind: "theme",
+                name: name.to_owned(),
+                known: vec!["light".to_owned(), "dark".to_owned()],
+            }),
+        }
+    }
 }
 
 /// What a colour is for.
@@ -151,6 +170,22 @@ impl Tone {
 
 /// The width that letters are made for, in pixels; wider charts are the same, magnified.
 pub const USUAL_WIDTH: u32 = 960;
+
+/// Pixels of a side below which nothing can be read.
+const LEAST_PIXELS: u32 = 200;
+
+/// An error if a side of a chart, named as a setting, has too few pixels or too many.
+///
+/// # Errors
+///
+/// See above.
+pub fn check_pixels(setting: &str, pixels: u32) -> Result<()> {
+    if (LEAST_PIXELS..=MOST_PIXELS).contains(&pixels) {
+        return Ok(());
+    }
+    let why = format!("write pixels from {LEAST_PIXELS} to {MOST_PIXELS}");
+    Err(Error::setting(setting, pixels.to_string(), why))
+}
 
 /// A chart of less than this many pixels is laid out for a telephone.
 const NARROW: u32 = 600;

@@ -3,13 +3,11 @@
 use std::io;
 use std::path::PathBuf;
 
-use chrono::NaiveDate;
 use clap::Args;
 
 use super::{Status, in_pool, publish};
-use crate::calendar::parse_day;
 use crate::diff::{self, Asked};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kept::Kept;
 use crate::output::{self, Staged};
 
@@ -42,7 +40,7 @@ pub(super) struct DiffArgs {
 
 /// Compares two runs that are open, as the command does that is given nothing else.
 pub(super) fn of_kept(before: &Kept, after: &Kept) -> Result<Status> {
-    let asked = Asked { by: vec!["channel".to_owned()], models: Vec::new(), from: None, to: None };
+    let asked = Asked::new(&[], &[], (None, None))?;
     let differences = in_pool(None, || diff::compare_kept(before, after, &asked))??;
     let text = || diff::render(&differences);
     let table = || differences.table();
@@ -52,22 +50,7 @@ pub(super) fn of_kept(before: &Kept, after: &Kept) -> Result<Status> {
 
 pub(super) fn run(args: &DiffArgs) -> Result<Status> {
     let format = output::chosen(args.format.as_deref(), args.output.as_deref())?;
-    let day = |flag: &str, text: &Option<String>| -> Result<Option<NaiveDate>> {
-        let Some(text) = text else { return Ok(None) };
-        let wrong = || Error::setting(flag, text, "write a day such as `2024-03-31`");
-        parse_day(text).ok_or_else(wrong).map(Some)
-    };
-    let by = match args.by.as_slice() {
-        [] => vec!["channel".to_owned()],
-        [none] if none.trim() == "none" => Vec::new(),
-        columns => columns.iter().map(|column| column.trim().to_owned()).collect(),
-    };
-    let asked = Asked {
-        by,
-        models: args.model.iter().map(|model| model.trim().to_owned()).collect(),
-        from: day("--from", &args.from)?,
-        to: day("--to", &args.to)?,
-    };
+    let asked = Asked::new(&args.by, &args.model, (args.from.as_deref(), args.to.as_deref()))?;
     let staged = args.output.as_deref().map(Staged::new).transpose()?;
     let differences = in_pool(None, || diff::compare(&args.before, &args.after, &asked))??;
     publish(staged, None, |sink| {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::{RunArgs, Status, in_pool, publish, say, settled};
-use crate::charts::{self, Chart, MOST_PIXELS, Theme, USUAL_WIDTH};
+use crate::charts::{self, Chart, MOST_PIXELS, Theme, USUAL_WIDTH, check_pixels};
 use crate::config::{Config, Extent, smaller_groups};
 use crate::error::{Error, Result};
 use crate::output::Staged;
@@ -58,17 +58,13 @@ enum Picture {
     Png,
 }
 
-/// Pixels of a side below which nothing can be read.
-const LEAST_PIXELS: u32 = 200;
-
 pub(super) fn run(args: &PlotArgs) -> Result<Status> {
     let mut flags = args.run.settings.clone();
     let (output, format) = (flags.output.take(), flags.format.take());
     let picture = picture(format.as_deref(), output.as_deref())?;
     for (flag, pixels) in [("--width", args.width), ("--height", args.height)] {
-        if let Some(pixels) = pixels.filter(|of| !(LEAST_PIXELS..=MOST_PIXELS).contains(of)) {
-            let why = format!("write pixels from {LEAST_PIXELS} to {MOST_PIXELS}");
-            return Err(Error::setting(flag, pixels.to_string(), why));
+        if let Some(pixels) = pixels {
+            check_pixels(flag, pixels)?;
         }
     }
     if picture == Picture::Svg && args.font.is_some() {

@@ -17,6 +17,7 @@ use crate::journeys::{DirectPolicy, MissingRate, ViewPolicy};
 use crate::money::Units;
 use crate::objects::{Address, conceal, is_address};
 use crate::report::MeasureSet;
+use crate::schema::Table;
 use crate::vouchers::Origin;
 
 /// What is done with cancelled orders.
@@ -624,6 +625,22 @@ impl Settings {
             domains: named(self.domains, file.domains),
             vouchers: named(self.vouchers, file.vouchers),
             models: named(self.models, file.models),
+        }
+    }
+
+    /// The paths that are given for a table.
+    pub fn paths_of(&mut self, table: Table) -> &mut Vec<String> {
+        match table {
+            Table::Sessions => &mut self.sessions,
+            Table::Postviews => &mut self.postviews,
+            Table::Orders => &mut self.orders,
+            Table::OrderItems => &mut self.order_items,
+            Table::Users => &mut self.users,
+            Table::UserAliases => &mut self.aliases,
+            Table::Devices => &mut self.devices,
+            Table::Spend => &mut self.spend,
+            Table::ExchangeRates => &mut self.exchange_rates,
+            Table::Items => &mut self.items,
         }
     }
 

@@ -24,6 +24,7 @@ pub use causes::Cause;
 use reading::{Numbers, Side};
 pub use terminal::render;
 
+use crate::calendar::parse_day;
 use crate::error::{Error, Result};
 use crate::kept::{Kept, SHARE_WHOLE};
 use crate::money::Currency;
@@ -48,6 +49,30 @@ pub struct Asked {
 }
 
 impl Asked {
+    /// What is asked for in words: by `channel` unless something else is named, or `none`.
+    ///
+    /// # Errors
+    ///
+    /// A day that is none.
+    pub fn new(
+        by: &[String],
+        models: &[String],
+        (from, to): (Option<&str>, Option<&str>),
+    ) -> Result<Self> {
+        let day = |flag: &str, text: Option<&str>| -> Result<Option<NaiveDate>> {
+            let Some(text) = text else { return Ok(None) };
+            let wrong = || Error::setting(flag, text, "write a day such as `2024-03-31`");
+            parse_day(text).ok_or_else(wrong).map(Some)
+        };
+        let by = match by {
+            [] => vec!["channel".to_owned()],
+            [none] if none.trim() == "none" => Vec::new(),
+            columns => columns.iter().map(|column| column.trim().to_owned()).collect(),
+        };
+        let models = models.iter().map(|model| model.trim().to_owned()).collect();
+        Ok(Self { by, models, from: day("--from", from)?, to: day("--to", to)? })
+    }
+
     /// Whether orders of a day are asked for; days are text that sorts as they do.
     fn holds(&self, day: &str) -> bool {
         self.from.is_none_or(|from| day >= from.to_string().as_str())

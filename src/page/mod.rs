@@ -96,6 +96,32 @@ pub enum ChartName {
     Roles,
 }
 
+impl ChartName {
+    /// Every chart with its name.
+    pub const ALL: [(&'static str, Self); 6] = [
+        ("models", Self::Models),
+        ("time", Self::Time),
+        ("paths", Self::Paths),
+        ("lag", Self::Lag),
+        ("length", Self::Length),
+        ("roles", Self::Roles),
+    ];
+
+    /// The chart of this name.
+    ///
+    /// # Errors
+    ///
+    /// A name that is none; the error lists those that are.
+    pub fn from_name(name: &str) -> Result<Self> {
+        let found = Self::ALL.into_iter().find(|(known, _)| *known == name);
+        found.map(|(_, chart)| chart).ok_or_else(|| Error::Unknown {
+            kind: "chart",
+            name: name.to_owned(),
+            known: Self::ALL.map(|(known, _)| known.to_owned()).to_vec(),
+        })
+    }
+}
+
 /// A figure with its name, large.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Figure {

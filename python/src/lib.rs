@@ -1,0 +1,44 @@
+//! The native half of the Python package `apportion`: the library, as Python objects.
+//!
+//! What a call means is said in Python (`python/apportion`), and what is worked out is worked out by the
+//! library. Here is what lies between: settings out of Python values (`arguments`), tables out of Arrow
+//! streams (`tables`), work that can be interrupted (`working`), a run that can be asked again (`run`),
+//! its tables as Arrow streams (`frame`), and errors with the library's words (`errors`).
+
+mod arguments;
+mod errors;
+mod frame;
+mod run;
+mod tables;
+mod working;
+
+use pyo3::pymodule;
+
+/// The native half of the package.
+#[pymodule]
+mod _native {
+    use apportion::config::Settings;
+    use apportion::stop;
+    use pyo3::pyfunction;
+
+    #[pymodule_export]
+    use crate::frame::Frame;
+    #[pymodule_export]
+    use crate::run::{Run, compare, run, write_chart};
+
+    /// The version of the library.
+    #[pymodule_export]
+    const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+    /// The names of all settings, as `apportion.toml` has them.
+    #[pyfunction]
+    fn settings() -> Vec<String> {
+        Settings::names()
+    }
+
+    /// Removes what is temporary and still there when the interpreter ends.
+    #[pyfunction]
+    fn remove_temporaries() {
+        stop::remove_temporaries();
+    }
+}
