@@ -40,6 +40,7 @@ def run(
 ) -> Run: ...
 def compare(
     folders: tuple[str, str],
+    names: tuple[str, str],
     by: list[str],
     models: list[str],
     days: tuple[str | None, str | None],

@@ -157,9 +157,13 @@ class Result:
         `other` is a result, or the folder of a kept run. By channel, unless `by` names columns of
         credits, or `none`.
         """
-        folders = (self._kept(), other._kept() if isinstance(other, Result) else os.fspath(other))
+        if isinstance(other, Result):
+            folder, name = other._kept(), "the other run"
+        else:
+            folder = name = os.fspath(other)
         days = (str(from_) if from_ else None, str(to) if to else None)
-        frame, text = _native.compare(folders, _listed(by), _listed(models), days)
+        folders, names = (self._kept(), folder), ("this run", name)
+        frame, text = _native.compare(folders, names, _listed(by), _listed(models), days)
         return Difference(frame, text)
 
     def _kept(self) -> str:

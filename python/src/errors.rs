@@ -37,7 +37,7 @@ impl From<Failure> for PyErr {
 
 /// The exception for an error of the library.
 pub(crate) fn raised(error: &Error) -> PyErr {
-    if let Error::Stopped(Stop::Interrupt) = error {
+    if matches!(error, Error::Stopped(Stop::Interrupt)) {
         return PyKeyboardInterrupt::new_err(());
     }
     exception(class_of(error), error.in_full().trim_end().to_owned())

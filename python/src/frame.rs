@@ -102,10 +102,10 @@ impl Frame {
     fn __arrow_c_stream__<'py>(
         &self,
         py: Python<'py>,
-        requested_schema: Option<&Bound<'py, PyAny>>,
+        requested_schema: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyCapsule>> {
         // Whoever asks for other types may cast: the interface leaves that to both sides.
-        let _asked = requested_schema;
+        drop(requested_schema);
         let reader = self.open().map_err(|error| raised(&error))?;
         PyCapsule::new_with_value(py, FFI_ArrowArrayStream::new(reader), c"arrow_array_stream")
     }
@@ -137,6 +137,7 @@ impl Frame {
 
     /// Writes the table to a file that appears whole, in the format that is named or its ending names.
     #[pyo3(signature = (path, format=None))]
+    #[expect(clippy::needless_pass_by_value, reason = "Python has no borrowed paths")]
     fn write(&self, py: Python<'_>, path: PathBuf, format: Option<&str>) -> Result<(), Failure> {
         Ok(py.detach(|| self.copy_to(&path, format))?)
     }

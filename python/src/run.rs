@@ -23,7 +23,7 @@ use apportion::schema::Table;
 use apportion::summary::Summary;
 use apportion::{Error, stop};
 use arrow::array::RecordBatch;
-use pyo3::prelude::{Bound, Py, PyAny, Python, pyclass, pyfunction, pymethods};
+use pyo3::prelude::{Bound, PyAny, Python, pyclass, pyfunction, pymethods};
 use pyo3::types::PyDict;
 use tempfile::TempDir;
 
@@ -94,7 +94,7 @@ pub(crate) fn run(
     config: Option<&Bound<'_, PyAny>>,
     wanted: Vec<String>,
     stream_memory: &str,
-    progress: Option<Py<PyAny>>,
+    progress: Option<&Bound<'_, PyAny>>,
 ) -> Result<Run, Failure> {
     let most = tables::limit(stream_memory)?;
     let mut file = config.map(arguments::workspace).transpose()?.unwrap_or_default();
@@ -106,8 +106,8 @@ pub(crate) fn run(
         settings.paths_of(given.table).append(&mut given.paths);
     }
     let settings = settings.over(file);
-    let tables = tables::gather(py, &given, most, progress.as_ref())?;
-    Ok(work(py, progress.as_ref(), |told| Run::new(settings, tables, wanted, told))?)
+    let tables = tables::gather(py, &given, most, progress)?;
+    Ok(work(py, progress, |told| Run::new(settings, tables, wanted, told))?)
 }
 
 impl Run {
@@ -149,7 +149,7 @@ impl Run {
         if let Some(path) = state.files.get(name) {
             return Ok(path.clone());
         }
-        let wanted = [name.to_owned()];
+        let wanted: Vec<String> = together(name).map(str::to_owned).collect();
         self.again(&state, &Wanted { tables: &wanted, ..Wanted::default() }, told)?;
         state.files.extend(self.plan.files(&wanted));
         Ok(self.plan.place_of(name))
@@ -203,14 +203,13 @@ impl Run {
 
     fn explained(&self, order: &str, told: &dyn Progress) -> Result<(String, String), Error> {
         let mut state = locked(&self.state);
-        let explainer = match state.explainer.take() {
-            Some(explainer) => explainer,
-            None => {
-                let mut settings = self.plan.settings.clone();
-                settings.forget_outputs();
-                let config = self.plan.config(settings)?;
-                in_pool(config.threads, || Explainer::new(config, told))??
-            }
+        let explainer = if let Some(explainer) = state.explainer.take() {
+            explainer
+        } else {
+            let mut settings = self.plan.settings.clone();
+            settings.forget_outputs();
+            let config = self.plan.config(settings)?;
+            in_pool(config.threads, || Explainer::new(config, told))??
         };
         let explanation = explainer.explain(order);
         state.explainer = Some(explainer);
@@ -265,25 +264,25 @@ impl Plan {
             Ok(config)
         };
         let config = again()?;
-        if config.sweep.is_some() { swept(config, told) } else { ran(config, &again, told) }
+        if config.sweep.is_some() { swept(config, told) } else { ran(&config, &again, told) }
     }
 }
 
 /// Does one run.
 fn ran(
-    config: Config,
+    config: &Config,
     again: &(dyn Fn() -> Result<Config, Error> + Sync),
     told: &dyn Progress,
 ) -> Result<Passed, Error> {
     let finished = in_pool(config.threads, || match config.store {
         Some(_) => pipeline::run_stored(again()?, &again, told),
-        None => pipeline::run(&config, told),
+        None => pipeline::run(config, told),
     })??;
     let published = finished.publish()?;
     let wide = config.wide;
     let page = published.overview.as_ref().filter(|_| config.extent == Extent::Page);
     let page =
-        page.map(|overview| Page::new(&published.report, overview, &published.summary, &config));
+        page.map(|overview| Page::new(&published.report, overview, &published.summary, config));
     let (text, table) = if wide {
         (report::render_wide(&published.report), published.report.wide()?)
     } else {
@@ -333,6 +332,17 @@ const TABLES: [&str; 10] = [
     "spend_gaps",
     "ranks",
 ];
+
+/// A table, and those that cost little beside it.
+fn together(name: &str) -> impl Iterator<Item = &str> {
+    let beside = match name {
+        "credits" => Some("journeys"),
+        "persons" => Some("identity"),
+        "identity" => Some("persons"),
+        _ => None,
+    };
+    std::iter::once(name).chain(beside)
+}
 
 /// The setting that says where a table is written; none of a name that is no table's.
 fn place<'s>(settings: &'s mut Settings, name: &str) -> Option<&'s mut Option<PathBuf>> {
@@ -400,7 +410,7 @@ impl Run {
         &self,
         py: Python<'_>,
         name: &str,
-        progress: Option<Py<PyAny>>,
+        progress: Option<&Bound<'_, PyAny>>,
     ) -> Result<Frame, Failure> {
         let has_bounds = name == "effects" && self.plan.settings.bootstrap.is_some();
         let known = py.detach(|| {
@@ -413,7 +423,7 @@ impl Run {
         if let Some(frame) = known {
             return Ok(frame);
         }
-        let path = work(py, progress.as_ref(), |told| self.file(name, told))?;
+        let path = work(py, progress, |told| self.file(name, told))?;
         Ok(Frame::of_file(path, Arc::clone(&self.plan.folder)))
     }
 
@@ -444,13 +454,12 @@ impl Run {
         &self,
         py: Python<'_>,
         order: &str,
-        progress: Option<Py<PyAny>>,
+        progress: Option<&Bound<'_, PyAny>>,
     ) -> Result<(String, String), Failure> {
-        Ok(work(py, progress.as_ref(), |told| self.explained(order, told))?)
+        Ok(work(py, progress, |told| self.explained(order, told))?)
     }
 
     /// A chart of the run as SVG.
-    #[expect(clippy::too_many_arguments, reason = "they are those of a chart")]
     fn chart(
         &self,
         py: Python<'_>,
@@ -458,7 +467,7 @@ impl Run {
         width: Option<u32>,
         height: Option<u32>,
         theme: &str,
-        progress: Option<Py<PyAny>>,
+        progress: Option<&Bound<'_, PyAny>>,
     ) -> Result<String, Failure> {
         let (chart, theme) = (ChartName::from_name(chart)?, Theme::from_name(theme)?);
         for (setting, pixels) in [("width", width), ("height", height)] {
@@ -470,25 +479,32 @@ impl Run {
             let height = height.unwrap_or_else(|| chart.document_height(width).min(MOST_PIXELS));
             chart.document((width, height), theme)
         };
-        Ok(work(py, progress.as_ref(), |told| self.page(told, drawn))?)
+        Ok(work(py, progress, |told| self.page(told, drawn))?)
     }
 
     /// The page of the run as one HTML document.
-    fn html(&self, py: Python<'_>, progress: Option<Py<PyAny>>) -> Result<String, Failure> {
-        Ok(work(py, progress.as_ref(), |told| self.page(told, Page::html))?)
+    fn html(&self, py: Python<'_>, progress: Option<&Bound<'_, PyAny>>) -> Result<String, Failure> {
+        Ok(work(py, progress, |told| self.page(told, Page::html))?)
     }
 
     /// The folder that the run is kept in.
-    fn keep(&self, py: Python<'_>, progress: Option<Py<PyAny>>) -> Result<PathBuf, Failure> {
-        Ok(work(py, progress.as_ref(), |told| self.kept(told))?)
+    fn keep(
+        &self,
+        py: Python<'_>,
+        progress: Option<&Bound<'_, PyAny>>,
+    ) -> Result<PathBuf, Failure> {
+        Ok(work(py, progress, |told| self.kept(told))?)
     }
 }
 
-/// Why numbers changed between two kept runs: a table, and as people read it.
+/// Why numbers changed between two kept runs: a table, and as people read it, which calls the runs by
+/// their `names`.
 #[pyfunction]
+#[expect(clippy::needless_pass_by_value, reason = "Python has no borrowed paths and lists")]
 pub(crate) fn compare(
     py: Python<'_>,
     folders: (PathBuf, PathBuf),
+    names: (PathBuf, PathBuf),
     by: Vec<String>,
     models: Vec<String>,
     days: (Option<String>, Option<String>),
@@ -496,7 +512,8 @@ pub(crate) fn compare(
     let asked = Asked::new(&by, &models, (days.0.as_deref(), days.1.as_deref()))?;
     let (before, after) = &folders;
     let (table, text) = work(py, None, |_| {
-        let differences = in_pool(None, || diff::compare(before, after, &asked))??;
+        let mut differences = in_pool(None, || diff::compare(before, after, &asked))??;
+        [differences.runs[0].folder, differences.runs[1].folder] = [names.0, names.1];
         Ok((differences.table()?, diff::render(&differences)))
     })?;
     Ok((Frame::new(table), text))
@@ -504,6 +521,7 @@ pub(crate) fn compare(
 
 /// Writes a chart as a picture: SVG, or PNG where the ending says so.
 #[pyfunction]
+#[expect(clippy::needless_pass_by_value, reason = "Python has no borrowed paths")]
 pub(crate) fn write_chart(py: Python<'_>, svg: &str, path: PathBuf) -> Result<(), Failure> {
     Ok(py.detach(|| picture(svg, &path))?)
 }

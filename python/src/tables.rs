@@ -1,4 +1,4 @@
-//! Tables as they are given: paths, or what speaks the Arrow PyCapsule interface.
+//! Tables as they are given: paths, or what speaks the `PyCapsule` interface of Arrow.
 //!
 //! A stream can be read once, and a run reads several times: its batches are kept as they are, and those
 //! of a stream that is larger than its limit wait on disk. What can tell its size lies in memory anyway.
@@ -10,7 +10,7 @@ use arrow::array::{RecordBatch, RecordBatchIterator, RecordBatchReader};
 use arrow::ffi_stream::RecordBatchStreamReader;
 use arrow_pyarrow::FromPyArrow;
 use bytesize::ByteSize;
-use pyo3::prelude::{Bound, Py, PyAny, PyAnyMethods, PyResult, Python};
+use pyo3::prelude::{Bound, PyAny, PyAnyMethods, PyResult, Python};
 use pyo3::types::{PyDict, PyDictMethods, PyList, PyString, PyTuple, PyTypeMethods};
 
 use crate::errors::{Failure, exception};
@@ -65,7 +65,7 @@ fn take<'py>(given: &mut Given<'py>, value: &Bound<'py, PyAny>) -> Result<(), Fa
     } else {
         let kind = value.get_type().fully_qualified_name()?;
         let text = format!(
-            "`{}` cannot be read from a `{kind}`: give a path, or a table that speaks the Arrow PyCapsule interface, such as a pyarrow table, a data frame of Polars or pandas, or a DuckDB relation",
+            "`{}` cannot be read from a `{kind}`: give a path, or a table that speaks the Arrow PyCapsule interface, such as a pyarrow table, a data frame of Polars (a lazy one once it is collected) or pandas, or a DuckDB relation",
             given.table
         );
         return Err(exception("TableTypeError", text).into());
@@ -100,7 +100,7 @@ pub(crate) fn gather(
     py: Python<'_>,
     given: &[Given<'_>],
     most: u64,
-    told: Option<&Py<PyAny>>,
+    told: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Vec<(Table, MemoryTable)>> {
     let mut gathered = Vec::new();
     for Given { table, exporters, .. } in given {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use apportion::Error;
 use apportion::pipeline::Progress;
 use apportion::stop::{self, Stop};
-use pyo3::prelude::{Py, PyAny, PyErr, PyResult, Python};
+use pyo3::prelude::{Bound, Py, PyAny, PyErr, PyResult, Python};
 
 use crate::errors::exception;
 
@@ -54,9 +54,10 @@ struct Done<T> {
 /// What the work says, a signal that was heard, or what `told` raises.
 pub(crate) fn work<T: Send>(
     py: Python<'_>,
-    told: Option<&Py<PyAny>>,
+    told: Option<&Bound<'_, PyAny>>,
     work: impl FnOnce(&dyn Progress) -> Result<T, Error> + Send,
 ) -> PyResult<T> {
+    let told = told.map(|told| told.clone().unbind());
     let outcome = py.detach(|| {
         let (progress, done) =
             (Told::default(), Done { outcome: Mutex::new(None), ended: Condvar::new() });
@@ -66,7 +67,7 @@ pub(crate) fn work<T: Send>(
                 *locked(&done.outcome) = Some(outcome);
                 done.ended.notify_all();
             });
-            attend(&progress, &done, told)
+            attend(&progress, &done, told.as_ref())
         });
         match (interrupted, locked(&done.outcome).take()) {
             (Some(error), _) => Err(error),
