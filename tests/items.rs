@@ -548,7 +548,7 @@ fn tables_of(parts: &[Vec<&String>]) -> BTreeMap<String, Vec<u8>> {
         let path: PathBuf = folder.path().join("items.ndjson");
         let lines: Vec<&str> = lines.iter().map(|line| line.as_str()).collect();
         fs::write(&path, lines.join("\n")).unwrap();
-        let source = Source { path, hive: BTreeMap::new(), object: None };
+        let source = Source { path, hive: BTreeMap::new(), object: None, memory: None };
         let waiting = items::read(&meaning, &[source], folder.path(), &|_| ()).unwrap();
         assert_eq!(waiting.account.rejects, []);
         items::merge(waiting, &tables).unwrap().publish().unwrap();
