@@ -119,7 +119,7 @@ def test_models_of_ones_own_and_channels_may_be_keywords() -> None:
     keys = {
         "models": {"mine": {"model": "position_based", "first": 0.7, "last": 0.2}},
         "model": ["mine"],
-        "channel": [{"name": "Ours", "when": [{"field": "utm_source", "equals": "newsletter"}]}],
+        "channel": [{"name": "Ours", "group": "Ours", "when": [{"field": "utm_source", "equals": "newsletter"}]}],
         "domains": {"shop-eu": "web"},
     }
     result = apportion.attribute(**TABLES, **CLOCK, by=["channel"], **keys)
