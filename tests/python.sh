@@ -8,17 +8,22 @@ cd "$(dirname "$0")/.."
 export CARGO_TARGET_DIR="$PWD/target" APPORTION="$PWD/target/debug/apportion"
 cargo build --locked --quiet
 
-tools=target/python-tools
+tools="$PWD/target/python-tools"
 pip() { "$tools/bin/python" -m pip --quiet --disable-pip-version-check "$@"; }
 if ! { python3 -m venv "$tools" && pip install -r python/tests/requirements.txt; }; then
   echo "SKIPPED: what the Python package is built and tested with cannot be installed here"
   exit 0
 fi
 
+# What is written in Python, before anything is built.
+"$tools/bin/ruff" check --quiet python
+"$tools/bin/ruff" format --quiet --check python
+(cd python && "$tools/bin/mypy" --no-incremental --cache-dir=/dev/null)
+
 wheels=target/wheels/tested
 rm -rf "$wheels"
-MATURIN_PEP517_ARGS="--profile dev --locked" \
-  "$tools/bin/python" -m pip --quiet --disable-pip-version-check wheel ./python --no-deps --no-build-isolation --wheel-dir "$wheels"
+PATH="$tools/bin:$PATH" MATURIN_PEP517_ARGS="--profile dev --locked" \
+  pip wheel ./python --no-deps --no-build-isolation --wheel-dir "$wheels"
 # One wheel serves every Python from 3.10 on.
 ls "$wheels"/apportion-*-cp310-abi3-*.whl
 pip install --force-reinstall --no-deps "$wheels"/apportion-*.whl

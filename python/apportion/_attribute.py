@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, Union
+from typing import TYPE_CHECKING, Any, Protocol
 
 from . import _native
 from ._errors import SettingError
@@ -29,8 +29,8 @@ class ArrowArray(Protocol):
     def __arrow_c_array__(self, requested_schema: object | None = None) -> tuple[object, object]: ...
 
 
-Source = Union[str, "os.PathLike[str]", ArrowStream, ArrowArray]
-Given = Union[Source, Sequence[Source], None]
+Source = str | os.PathLike[str] | ArrowStream | ArrowArray
+Given = Source | Sequence[Source] | None
 
 
 def attribute(

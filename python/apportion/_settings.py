@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
-from typing import Literal, TypedDict, Union
+from typing import Literal, TypedDict
 
-Path = Union[str, "os.PathLike[str]"]
-Texts = Union[str, Sequence[str]]
-Duration = Union[str, timedelta]
-Day = Union[str, date]
-Instant = Union[str, date, datetime]
+Path = str | os.PathLike[str]
+Texts = str | Sequence[str]
+Duration = str | timedelta
+Day = str | date
+Instant = str | date | datetime
 
 
 class Settings(TypedDict, total=False):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import os
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas
@@ -62,7 +62,8 @@ class Table:
 
     def to_pandas(self) -> pandas.DataFrame:
         """A data frame of pandas, which has to be installed, and pyarrow with it."""
-        return self.to_pyarrow().to_pandas()
+        frame: pandas.DataFrame = self.to_pyarrow().to_pandas()
+        return frame
 
     def to_polars(self) -> polars.DataFrame:
         """A data frame of Polars, which has to be installed."""
@@ -89,7 +90,7 @@ class Table:
         lines = [self.column_names, *self._head()]
         if not self.schema:
             return self._size()
-        widths = [min(_WIDEST, max(map(len, column))) for column in zip(*lines)]
+        widths = [min(_WIDEST, max(map(len, column))) for column in zip(*lines, strict=True)]
 
         def fitted(cell: str, width: int) -> str:
             return (cell if len(cell) <= width else cell[: width - 1] + "…").ljust(width)

@@ -44,7 +44,8 @@ fn converted(name: &str, value: &Bound<'_, PyAny>) -> Result<Value, Failure> {
     if value.is_instance_of::<PyString>() {
         return Ok(Value::String(value.extract()?));
     }
-    if value.is_instance_of::<PyInt>() {
+    // NumPy's numbers are none of Python's, and stand for them.
+    if value.is_instance_of::<PyInt>() || value.hasattr("__index__")? {
         return value.extract().map(Value::Integer).map_err(|_| unmeant(name, value));
     }
     if value.is_instance_of::<PyFloat>() {

@@ -58,6 +58,8 @@ struct State {
     text: String,
     /// The summary, as JSON.
     summary: String,
+    /// What of it is about rows that were read.
+    read: String,
     /// The folder that the run is kept in.
     kept: Option<PathBuf>,
     page: Option<Page>,
@@ -130,14 +132,15 @@ impl Run {
         wanted.sort_unstable();
         wanted.dedup();
         let asked = Wanted { tables: &wanted, first: true, ..Wanted::default() };
-        let Passed { frames, text, summary, .. } = plan.pass(&asked, told)?;
+        let Passed { frames, text, summary, page } = plan.pass(&asked, told)?;
         let state = State {
             frames,
             files: plan.files(&wanted),
             text,
+            read: written(&summary.tables)?,
             summary: written(&summary)?,
             kept: plan.settings.keep.clone(),
-            page: None,
+            page,
             explainer: None,
         };
         Ok(Self { plan, state: Mutex::new(state) })
@@ -163,7 +166,8 @@ impl Run {
         told: &dyn Progress,
     ) -> Result<Passed, Error> {
         let passed = self.plan.pass(wanted, told)?;
-        if passed.frames.get("report") == state.frames.get("report") {
+        let same_report = passed.frames.get("report") == state.frames.get("report");
+        if same_report && written(&passed.summary.tables)? == state.read {
             return Ok(passed);
         }
         Err(Error::Contradiction(

@@ -44,7 +44,13 @@ def test_every_block_runs_after_those_above_it(
 
 def test_everything_public_is_on_the_page() -> None:
     page = PAGE.read_text()
-    names = {name for name in apportion.__all__ if name not in {"Result", "Table", "Chart", "Explanation", "Difference"}}
-    names |= {name for name in vars(apportion.Result) if not name.startswith("_") and name != "ALWAYS"} - {"table"}
+    names = {
+        name
+        for name in apportion.__all__
+        if name not in {"Result", "Table", "Chart", "Explanation", "Difference"}
+    }
+    names |= {name for name in vars(apportion.Result) if not name.startswith("_") and name != "ALWAYS"} - {
+        "table"
+    }
     missing = {name for name in names if f"`{name}" not in page and f".{name}(" not in page}
     assert not missing, missing

@@ -16,7 +16,7 @@ import pyarrow
 import pytest
 
 import apportion
-from conftest import CLOCK, SHOP, TABLES, command_line, flags
+from conftest import CLOCK, TABLES, command_line, flags
 
 ORDER = "oen6xtkgevqm"
 
@@ -46,7 +46,10 @@ def test_tables_go_to_every_library_as_they_are(result: apportion.Result) -> Non
 
 def test_a_run_can_be_read_again_by_a_run(result: apportion.Result) -> None:
     spend = result.report.to_polars().select(
-        date=polars.date(2025, 3, 1), utm_source=polars.lit("google"), utm_medium=polars.lit("cpc"), cost="amount"
+        date=polars.date(2025, 3, 1),
+        utm_source=polars.lit("google"),
+        utm_medium=polars.lit("cpc"),
+        cost="amount",
     )
     given = apportion.attribute(**TABLES, spend=spend, **CLOCK, by="utm_source")
     cost = given.report.to_polars().filter(utm_source="google", model="linear")["cost"]
@@ -57,15 +60,20 @@ def test_totals_are_those_of_the_proof(result: apportion.Result) -> None:
     proof = result.proof.to_polars()
     assert proof["holds"].all() and proof["model"].to_list() == ["linear", "markov"]
     assert proof["owed"].to_list() == proof["credited"].to_list() == [Decimal("50167.82")] * 2
-    assert result.report.to_polars().group_by("model").agg(polars.sum("amount"))["amount"].to_list() == [
-        Decimal("50167.82")
-    ] * 2
+    assert (
+        result.report.to_polars().group_by("model").agg(polars.sum("amount"))["amount"].to_list()
+        == [Decimal("50167.82")] * 2
+    )
 
 
 def test_how_a_result_and_its_tables_read(result: apportion.Result) -> None:
-    assert repr(result).startswith("<apportion.Result: 773 orders, 706 of them attributed, 2 models; tables: ")
+    assert repr(result).startswith(
+        "<apportion.Result: 773 orders, 706 of them attributed, 2 models; tables: "
+    )
     printed = command_line(
-        "run", *flags({**TABLES, **CLOCK, "model": ["linear", "markov"], "by": ["channel"]}), "--quiet"
+        "run",
+        *flags({**TABLES, **CLOCK, "model": ["linear", "markov"], "by": ["channel"]}),
+        "--quiet",
     )
     assert str(result) == printed.stdout
     shown = repr(result.report)
@@ -83,7 +91,12 @@ def test_html_escapes_what_came_from_the_data() -> None:
 
 
 def test_an_explanation_is_that_of_the_command_line(result: apportion.Result) -> None:
-    command = ["explain", ORDER, *flags({**TABLES, **CLOCK, "model": ["linear", "markov"]}), "--quiet"]
+    command = [
+        "explain",
+        ORDER,
+        *flags({**TABLES, **CLOCK, "model": ["linear", "markov"]}),
+        "--quiet",
+    ]
     explanation = result.explain(ORDER)
     assert str(explanation) == repr(explanation) == command_line(*command).stdout
     assert explanation.facts == json.loads(command_line(*command, "--format", "json").stdout)
@@ -94,11 +107,13 @@ def test_an_explanation_is_that_of_the_command_line(result: apportion.Result) ->
         result.explain("nothing like it")
 
 
-def test_charts_and_the_page_are_those_of_the_command_line(
-    result: apportion.Result, tmp_path: Path
-) -> None:
+def test_charts_and_the_page_are_those_of_the_command_line(result: apportion.Result, tmp_path: Path) -> None:
     settings = flags({**TABLES, **CLOCK, "model": ["linear", "markov"], "by": ["channel"]})
-    for chart, more in [("models", {}), ("time", {"width": 500, "theme": "dark"}), ("paths", {"height": 400})]:
+    for chart, more in [
+        ("models", {}),
+        ("time", {"width": 500, "theme": "dark"}),
+        ("paths", {"height": 400}),
+    ]:
         drawn = command_line("plot", *settings, "--quiet", "--chart", chart, *flags(more)).stdout
         assert result.plot(chart, **more).svg == drawn, chart
     chart = result.plot()
@@ -119,7 +134,7 @@ def test_charts_and_the_page_are_those_of_the_command_line(
 
 def test_a_difference_is_that_of_the_command_line(tmp_path: Path) -> None:
     kept = [tmp_path / "before", tmp_path / "after"]
-    for folder, lookback in zip(kept, ["90d", "7d"]):
+    for folder, lookback in zip(kept, ["90d", "7d"], strict=True):
         settings = {**TABLES, **CLOCK, "lookback": lookback, "keep": folder}
         command_line("run", *flags(settings), "--quiet", "--format", "csv")
     printed = command_line("diff", *kept, "--format", "csv").stdout
@@ -133,8 +148,18 @@ def test_a_difference_is_that_of_the_command_line(tmp_path: Path) -> None:
     assert str(before.diff(after)).startswith("before    this run as of 2026")
     part = before.diff(after, by=["utm_source"], models="linear", from_="2025-04-01", to="2025-04-30")
     expected = command_line(
-        "diff", *kept, "--by", "utm_source", "--model", "linear", "--from", "2025-04-01", "--to", "2025-04-30",
-        "--format", "csv",
+        "diff",
+        *kept,
+        "--by",
+        "utm_source",
+        "--model",
+        "linear",
+        "--from",
+        "2025-04-01",
+        "--to",
+        "2025-04-30",
+        "--format",
+        "csv",
     )
     rows = list(csv.DictReader(io.StringIO(expected.stdout)))
     assert part.to_pyarrow()["utm_source"].to_pylist() == [row["utm_source"] or None for row in rows]
@@ -174,7 +199,7 @@ def test_a_sweep_has_results_and_what_they_have_in_common() -> None:
     assert "utm_source" in result.decisions.column_names
     assert "7d" in str(result)
     with pytest.raises(apportion.SettingError, match="`--credits` is of one combination of settings"):
-        result.credits
+        result.table("credits")
 
 
 def test_no_library_of_tables_is_needed(tmp_path: Path) -> None:
@@ -201,5 +226,7 @@ except ImportError as error:
     print("no", error)
 """
     command = [sys.executable, "-c", code, *map(str, [TABLES["sessions"], TABLES["orders"]])]
-    done = subprocess.run([*command, str(tmp_path / "report.csv")], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command, str(tmp_path / "report.csv")], capture_output=True, text=True, check=False
+    )
     assert done.stdout.splitlines() == ["True True model", "True", "True", "no polars"], done.stderr

@@ -47,8 +47,13 @@ def printed() -> Callable[[str], str]:
     return of
 
 
-@pytest.mark.parametrize("name", SETTINGS)
-@pytest.mark.parametrize("way", WAYS)
+#: Every setting from files, and those that read tables in ways of their own from everything else.
+CASES = [("path", name) for name in SETTINGS] + [
+    (way, name) for way in WAYS if way != "path" for name in ["usual", "months", "resampled"]
+]
+
+
+@pytest.mark.parametrize(("way", "name"), CASES)
 def test_the_report_is_that_of_the_command_line(
     name: str, way: str, printed: Callable[[str], str], tmp_path: Path
 ) -> None:
@@ -101,9 +106,7 @@ def test_rejected_rows_are_named_by_table_and_row(tmp_path: Path) -> None:
     command_line("run", *flags({**tables, **settings, "rejects": place}), "--quiet")
     result = apportion.attribute(**{**TABLES, "sessions": broken}, **settings)
     result.rejects.write(tmp_path / "python.csv")
-    expected = place.read_text().replace(
-        str(tmp_path / "sessions.parquet"), "sessions (a table in memory)"
-    )
+    expected = place.read_text().replace(str(tmp_path / "sessions.parquet"), "sessions (a table in memory)")
     assert (tmp_path / "python.csv").read_text() == expected
     assert len(result.rejects) == len(range(7, len(broken), 30))
     with pytest.raises(apportion.TooManyRejectsError, match="more than the 1% that"):
@@ -129,8 +132,7 @@ def test_a_table_may_come_in_parts_of_any_kind() -> None:
 
 
 def test_a_workspace_says_what_keywords_leave_open(tmp_path: Path) -> None:
-    import tomllib
-
+    tomllib = pytest.importorskip("tomllib", reason="Python 3.10 has none")
     workspace = SHOP / "full.toml"
     arguments = ["run", "--config", workspace, "--lookback", "30d", "--format", "csv", "--quiet"]
     expected = command_line(*arguments).stdout

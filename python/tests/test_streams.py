@@ -158,9 +158,7 @@ def test_nothing_temporary_is_left_by_variables_of_an_interpreter_that_ends() ->
 def test_whoever_is_told_hears_every_stage_and_may_stop_it() -> None:
     told: list[tuple[str, int]] = []
     tables = {name: polars.read_parquet(path) for name, path in TABLES.items()}
-    result = apportion.attribute(
-        **tables, **CLOCK, progress=lambda stage, rows: told.append((stage, rows))
-    )
+    result = apportion.attribute(**tables, **CLOCK, progress=lambda stage, rows: told.append((stage, rows)))
     stages = [stage for stage, _ in told]
     assert stages[0] == "taking over sessions"
     assert stages[-1] == "reporting"

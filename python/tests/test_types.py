@@ -22,7 +22,12 @@ TIMES = [datetime(2025, 3, 1, hour, 30, tzinfo=timezone.utc) for hour in range(6
 SOURCES = ["google", "bing", None, "google", "", " mail "]
 PRICES = [Decimal("10.05"), Decimal("20.00"), Decimal("7.10")]
 ORDERED = [datetime(2025, 3, 2, 12, number, tzinfo=timezone.utc) for number in range(3)]
-SETTINGS: dict[str, Any] = {"currency": "EUR", "as_of": "2026-01-01", "model": "linear", "tables": ["credits"]}
+SETTINGS: dict[str, Any] = {
+    "currency": "EUR",
+    "as_of": "2026-01-01",
+    "model": "linear",
+    "tables": ["credits"],
+}
 
 
 def sessions(**columns: object) -> pyarrow.Table:
@@ -143,7 +148,10 @@ def test_users_may_be_a_struct_and_codes_a_list(expected: list[pyarrow.Table]) -
         assert both(nested, listed) == expected
     vouchers = {"A": {"utm_source": "partner", "utm_medium": "affiliate"}}
     result = apportion.attribute(
-        nested, orders(discount_codes=pyarrow.array([["A"], None, []])), vouchers=vouchers, **SETTINGS
+        nested,
+        orders(discount_codes=pyarrow.array([["A"], None, []])),
+        vouchers=vouchers,
+        **SETTINGS,
     )
     assert "partner" in result.report.to_pyarrow()["utm_source"].to_pylist()
 
@@ -216,9 +224,13 @@ def test_duckdb_types(expected: list[pyarrow.Table]) -> None:
             "select external_id, user_external_id::enum('u1', 'u2', 'u3') as user_external_id,"
             " created_at, utm_source, duration::hugeint as duration from plain"
         )
-        given = database.sql("select * replace (subtotal_price::decimal(18, 3) as subtotal_price) from bought")
+        given = database.sql(
+            "select * replace (subtotal_price::decimal(18, 3) as subtotal_price) from bought"
+        )
         assert both(relation, given) == expected
-        nested = database.sql("select * exclude user_external_id, {'external_id': user_external_id} as user from plain")
+        nested = database.sql(
+            "select * exclude user_external_id, {'external_id': user_external_id} as user from plain"
+        )
         assert both(nested, given) == expected
         cut = database.sql("select * replace (created_at::timestamp_s as created_at) from bought")
         database.sql("set timezone = 'UTC'")
@@ -245,9 +257,7 @@ def test_days_and_flags_keep_their_meaning(tmp_path: Path) -> None:
     for name, table in tables.items():
         pyarrow.parquet.write_table(table, tmp_path / f"{name}.parquet")
     files = {name: tmp_path / f"{name}.parquet" for name in tables}
-    answers = [
-        apportion.attribute(sessions(), orders(), **given, **SETTINGS) for given in [tables, files]
-    ]
+    answers = [apportion.attribute(sessions(), orders(), **given, **SETTINGS) for given in [tables, files]]
     assert answers[0].report.to_pyarrow() == answers[1].report.to_pyarrow()
     assert answers[0].persons.to_pyarrow() == answers[1].persons.to_pyarrow()
     assert Decimal("5.00") in answers[0].report.to_pyarrow()["cost"].to_pylist()
