@@ -45,6 +45,9 @@ class Settings(TypedDict, total=False):
     default_channels: bool
     domains: Mapping[str, str]
     vouchers: Mapping[str, object]
+    # Who must not be seen.
+    hash_ids: Path
+    min_persons: int
     # What is reported.
     where_touches: str
     where_orders: str

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use apportion::charts::{self, MOST_PIXELS, Theme, USUAL_WIDTH, check_pixels};
-use apportion::config::{Config, Extent, Output, Outputs, Settings};
+use apportion::config::{Config, Output, Outputs, Settings};
 use apportion::diff::{self, Asked};
 use apportion::explain;
 use apportion::input::MemoryTable;
@@ -108,6 +108,8 @@ pub(crate) fn run(
         settings.paths_of(given.table).append(&mut given.paths);
     }
     let settings = settings.over(file);
+    // Where ids are hashed no raw one may be written, not even for a while.
+    let most = if settings.hash_ids.is_some() { u64::MAX } else { most };
     let tables = tables::gather(py, &given, most, progress)?;
     Ok(work(py, progress, |told| Run::new(settings, tables, wanted, told))?)
 }
@@ -244,6 +246,10 @@ impl Plan {
             // Only what is written goes to partitions.
             (settings.partition_by, settings.store_wait) = (None, None);
         }
+        if wanted.page {
+            // What says how much is looked at, and is refused where nobody may be seen.
+            settings.format = Some("html".to_owned());
+        }
         if wanted.kept.is_some() {
             settings.keep.clone_from(&wanted.kept);
         }
@@ -261,9 +267,6 @@ impl Plan {
                 if let Some(output) = output_of(&mut config.outputs, name) {
                     output.copy = Some(self.place_of(name));
                 }
-            }
-            if wanted.page {
-                config.extent = Extent::Page;
             }
             Ok(config)
         };
@@ -284,7 +287,7 @@ fn ran(
     })??;
     let published = finished.publish()?;
     let wide = config.wide;
-    let page = published.overview.as_ref().filter(|_| config.extent == Extent::Page);
+    let page = published.overview.as_ref();
     let page =
         page.map(|overview| Page::new(&published.report, overview, &published.summary, config));
     let (text, table) = if wide {
@@ -293,7 +296,8 @@ fn ran(
         (report::render(&published.report), published.report.long()?)
     };
     let mut frames = of_every_run(table, &published.summary)?;
-    if !published.effects.models.is_empty() {
+    // Where nobody may be seen, effects are refused to whoever asks for them.
+    if !published.effects.models.is_empty() && config.min_persons.is_none() {
         frames.insert("effects", published.effects.table()?);
     }
     Ok(Passed { frames, text, page: page.transpose()?, summary: published.summary })

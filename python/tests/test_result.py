@@ -7,6 +7,7 @@ import io
 import json
 import subprocess
 import sys
+import tempfile
 from decimal import Decimal
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pyarrow
 import pytest
 
 import apportion
-from conftest import CLOCK, TABLES, command_line, flags
+from conftest import CLOCK, TABLES, command_line, flags, in_small_batches
 
 ORDER = "oen6xtkgevqm"
 
@@ -200,6 +201,26 @@ def test_a_sweep_has_results_and_what_they_have_in_common() -> None:
     assert "7d" in str(result)
     with pytest.raises(apportion.SettingError, match="`--credits` is of one combination of settings"):
         result.table("credits")
+
+
+def test_nobody_is_seen_where_nobody_may_be(tmp_path: Path) -> None:
+    few = apportion.attribute(**TABLES, **CLOCK, by="utm_source", models=["linear", "markov"], min_persons=30)
+    assert "(other)" in few.report.to_pyarrow()["utm_source"].to_pylist()
+    for asked in [few.plot, few.html, lambda: few.effects, lambda: few.paths]:
+        with pytest.raises(apportion.SettingError, match="`--min-persons` is about the lines of"):
+            asked()
+    salt = tmp_path / "salt.key"
+    salt.write_text("a salt for a test, and for nothing else")
+    streams = {name: in_small_batches(path).to_reader() for name, path in TABLES.items()}
+    hashed = apportion.attribute(**streams, **CLOCK, hash_ids=salt, stream_memory="1B", tables=["credits"])
+    raw = polars.read_parquet(TABLES["users"])["external_id"]
+    assert not set(hashed.credits.to_polars()["person"]) & set(raw)
+    # A file of raw ids would be written to, if only for a while.
+    assert not list(Path(tempfile.gettempdir()).glob("apportion-*.parquet"))
+    place = tmp_path / "credits.csv"
+    command_line("run", *flags({**TABLES, **CLOCK, "hash_ids": salt, "credits": place}), "--quiet")
+    hashed.credits.write(tmp_path / "python.csv")
+    assert (tmp_path / "python.csv").read_bytes() == place.read_bytes()
 
 
 def test_no_library_of_tables_is_needed(tmp_path: Path) -> None:
