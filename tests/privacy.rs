@@ -342,9 +342,15 @@ fn few_persons_in_all_are_told_of() {
     let (report, complaints) = said(&run(&["--min-persons", "4"]));
     assert!(report.contains("(other)"), "{report}");
     assert!(complaints.contains("fewer than 4 persons"), "{complaints}");
-    let drawn = ["plot", "-o", "lines.svg", "--min-persons", "5"];
-    let (_, complaints) = said(&shop.run([&drawn[..], &INPUTS].concat()));
-    assert!(complaints.contains("a picture"), "{complaints}");
+    for (command, why) in [
+        (&["plot", "-o", "lines.svg"][..], "a picture"),
+        (&["effects"], "a table of effects"),
+        (&["query", "models"], "a query"),
+    ] {
+        let output = shop.run([command, &["--min-persons", "5"], &INPUTS[..]].concat());
+        let (_, complaints) = said(&output);
+        assert!(!output.status.success() && complaints.contains(why), "{complaints}");
+    }
     for (more, why) in [
         (&["--min-persons", "1"][..], "2 or more"),
         (&["--min-persons", "5", "--measures", "all"], "--measures all"),

@@ -15,6 +15,7 @@ const DEFAULT: [&str; 2] = ["markov", "shapley"];
 
 pub(super) fn run(args: &RunArgs) -> Result<Status> {
     let mut config = configure(args)?;
+    config.refuse_smaller_groups("a table of effects")?;
     let place = config.outputs.report.take();
     refuse_inputs(&config, place.as_slice())?;
     let staged = place.as_deref().map(Staged::new).transpose()?;

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::{RunArgs, Status, in_pool, publish, say, settled};
 use crate::charts::{self, Chart, MOST_PIXELS, Theme, USUAL_WIDTH, check_pixels};
-use crate::config::{Config, Extent, smaller_groups};
+use crate::config::{Config, Extent};
 use crate::error::{Error, Result};
 use crate::output::Staged;
 use crate::page::{ChartName, Page};
@@ -81,9 +81,7 @@ pub(super) fn run(args: &PlotArgs) -> Result<Status> {
         settings.by = vec![super::report::BY.to_owned()];
     }
     let mut config = Config::new(settings, super::now())?;
-    if config.min_persons.is_some() {
-        return Err(smaller_groups("a picture"));
-    }
+    config.refuse_smaller_groups("a picture")?;
     config.extent = Extent::Page;
     refuse_inputs(&config, output.as_slice())?;
     let place = output.as_deref().map(Staged::new).transpose()?;

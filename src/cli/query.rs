@@ -96,6 +96,7 @@ impl Source {
     /// A run over inputs that keeps what the queries name.
     fn inputs(args: &QueryArgs, query: &Query, frames: BTreeSet<Frame>) -> Result<Self> {
         let mut config = configure(&args.run)?;
+        config.refuse_smaller_groups("a query")?;
         let place = config.outputs.report.take();
         refuse_inputs(&config, place.as_slice())?;
         check_kept(config.date_by)?;

@@ -395,6 +395,15 @@ impl Config {
         self.measures == MeasureSet::All || self.min_persons.is_some()
     }
 
+    /// An error where report lines of few persons are merged, and something shows smaller groups.
+    ///
+    /// # Errors
+    ///
+    /// That they are, and `what` it is.
+    pub(crate) fn refuse_smaller_groups(&self, what: &str) -> Result<()> {
+        if self.min_persons.is_some() { Err(smaller_groups(what)) } else { Ok(()) }
+    }
+
     /// Whether a table of a run is to be kept.
     pub fn keeps(&self, frame: Frame) -> bool {
         self.outputs.kept.as_ref().is_some_and(|kept| kept.frames.contains(&frame))
@@ -458,7 +467,7 @@ fn min_persons(settings: &Settings, by: &[Dimension], outputs: &Outputs) -> Resu
 }
 
 /// Why something cannot stand beside `--min-persons`.
-pub(crate) fn smaller_groups(what: &str) -> Error {
+fn smaller_groups(what: &str) -> Error {
     Error::Contradiction(format!(
         "`--min-persons` is about the lines of one report, and {what} shows smaller groups of persons; leave one of them out"
     ))
