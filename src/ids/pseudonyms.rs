@@ -51,15 +51,16 @@ impl Pseudonyms {
     ///
     /// A file that cannot be read, or with fewer than 16 bytes.
     pub fn read(path: &Path) -> Result<Self> {
-        let bytes = fs::read(path).map_err(Error::io("read", path))?;
+        let refused = |why: String| Error::setting("--hash-ids", path.display().to_string(), why);
+        let bytes = fs::read(path)
+            .map_err(|error| refused(format!("a file that holds a salt is needed: {error}")))?;
         let salt = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
         let salt = salt.strip_suffix(b"\r").unwrap_or(salt);
         if salt.len() < LEAST_SALT {
-            let why = format!(
+            return Err(refused(format!(
                 "its salt has {} bytes and needs at least {LEAST_SALT}: `head -c 32 /dev/urandom | base64` makes one",
                 salt.len()
-            );
-            return Err(Error::setting("--hash-ids", path.display().to_string(), why));
+            )));
         }
         Ok(Self::of_salt(salt))
     }
