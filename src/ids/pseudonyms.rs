@@ -6,7 +6,9 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, StringViewArray};
+use arrow::array::{
+    Array, ArrayRef, AsArray, DictionaryArray, StringArray, StringViewArray, StringViewBuilder,
+};
 use arrow::datatypes::Int32Type;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -39,10 +41,12 @@ pub struct Pseudonyms(Hmac<Sha256>);
 
 impl Pseudonyms {
     /// Pseudonyms under this salt.
+    ///
+    /// # Panics
+    ///
+    /// Never: HMAC takes a key of any length; the error is there for other kinds of codes.
     pub fn of_salt(salt: &[u8]) -> Self {
-        // A key of any length will do; the error is there for other kinds of codes.
-        let keyed = Hmac::new_from_slice(salt);
-        Self(keyed.unwrap_or_else(|_| Hmac::new(&[0; 64].into())))
+        Self(Hmac::new_from_slice(salt).expect("HMAC takes a key of any length"))
     }
 
     /// Pseudonyms under the salt that a file holds, without the line end after it.
@@ -93,20 +97,21 @@ impl Pseudonyms {
             let values = self.of_column(ids.values());
             return Arc::new(DictionaryArray::new(ids.keys().clone(), values));
         }
-        let Some(ids) = ids.as_string_view_opt() else {
-            let Some(ids) = ids.as_string_opt::<i32>() else { return ArrayRef::clone(ids) };
-            return Arc::new(
-                ids.iter().map(|id| Some(self.of(id?))).collect::<arrow::array::StringArray>(),
-            );
-        };
-        Arc::new(self.of_texts(ids))
+        if let Some(ids) = ids.as_string_view_opt() {
+            return Arc::new(self.of_texts(ids));
+        }
+        // The values of a dictionary.
+        match ids.as_string_opt::<i32>() {
+            Some(ids) => Arc::new(ids.iter().map(|id| Some(self.of(id?))).collect::<StringArray>()),
+            None => ArrayRef::clone(ids),
+        }
     }
 
     /// The pseudonyms of texts, one by one; of neighbours that are the same once.
-    pub fn of_texts(&self, ids: &StringViewArray) -> StringViewArray {
+    fn of_texts(&self, ids: &StringViewArray) -> StringViewArray {
         let mut last: Option<&str> = None;
         let mut text = String::new();
-        let mut pseudonyms = arrow::array::StringViewBuilder::with_capacity(ids.len());
+        let mut pseudonyms = StringViewBuilder::with_capacity(ids.len());
         for id in ids {
             match id {
                 None => pseudonyms.append_null(),

@@ -63,7 +63,7 @@ impl Rules<'_> {
     fn small(&self, lines: &[Line]) -> BTreeMap<LineKey, LineKey> {
         let small: BTreeMap<LineKey, LineKey> = lines
             .iter()
-            .filter(|line| self.is_small(line) && !self.takes_in(&line.values))
+            .filter(|line| self.is_small(line) && !self.takes_in(line))
             .map(|line| (line.key(), self.of_span(line)))
             .collect();
         if !small.is_empty() {
@@ -96,11 +96,9 @@ impl Rules<'_> {
         [buyers, visitors].iter().any(|persons| (1..self.least).contains(persons))
     }
 
-    /// Whether the values are those of a line that takes in others.
-    fn takes_in(&self, values: &[String]) -> bool {
-        let mut of_others = self.by.iter().zip(values);
-        of_others.all(|(dimension, value)| is_span(dimension) || value == OTHER)
-            && (values.iter().all(|value| value == OTHER) || self.by.iter().any(|by| !is_span(by)))
+    /// Whether a line is one that takes in others.
+    fn takes_in(&self, line: &Line) -> bool {
+        self.of_span(line).values == line.values
     }
 
     /// The line that takes in the small ones of a span of time.

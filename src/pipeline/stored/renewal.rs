@@ -127,7 +127,7 @@ impl<'a> Affected<'a> {
             let since = changes.users.get(&text_hash(identity.users.name(user))).copied();
             affected.lower(Ok(identity.person[user as usize]), since.unwrap_or(SOME_TIME));
         }
-        affected.lower_by_orders(config, changes, &ready.merged, &ready.people);
+        affected.lower_by_orders(config, changes, &ready.merged);
         Ok(affected)
     }
 
@@ -175,13 +175,7 @@ impl<'a> Affected<'a> {
     }
 
     /// Orders of which a row or an item has changed, or the exchange rate.
-    fn lower_by_orders(
-        &mut self,
-        config: &Config,
-        changes: &Changes,
-        merged: &MergedTables,
-        people: &People,
-    ) {
+    fn lower_by_orders(&mut self, config: &Config, changes: &Changes, merged: &MergedTables) {
         let orders = &merged.orders;
         if changes.orders.is_empty() && changes.rates.is_none() {
             return;
@@ -196,7 +190,7 @@ impl<'a> Affected<'a> {
             let has_rate = rate.is_some_and(|since| at[row] >= since.saturating_sub(ZONES));
             if has_rate || changes.orders.contains(&text_hash(ids.value(row))) {
                 // Persons of a run are numbered as its users are.
-                debug_assert_eq!(people.identity.person[*person as usize], *person);
+                debug_assert_eq!(self.identity.person[*person as usize], *person);
                 self.lower(Ok(*person), at[row]);
             }
         }
