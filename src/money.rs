@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use rust_decimal::prelude::{FromPrimitive, ToPrimitive};
 use rust_decimal::{Decimal, RoundingStrategy};
+use serde::{Deserialize, Serialize};
 
 /// An ISO 4217 currency, or `XXX` where none is known.
 ///
@@ -18,7 +19,7 @@ use rust_decimal::{Decimal, RoundingStrategy};
 /// assert_eq!((yen.exponent(), yen.format(1234)), (0, "1234".to_owned()));
 /// # Ok::<(), String>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Currency([u8; 3]);
 
 impl Currency {

@@ -4,6 +4,7 @@
 //! stages twice, to tell what it makes of a run that users are joined.
 
 mod bootstrap;
+pub mod buckets;
 mod effects;
 mod comparison;
 mod explain;
@@ -30,7 +31,8 @@ mod stored;
 mod writing;
 
 use self::attributing::{
-    Attributed, attribute, each_part, learn, persons_with_orders, persons_with_touches, work,
+    Attributed, attribute, attribute_by, each_part, learn, observe, persons_with_orders,
+    persons_with_touches, work,
 };
 use self::keep::{Ended, Filled};
 use self::labels::{Named, in_order, label, steps, vias};
@@ -38,8 +40,9 @@ use self::lean::Gathered;
 use self::lean::buyers::Tried;
 use self::lean::everyone::Scans;
 use self::lines::{
-    Counted, PeriodLines, account, count_sessions, join, join_by, make_report, make_reports,
-    report_lines, spend, tell_bounces, whole_sessions,
+    Counted, Dated, Names, PeriodLines, SessionsBeside, account, count_orders, count_sessions,
+    join, join_by, lines_beside, make_report, make_reports, report_lines, sessions_beside, spend,
+    tell_bounces, whole_sessions,
 };
 use self::merging::{
     MergedTables, derived, keep_touches, merge, merge_every, merge_orders, touches_asked_for,
@@ -228,17 +231,25 @@ fn every_stage(
     let mut lines = report_lines(config, &tables, whose, &ordered, &labels, &sums, &mut summary)?;
     merging.apply(&mut lines, config.models.len());
     tell_short(config, &lines, &mut summary);
-    let gaps = gaps::table(config, &tables, &merged, &ordered, &lines, &mut summary)?;
+    let gaps = {
+        let of_gaps = || gaps::sessions(config, &merged, &ordered, lines.sessions.as_ref());
+        let dated = (ordered.period, ordered.rates.as_ref());
+        gaps::table(config, &tables, dated, of_gaps, &mut summary)?
+    };
     let (lines_then, sums_then) = then.unzip();
     let report = make_report(config, &lines, lines_then.as_ref())?;
     let periods = [Some((&lines, &sums)), lines_then.as_ref().zip(sums_then.as_ref())];
     let (report, ranks) =
         bootstrap::intervals(config, &ordered, &labels, periods, report, &mut summary)?;
     writers.table(ranks)?;
-    account(config, &ordered, &sums, sums_then.as_ref(), &report, &mut summary)?;
+    count_orders(&ordered, &sums, &mut summary)?;
+    let owed = (&sums.tally, &ordered.amounts.currencies[..]);
+    let owed_then = sums_then.as_ref().map(|then| &then.tally);
+    account(config, owed, owed_then, (&report, &sums.effects), &mut summary)?;
     let overview = overview::gather(config, (&tables, &merged), &ordered, &sums.learnt, &report)?;
     let effects = std::mem::take(&mut sums.effects);
-    writers.table(orders::table(config, sums, sums_then, &mut summary)?)?;
+    let orders_then = sums_then.map(|then| then.orders);
+    writers.table(orders::table(config, sums.orders, orders_then, &mut summary)?)?;
     writers.table(gaps)?;
     writers.table(effects_table(config, &effects)?)?;
     let ended = Ended {
@@ -256,7 +267,8 @@ fn every_stage(
     let loading = writers.loading.take();
     let outcome = Outcome { report: &report, summary: &summary, overview: overview.as_ref() };
     let write = |staged: &Staged| stage_report(config, outcome, staged);
-    let staged = writers.finish(config, &tables, &people, &ordered, write, &summary)?;
+    writers.people(config, &tables, &people, &ordered)?;
+    let staged = writers.finish(config, &ordered.rejects, write, &summary)?;
     let load = loading.map(|loading| loading.finish(&report)).transpose()?;
     Ok(Finished { report, effects, summary, overview, staged, kept, stored: None, load })
 }

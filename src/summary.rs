@@ -6,7 +6,7 @@ use arrow::array::{
     ArrayRef, BooleanArray, Decimal128Array, Float64Array, RecordBatch, StringViewArray,
     UInt64Array,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::bootstrap::{Bootstrap, Draws, Level};
 use crate::credits::{WHOLE, share};
@@ -133,7 +133,7 @@ pub struct RejectedBy {
 }
 
 /// Sessions and views, after merging.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TouchCounts {
     /// Distinct sessions.
     pub sessions: u64,
@@ -148,7 +148,7 @@ pub struct TouchCounts {
 }
 
 /// Orders, after merging.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderCounts {
     /// Rows read.
     pub read: u64,
@@ -170,6 +170,46 @@ pub struct OrderCounts {
     pub outside_period: u64,
     /// Orders that are rejected for want of an exchange rate.
     pub without_rate: u64,
+}
+
+impl TouchCounts {
+    /// Adds what is counted of other persons.
+    pub fn add(&mut self, other: &Self) {
+        let Self { sessions, postviews, versions, person_conflicts, in_journeys } = other;
+        self.sessions += sessions;
+        self.postviews += postviews;
+        self.versions += versions;
+        self.person_conflicts += person_conflicts;
+        self.in_journeys += in_journeys;
+    }
+}
+
+impl OrderCounts {
+    /// Adds what is counted of other persons.
+    pub fn add(&mut self, other: &Self) {
+        let Self {
+            read,
+            versions,
+            person_conflicts,
+            counted,
+            attributed,
+            unattributed,
+            cancelled,
+            filtered,
+            outside_period,
+            without_rate,
+        } = other;
+        self.read += read;
+        self.versions += versions;
+        self.person_conflicts += person_conflicts;
+        self.counted += counted;
+        self.attributed += attributed;
+        self.unattributed += unattributed;
+        self.cancelled += cancelled;
+        self.filtered += filtered;
+        self.outside_period += outside_period;
+        self.without_rate += without_rate;
+    }
 }
 
 /// A source and medium with spend and no session in the period, or the other way round.

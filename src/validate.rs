@@ -12,6 +12,7 @@ use arrow::array::{
     TimestampMicrosecondArray, UInt64Array,
 };
 use arrow::datatypes::{Date32Type, Float64Type, Int64Type, TimestampMicrosecondType};
+use serde::{Deserialize, Serialize};
 
 use crate::calendar::{DAY, EARLIEST, LATEST, format_instant, parse_zone};
 use crate::error::{Error, Result};
@@ -20,7 +21,7 @@ use crate::money::Currency;
 use crate::schema::{Kind, Table};
 
 /// A rule that a row can break, in the order in which rules are tried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Rule {
     /// A line that is no item: no JSON object, an unknown kind, a value of a wrong type.
     BadItem,
@@ -85,7 +86,7 @@ impl Rule {
 }
 
 /// A row that was rejected.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reject {
     /// The table.
     pub table: Table,

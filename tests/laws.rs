@@ -16,12 +16,13 @@ use apportion::journeys::ViewPolicy;
 use apportion::models::{MODELS, ask, ask_all};
 use apportion::output;
 use apportion::paths::{self, PathsReading, SEPARATOR, column_names, credit};
+use apportion::pipeline::buckets::{self, BucketSums, Components, Known, Pass, RowTable};
 use apportion::pipeline::{Explainer, Published, Silent, identity, run, sweep};
 use apportion::report::{IdentityReport, MeasureSet, OrderMeasures};
 use apportion::schema::{Kind, Table};
-use arrow::array::{AsArray, RecordBatch};
-use arrow::compute::concat_batches;
-use arrow::datatypes::Float64Type;
+use arrow::array::{AsArray, RecordBatch, UInt32Array};
+use arrow::compute::{concat_batches, take_record_batch};
+use arrow::datatypes::{Float64Type, Int64Type};
 use arrow::ipc::reader::StreamReader;
 use common::{Playground, parquet_from_rows};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -1264,4 +1265,162 @@ fn from_json(path: &Path) -> Vec<BTreeMap<String, String>> {
     rows.into_iter()
         .map(|row| row.into_iter().map(|(name, value)| (name, cell(value))).collect())
         .collect()
+}
+
+/// The tables of a world bucket by bucket: users that anything joins are in one.
+fn divided(world: &World, buckets: usize, shuffle: u64) -> Vec<Vec<Sheet>> {
+    let mut components = Components::default();
+    let all = tables(world, &plain);
+    let (mut users_of, mut joined) = (BTreeMap::<&str, &str>::new(), Vec::new());
+    for (table, _, rows) in &all {
+        for row in rows {
+            match *table {
+                "sessions" => {
+                    if let Some(other) = users_of.insert(&row[0], &row[1]) {
+                        joined.push((other, row[1].as_str()));
+                    }
+                }
+                "aliases" => joined.push((&row[0], &row[1])),
+                _ => {}
+            }
+        }
+    }
+    for (left, right) in joined {
+        components.join(left, right);
+    }
+    let component: BTreeMap<String, String> = components.end().into_iter().collect();
+    let bucket = |user: &String| {
+        let least = component.get(user).unwrap_or(user);
+        (least[1..].parse::<usize>().unwrap() + 3) % buckets
+    };
+    let of_bucket = |number: usize| {
+        all.iter().map(move |(table, header, rows)| {
+            let user = usize::from(matches!(*table, "sessions" | "orders"));
+            let own = rows.iter().filter(|row| bucket(&row[user]) == number);
+            let mut own: Vec<Vec<String>> = own.cloned().collect();
+            shuffled(&mut own, shuffle);
+            (*table, header.clone(), own)
+        })
+    };
+    (0..buckets).map(|number| of_bucket(number).collect()).collect()
+}
+
+/// Does a run bucket by bucket, and every pass of it over what was written and read back.
+fn in_buckets(
+    world: &World,
+    (buckets, shuffle): (usize, u64),
+    change: impl Fn(&mut Settings),
+) -> Ran {
+    let playground = Playground::new();
+    let mut settings = Settings {
+        credits: Some(playground.path("credits.csv")),
+        journeys: Some(playground.path("journeys.csv")),
+        orders_report: Some(playground.path("orders.csv")),
+        persons: Some(playground.path("persons.csv")),
+        identity: Some(playground.path("identity.csv")),
+        ..laid_out(world, &playground, 1, 0, &plain)
+    };
+    change(&mut settings);
+    let now = apportion::calendar::parse_instant("2030-01-01").unwrap();
+    // What goes from one machine to another is text.
+    let settings = Settings::from_text(&settings.to_text().unwrap()).unwrap();
+    let config = Config::new(settings.clone(), now).unwrap();
+    let configs: Vec<Config> = divided(world, buckets, shuffle)
+        .into_iter()
+        .enumerate()
+        .map(|(number, sheets)| {
+            let mut settings = settings.clone();
+            for (table, header, rows) in sheets {
+                let path = playground.path(&format!("{table}-{number}-bucket.parquet"));
+                parquet_from_rows(table, &header, &rows, &path);
+                let paths = vec![path.to_str().unwrap().to_owned()];
+                match table {
+                    "sessions" => settings.sessions = paths,
+                    "orders" => settings.orders = paths,
+                    "aliases" if !settings.aliases.is_empty() => settings.aliases = paths,
+                    "users" if !settings.users.is_empty() => settings.users = paths,
+                    _ => {}
+                }
+            }
+            Config::new(settings, now).unwrap()
+        })
+        .collect();
+    let mut known = Known::default();
+    let mut last = BucketSums::default();
+    for pass in Pass::of(&config) {
+        known = Known::from_bytes(&known.to_bytes().unwrap()).unwrap();
+        let sums = |config: &Config| {
+            let sums = buckets::work(config, &known, *pass, &|_, _| None).unwrap();
+            BucketSums::from_bytes(&sums.to_bytes().unwrap()).unwrap()
+        };
+        let mut all: Vec<BucketSums> = configs.iter().map(sums).collect();
+        if shuffle % 2 == 1 {
+            all.reverse();
+        }
+        last = all
+            .into_iter()
+            .reduce(|mut left, right| {
+                left.merge(right);
+                left
+            })
+            .unwrap();
+        known = known.after(&config, *pass, &last).unwrap();
+    }
+    let mut rows = buckets::Rows::new();
+    for table in RowTable::ALL {
+        let mut all = Vec::new();
+        for config in &configs {
+            buckets::rows(config, &known, table, &mut |rows| {
+                all.push(rows);
+                Ok(())
+            })
+            .unwrap();
+        }
+        let all = concat_batches(&all[0].schema(), &all).unwrap();
+        rows.insert(table, Box::new(std::iter::once(Ok(in_order(&all)))));
+    }
+    let concluded = buckets::conclude(&config, last, &known, rows, &Silent).unwrap();
+    let published = concluded.publish().unwrap();
+    let text = |name: &'static str| {
+        (name, fs::read_to_string(playground.path(&format!("{name}.csv"))).unwrap_or_default())
+    };
+    Ran { published, files: OUTPUTS.map(text).into() }
+}
+
+/// Rows of buckets in the order of a run.
+fn in_order(rows: &RecordBatch) -> RecordBatch {
+    let of = |name: &str| rows.column_by_name(name).unwrap();
+    let (persons, numbers) = (of(buckets::PERSON), of(buckets::ROW));
+    let (persons, numbers) = (persons.as_string::<i32>(), numbers.as_primitive::<Int64Type>());
+    let mut order: Vec<u32> = (0..u32::try_from(rows.num_rows()).unwrap()).collect();
+    order.sort_by_key(|row| (persons.value(*row as usize), numbers.value(*row as usize)));
+    take_record_batch(rows, &UInt32Array::from(order)).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 30, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_run_over_buckets_of_persons_is_the_run(world in worlds(), number in 1_usize..5, shuffle in any::<u64>(), overlap in any::<bool>(), all in any::<bool>(), compared in any::<bool>()) {
+        let change = |settings: &mut Settings| {
+            settings.overlap = Some(overlap);
+            settings.measures = all.then_some(MeasureSet::All);
+            settings.by = ["utm_source", "day"].map(str::to_owned).to_vec();
+            if compared {
+                settings.from = Some("2024-01-07".into());
+                settings.to = Some("2024-01-09".into());
+                settings.compare = Some("previous_period".into());
+            }
+            let folder = settings.output.as_ref().unwrap().parent().unwrap().to_owned();
+            settings.effects = Some(folder.join("effects.csv"));
+            settings.max_rejects = Some("100%".into());
+        };
+        let whole = ran(&world, 2, 1, 0, &plain, change);
+        let parts = in_buckets(&world, (number, shuffle), change);
+        for (name, text) in &whole.files {
+            prop_assert_eq!(text, &parts.files[name], "{}", name);
+        }
+        let said = |ran: &Ran| serde_json::to_value(&ran.published.summary).unwrap();
+        prop_assert_eq!(said(&whole), said(&parts));
+    }
 }

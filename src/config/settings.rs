@@ -504,6 +504,28 @@ impl Settings {
         keys.try_into().map_err(wrong)
     }
 
+    /// The settings as text that `from_text` reads, with paths as they are.
+    ///
+    /// # Errors
+    ///
+    /// A path that is no text.
+    pub fn to_text(&self) -> Result<String> {
+        let unsaid = |error: toml::ser::Error| {
+            Error::Contradiction(format!("a setting is no text: {error}"))
+        };
+        toml::to_string(self).map_err(unsaid)
+    }
+
+    /// Reads what [`to_text`](Self::to_text) wrote.
+    ///
+    /// # Errors
+    ///
+    /// Text that is none of settings.
+    pub fn from_text(text: &str) -> Result<Self> {
+        let wrong = |error: toml::de::Error| Error::Contradiction(error.message().to_owned());
+        toml::from_str(text).map_err(wrong)
+    }
+
     /// The names of all settings that a workspace file can have.
     pub fn names() -> Vec<String> {
         match serde_json::to_value(Self::default()) {
@@ -732,9 +754,20 @@ fn number_or_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<S
     Ok(Some(text_of(&toml::Value::deserialize(deserializer)?)))
 }
 
-/// `[column.sessions]` with `user_external_id = "user_id"`, as a flag would say it.
+/// What flags say, or keys that say the same.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum FlagsOr<T> {
+    Flags(Vec<String>),
+    Keys(BTreeMap<String, T>),
+}
+
+/// `[column.sessions]` with `user_external_id = "user_id"`, as a flag would say it; or what flags say.
 fn by_table<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    let tables = BTreeMap::<String, BTreeMap<String, toml::Value>>::deserialize(deserializer)?;
+    let tables = match FlagsOr::<BTreeMap<String, toml::Value>>::deserialize(deserializer)? {
+        FlagsOr::Flags(flags) => return Ok(flags),
+        FlagsOr::Keys(tables) => tables,
+    };
     let of_table = |(table, columns): (String, BTreeMap<String, toml::Value>)| {
         columns
             .into_iter()
@@ -744,9 +777,13 @@ fn by_table<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D
     Ok(tables.into_iter().flat_map(of_table).collect())
 }
 
-/// `[sweep]` with lists of values, in the order of the names, as a flag would say each.
+/// `[sweep]` with lists of values, in the order of the names, as a flag would say each; or what flags
+/// say.
 fn by_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    let lists = BTreeMap::<String, toml::Value>::deserialize(deserializer)?;
+    let lists = match FlagsOr::<toml::Value>::deserialize(deserializer)? {
+        FlagsOr::Flags(flags) => return Ok(flags),
+        FlagsOr::Keys(lists) => lists,
+    };
     let text = |(name, values): (String, toml::Value)| {
         let values = match values {
             toml::Value::Array(values) => values.iter().map(text_of).collect::<Vec<_>>().join(","),

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
+use serde::{Deserialize, Serialize};
 
 use crate::engine::{ByRole, Part};
 use crate::journeys::Role;
@@ -13,7 +14,7 @@ use crate::journeys::Role;
 pub const UNATTRIBUTED_CELL: u32 = u32::MAX;
 
 /// What one model credits to a cell.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Credited {
     /// Conversions, in units of [`WHOLE`](crate::credits::WHOLE).
     pub conversions: i128,
@@ -176,6 +177,30 @@ impl Cells {
             if !counted.insert((cell.touch, cell.order)) {
                 cell.persons = 0;
             }
+        }
+    }
+
+    /// Adds what is known of the cell of a combination from elsewhere, of other orders and persons.
+    pub fn add(
+        &mut self,
+        (touch, order): (u32, u32),
+        (orders, persons, roles): (u64, u64, [u64; 4]),
+        credited: &[Credited],
+        by_role: Option<&ByRole>,
+    ) {
+        let at = self.find(touch, order);
+        let sum = &mut self.sums[at];
+        sum.orders += orders;
+        sum.persons += persons;
+        for (role, count) in sum.roles.iter_mut().zip(roles) {
+            *role += count;
+        }
+        let mine = &mut self.credited[at * self.models..][..self.models];
+        for (mine, theirs) in mine.iter_mut().zip(credited) {
+            mine.add(theirs);
+        }
+        if let (Some(mine), Some(theirs)) = (&mut self.by_role, by_role) {
+            mine[at].add(theirs);
         }
     }
 

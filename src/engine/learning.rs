@@ -5,10 +5,11 @@
 //! merge. Not for what a model makes of its counts.
 
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use crate::engine::partition::{Walk, each_journey, shown};
 use crate::engine::{Partition, Work};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::journeys::{Labels, Selected, ViewPolicy, Window};
 use crate::models::{Asked, Counts, Fitted, Outcome};
 use crate::stop;
@@ -46,6 +47,26 @@ impl TouchChannels {
         Self { columns, of_model }
     }
 
+    /// The same channels, numbered as in longer lists of them, one a column, in byte order.
+    ///
+    /// # Errors
+    ///
+    /// A channel that is not in the list of its column.
+    pub fn among(self, known: &[Vec<String>]) -> Result<Self> {
+        let renumbered = |(labels, known): (Labels, &Vec<String>)| {
+            let place = |value: &String| {
+                let found = known.binary_search(value).ok();
+                let found = found.and_then(|place| u32::try_from(place).ok());
+                found.ok_or_else(|| Error::Broken(format!("nobody has seen the channel `{value}`")))
+            };
+            let places: Vec<u32> = labels.values.iter().map(place).collect::<Result<_>>()?;
+            let codes = labels.codes.into_iter().map(|code| places[code as usize]).collect();
+            Ok(Labels { codes, values: known.clone() })
+        };
+        let columns = self.columns.into_iter().zip(known).map(renumbered);
+        Ok(Self { columns: columns.collect::<Result<_>>()?, of_model: self.of_model })
+    }
+
     /// The channels of other touches, by the row of each among those that are labelled here.
     #[must_use]
     pub fn of_rows(&self, rows: &[u32]) -> Self {
@@ -77,7 +98,7 @@ pub fn in_byte_order(labels: Labels) -> Labels {
 }
 
 /// What stands behind what is said of a channel.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
     /// Its touches in journeys.
     pub touches: u64,
@@ -88,7 +109,7 @@ pub struct Evidence {
 }
 
 /// What was counted of some journeys.
-#[derive(Default, Clone)]
+#[derive(Default, Clone, Serialize, Deserialize)]
 pub struct Observed {
     /// The counts of each model; none of one that does not learn.
     pub counts: Vec<Counts>,
@@ -146,7 +167,7 @@ impl Observed {
 }
 
 /// What the models of a run learnt.
-#[derive(Default)]
+#[derive(Default, Clone, Serialize, Deserialize)]
 pub struct Learnt {
     /// What each model learnt; none of one that does not learn. Empty where none does.
     pub fitted: Vec<Option<Fitted>>,

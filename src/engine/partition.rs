@@ -109,7 +109,7 @@ impl Work<'_> {
     /// The model that weighs: what it learnt, where it learns.
     pub fn rule(&self, model: usize) -> &dyn Model {
         let fitted = self.fitted.get(model).and_then(Option::as_ref);
-        fitted.map_or(&*self.models[model].model, |fitted| &*fitted.rule)
+        fitted.map_or(&*self.models[model].model, |fitted| fitted.rule.model())
     }
 
     /// The channels of a journey's touches, a list for each column that a model names.
@@ -274,6 +274,16 @@ impl ByChannel {
     /// Nothing yet, of some models over so many channels and currencies.
     pub fn of_channels(models: usize, channels: usize, currencies: usize) -> Self {
         Self(vec![vec![Part::default(); channels * currencies]; models])
+    }
+
+    /// Nothing yet, of models with so many places each.
+    pub fn of_each(places: impl Iterator<Item = usize>) -> Self {
+        Self(places.map(|places| vec![Part::default(); places]).collect())
+    }
+
+    /// What each model credits, currencies within channels.
+    pub fn of_models(&self) -> impl Iterator<Item = &[Part]> {
+        self.0.iter().map(Vec::as_slice)
     }
 
     /// Adds what a model credits to a channel, by its place among channels and currencies.

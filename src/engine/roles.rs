@@ -2,13 +2,15 @@
 //!
 //! Kept only where it is asked for, beside the cells and not in them, so that a cell stays small.
 
+use serde::{Deserialize, Serialize};
+
 use crate::journeys::Role;
 
 /// How many roles there are.
 pub const ROLES: usize = 4;
 
 /// What a model credits to the touches of one role.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
     /// Conversions, in units of [`WHOLE`](crate::credits::WHOLE).
     pub conversions: i128,
@@ -25,7 +27,7 @@ impl Part {
 }
 
 /// The touches of one cell by role: alone, initiator, assisting, closer.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ByRole {
     /// Touches that led to their person's first conversion.
     pub acquisition: [u64; ROLES],

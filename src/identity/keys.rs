@@ -214,6 +214,31 @@ impl Tokens {
     }
 }
 
+/// Users of a users table, each with what it may be reconciled by: users that share such a text may be one
+/// person, others are not. An address stands for its hashes too.
+pub fn key_links(rows: &RecordBatch, keys: &[Key]) -> Vec<(String, String)> {
+    let Some(ids) = rows.column_by_name("external_id") else { return Vec::new() };
+    let ids = ids.as_string_view();
+    let mut links = Vec::new();
+    for key in keys {
+        let Some(values) = rows.column_by_name(key.column()) else { continue };
+        for (value, id) in values.as_string_view().iter().zip(ids) {
+            let Some((value, id)) = value.and_then(|value| key.normalized(value)).zip(id) else {
+                continue;
+            };
+            let mut link = |key: Key, value: &str| {
+                links.push((id.to_owned(), format!("{} {value}", key.column())));
+            };
+            link(*key, &value);
+            if *key == Key::Email {
+                let hashes = keys.iter().filter_map(|key| Some((*key, hashed(*key, &value)?)));
+                hashes.for_each(|(key, hash)| link(key, &hash));
+            }
+        }
+    }
+    links
+}
+
 /// A key that two persons share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SharedKey {

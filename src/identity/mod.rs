@@ -16,7 +16,7 @@ pub use aliases::{Alias, AliasFindings, Outcome, Resolved, resolve_aliases};
 pub(crate) use clusters::members;
 pub use clusters::{ClusterSize, cluster_sizes};
 pub use facts::{Facts, UserFacts};
-pub use keys::{HeldKey, Key, KeyFindings, KeyValues, LARGEST_KEYS, SharedKey};
+pub use keys::{HeldKey, Key, KeyFindings, KeyValues, LARGEST_KEYS, SharedKey, key_links};
 pub use tables::{audit_table, persons_table};
 pub use versions::{Keep, Merged, one_row_per_id};
 
@@ -24,7 +24,7 @@ use std::sync::OnceLock;
 
 use arrow::array::{Array, AsArray, RecordBatch, TimestampMicrosecondArray};
 use arrow::datatypes::TimestampMicrosecondType;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::ids::Names;
 
@@ -51,7 +51,7 @@ pub struct Identity {
 }
 
 /// What identity did, in numbers.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
     /// Distinct user ids met anywhere.
     pub users: u64,
@@ -77,6 +77,38 @@ pub struct Account {
     pub reconciled: u64,
     /// Persons that did not, because both are authenticated.
     pub key_conflicts: u64,
+}
+
+impl Account {
+    /// Adds what is counted of other users, none of whom has to do with these.
+    pub fn add(&mut self, other: &Self) {
+        let Self {
+            users,
+            persons,
+            stubs_seen,
+            stubs_healed,
+            stubs_left,
+            merged,
+            alias_conflicts,
+            alias_self,
+            alias_cycles,
+            authenticated_conflicts,
+            reconciled,
+            key_conflicts,
+        } = other;
+        self.users += users;
+        self.persons += persons;
+        self.stubs_seen += stubs_seen;
+        self.stubs_healed += stubs_healed;
+        self.stubs_left += stubs_left;
+        self.merged += merged;
+        self.alias_conflicts += alias_conflicts;
+        self.alias_self += alias_self;
+        self.alias_cycles += alias_cycles;
+        self.authenticated_conflicts += authenticated_conflicts;
+        self.reconciled += reconciled;
+        self.key_conflicts += key_conflicts;
+    }
 }
 
 impl Identity {

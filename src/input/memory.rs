@@ -98,26 +98,17 @@ impl MemoryTable {
         batches: impl IntoIterator<Item = Result<RecordBatch, ArrowError>>,
         most: Option<u64>,
     ) -> Result<Self> {
-        let path = PathBuf::from(match number {
-            0 | 1 => format!("{table} (a table{IN_MEMORY}"),
-            _ => format!("{table} (table {number}{IN_MEMORY}"),
-        });
-        let broken = |source| Error::Stream { path: path.clone(), source };
-        let (mut held, mut bytes) = (Vec::new(), 0);
-        let mut batches = batches.into_iter();
-        for batch in batches.by_ref() {
+        let mut gathering = GatheringTable::new(table, number, schema);
+        for batch in batches {
             stop::check()?;
+            let broken = |source| Error::Stream { path: gathering.path.clone(), source };
             let batch = batch.map_err(broken)?;
-            bytes += size(&batch);
-            held.push(batch);
-            if most.is_some_and(|most| bytes > most) {
-                let all = held.drain(..).map(Ok).chain(batches);
-                let held = Held::Spilled(Arc::new(spill(&path, &schema, all)?));
-                return Ok(Self { path, held });
+            gathering.push(batch)?;
+            if most.is_some_and(|most| gathering.held_bytes() > most) {
+                gathering.spill()?;
             }
         }
-        let batches = Batches { schema, groups: groups(held), bytes };
-        Ok(Self { path, held: Held::Batches(Arc::new(batches)) })
+        gathering.end()
     }
 
     /// What stands for its path in messages.
@@ -204,41 +195,124 @@ fn size(batch: &RecordBatch) -> u64 {
     batch.columns().iter().map(|column| of_column(column)).sum()
 }
 
-/// Writes batches to a temporary file.
-fn spill(
-    path: &Path,
-    schema: &SchemaRef,
-    batches: impl Iterator<Item = Result<RecordBatch, ArrowError>>,
-) -> Result<Spilled> {
-    let folder = std::env::temp_dir();
-    let failed = || Error::io("write", &folder);
-    let file = tempfile::Builder::new().prefix("apportion-").suffix(".parquet").tempfile();
-    let file: NamedTempFile = file.map_err(failed())?;
-    stop::temporary(file.path());
-    let sink: File = file.reopen().map_err(failed())?;
-    let schema = plain(schema);
-    let properties = WriterProperties::builder()
-        .set_compression(Compression::SNAPPY)
-        .set_max_row_group_row_count(Some(GROUP_ROWS))
-        .build();
-    let unwritable = |error: ParquetError| Error::Stream {
-        path: path.to_path_buf(),
-        source: ArrowError::ExternalError(Box::new(error)),
-    };
-    let writer = ArrowWriter::try_new(sink, Arc::clone(&schema), Some(properties));
-    let mut writer = writer.map_err(unwritable)?;
-    for batch in batches {
-        stop::check()?;
-        let batch = batch.map_err(|source| Error::Stream { path: path.to_path_buf(), source })?;
-        let columns = batch.columns().iter().zip(schema.fields());
+/// A table that is being taken over, batch by batch.
+pub struct GatheringTable {
+    path: PathBuf,
+    schema: SchemaRef,
+    held: Vec<RecordBatch>,
+    bytes: u64,
+    spilling: Option<Spilling>,
+}
+
+/// A temporary file that is being written.
+struct Spilling {
+    file: NamedTempFile,
+    schema: SchemaRef,
+    writer: ArrowWriter<File>,
+}
+
+impl GatheringTable {
+    /// No rows yet; it is the `number`th table that is given for `table`, from 1.
+    pub fn new(table: Table, number: usize, schema: SchemaRef) -> Self {
+        let path = PathBuf::from(match number {
+            0 | 1 => format!("{table} (a table{IN_MEMORY}"),
+            _ => format!("{table} (table {number}{IN_MEMORY}"),
+        });
+        Self { path, schema, held: Vec::new(), bytes: 0, spilling: None }
+    }
+
+    /// Takes some more rows.
+    ///
+    /// # Errors
+    ///
+    /// A disk that is full.
+    pub fn push(&mut self, batch: RecordBatch) -> Result<()> {
+        if let Some(spilling) = &mut self.spilling {
+            return spilling.write(&self.path, &batch);
+        }
+        self.bytes += size(&batch);
+        self.held.push(batch);
+        Ok(())
+    }
+
+    /// What its rows take in memory.
+    pub fn held_bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Moves its rows, and all that are still to come, to a temporary file.
+    ///
+    /// # Errors
+    ///
+    /// A disk that is full.
+    pub fn spill(&mut self) -> Result<()> {
+        let spilling = match self.spilling.take() {
+            Some(spilling) => spilling,
+            None => Spilling::begin(&self.path, &self.schema)?,
+        };
+        let spilling = self.spilling.insert(spilling);
+        for batch in self.held.drain(..) {
+            stop::check()?;
+            spilling.write(&self.path, &batch)?;
+        }
+        self.bytes = 0;
+        Ok(())
+    }
+
+    /// The table, once all rows are there.
+    ///
+    /// # Errors
+    ///
+    /// A disk that is full.
+    pub fn end(self) -> Result<MemoryTable> {
+        let Self { path, schema, held, bytes, spilling } = self;
+        let held = match spilling {
+            Some(spilling) => Held::Spilled(Arc::new(spilling.end(&path)?)),
+            None => Held::Batches(Arc::new(Batches { schema, groups: groups(held), bytes })),
+        };
+        Ok(MemoryTable { path, held })
+    }
+}
+
+impl Spilling {
+    fn begin(path: &Path, schema: &SchemaRef) -> Result<Self> {
+        let folder = std::env::temp_dir();
+        let failed = || Error::io("write", &folder);
+        let file = tempfile::Builder::new().prefix("apportion-").suffix(".parquet").tempfile();
+        let file: NamedTempFile = file.map_err(failed())?;
+        stop::temporary(file.path());
+        let sink: File = file.reopen().map_err(failed())?;
+        let schema = plain(schema);
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::SNAPPY)
+            .set_max_row_group_row_count(Some(GROUP_ROWS))
+            .build();
+        let writer = ArrowWriter::try_new(sink, Arc::clone(&schema), Some(properties));
+        let writer = writer.map_err(unwritable(path))?;
+        Ok(Self { file, schema, writer })
+    }
+
+    fn write(&mut self, path: &Path, batch: &RecordBatch) -> Result<()> {
+        let columns = batch.columns().iter().zip(self.schema.fields());
         let columns = columns.map(|(column, field)| cast(column, field.data_type()));
         let columns = columns.collect::<Result<Vec<_>, _>>()?;
-        let batch = RecordBatch::try_new(Arc::clone(&schema), columns)?;
-        writer.write(&batch).map_err(unwritable)?;
+        let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;
+        self.writer.write(&batch).map_err(unwritable(path))
     }
-    writer.close().map_err(unwritable)?;
-    let bytes = file.as_file().metadata().map_err(failed())?.len();
-    Ok(Spilled { file: file.into_temp_path(), bytes })
+
+    fn end(self, path: &Path) -> Result<Spilled> {
+        let Self { file, writer, .. } = self;
+        writer.close().map_err(unwritable(path))?;
+        let metadata = file.as_file().metadata();
+        let bytes = metadata.map_err(Error::io("write", &std::env::temp_dir()))?.len();
+        Ok(Spilled { file: file.into_temp_path(), bytes })
+    }
+}
+
+/// An error for what cannot be written to a temporary file.
+fn unwritable(path: &Path) -> impl FnOnce(ParquetError) -> Error {
+    let path = path.to_path_buf();
+    |error| Error::Stream { path, source: ArrowError::ExternalError(Box::new(error)) }
 }
 
 /// The columns in types that can be written: a dictionary of texts is as good as the texts, which the

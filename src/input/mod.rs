@@ -16,7 +16,7 @@ mod scan;
 pub(crate) use decode::{Amounts, Decoded, decode};
 pub(crate) use files::percent_decoded;
 pub use files::{Input, STANDARD_INPUT, Source, find};
-pub use memory::MemoryTable;
+pub use memory::{GatheringTable, MemoryTable};
 pub(crate) use reader::each;
 pub use reader::{FileRead, Loaded, Needs, Reading, Users, describe, examine, read, read_numbered};
 pub use scan::{Keeper, Kept, Passing, Scanned, ids, scan};

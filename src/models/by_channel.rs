@@ -1,12 +1,15 @@
 //! The rule of models that say what a channel is worth: every touch weighs what its channel does.
 
+use serde::{Deserialize, Serialize};
+
 use crate::models::{Journey, Model, figure, unlearnt};
 
 /// Weights by channel.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct ByChannel {
     column: String,
     /// What a weight is: `removal effect`.
-    what: &'static str,
+    what: String,
     /// The channels, ascending, as journeys number them.
     channels: Vec<u32>,
     /// What each weighs: finite, and not negative.
@@ -15,13 +18,13 @@ pub(super) struct ByChannel {
 
 impl ByChannel {
     /// The rule of channels of a column with their weights; `what` is what a weight is.
-    pub(super) fn new(
-        column: &str,
-        what: &'static str,
-        channels: &[u32],
-        weights: Vec<f64>,
-    ) -> Self {
-        Self { column: column.to_owned(), what, channels: channels.to_vec(), weights }
+    pub(super) fn new(column: &str, what: &str, channels: &[u32], weights: Vec<f64>) -> Self {
+        Self {
+            column: column.to_owned(),
+            what: what.to_owned(),
+            channels: channels.to_vec(),
+            weights,
+        }
     }
 
     /// The part of each channel in all weights; nothing where all are zero.

@@ -7,6 +7,7 @@ use std::hash::BuildHasher;
 
 use hashbrown::hash_table::Entry;
 use hashbrown::{DefaultHashBuilder, HashTable};
+use serde::{Deserialize, Serialize};
 
 /// How often each key occurred; a key is a few numbers.
 ///
@@ -21,7 +22,8 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 /// here.merge(&there);
 /// assert_eq!(here.sorted(), [(&[1][..], 1), (&[2, 1][..], 4)]);
 /// ```
-#[derive(Default, Clone)]
+#[derive(Default, Clone, Serialize, Deserialize)]
+#[serde(from = "Vec<(Vec<u32>, u64)>", into = "Vec<(Vec<u32>, u64)>")]
 pub struct Counts {
     hasher: DefaultHashBuilder,
     /// Positions of keys, each with its hash, so that growing reads no key again.
@@ -106,6 +108,22 @@ impl Counts {
         self.keys.clear();
         self.ends.clear();
         self.times.clear();
+    }
+}
+
+impl From<Vec<(Vec<u32>, u64)>> for Counts {
+    fn from(keys: Vec<(Vec<u32>, u64)>) -> Self {
+        let mut counts = Self::default();
+        for (key, times) in keys {
+            counts.add(&key, times);
+        }
+        counts
+    }
+}
+
+impl From<Counts> for Vec<(Vec<u32>, u64)> {
+    fn from(counts: Counts) -> Self {
+        counts.sorted().into_iter().map(|(key, times)| (key.to_vec(), times)).collect()
     }
 }
 

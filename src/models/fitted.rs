@@ -13,9 +13,11 @@
 //! by what is owed: Fujishige 1980.) Its levels are found by flows; an order gives all to the first
 //! level that it touched. Not for whether any split meets what is owed; that is `split`.
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, Result};
 use crate::models::split::{PARTS, placed, short};
-use crate::models::{Arguments, Effects, Journey, Model, Parameter, figure, unlearnt};
+use crate::models::{Arguments, Effects, Journey, LearntRule, Model, Parameter, figure, unlearnt};
 
 /// Of models that learn: how orders are divided.
 pub(super) const CREDITS: Parameter = Parameter {
@@ -64,20 +66,20 @@ impl Credits {
     pub(super) fn rule(
         self,
         column: &str,
-        own: Box<dyn Model>,
+        own: LearntRule,
         effects: &mut Effects,
-    ) -> Result<Box<dyn Model>> {
+    ) -> Result<LearntRule> {
         if self == Self::Proportional {
             return Ok(own);
         }
         let (rule, fitting) = fit(column, effects)?;
         effects.fitting = Some(fitting);
-        Ok(Box::new(rule))
+        Ok(rule.into())
     }
 }
 
 /// How orders were divided so that channels get what they are owed.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Fitting {
     /// How many orders what a channel gets is off at most, beside what its level says.
     pub off: f64,
@@ -86,7 +88,7 @@ pub struct Fitting {
 }
 
 /// Channels that get the same part of what they are owed, because of the orders that touched them.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Level {
     /// The channels, ascending.
     pub channels: Vec<u32>,
@@ -98,7 +100,8 @@ pub struct Level {
 type Sets = Vec<(Vec<u32>, u64)>;
 
 /// The rule of fitted weights.
-struct Fitted {
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Fitted {
     column: String,
     /// The channels, ascending, as journeys number them.
     channels: Vec<u32>,

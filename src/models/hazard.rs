@@ -2,6 +2,8 @@
 
 use std::f64::consts::LN_2;
 
+use serde::{Deserialize, Serialize};
+
 use crate::calendar::{DAY, SECOND};
 use crate::error::Result;
 use crate::models::ages::{middle, step};
@@ -129,7 +131,7 @@ impl Model for Hazard {
             heights: both.map(|(strength, rate)| libm::log(strength * rate)).collect(),
             rates: found.rates,
         };
-        Ok(Some(Fitted { rule: Box::new(rule), effects }))
+        Ok(Some(Fitted { rule: rule.into(), effects }))
     }
 }
 
@@ -238,7 +240,8 @@ fn told(journeys: &Journeys, found: &Intensities) -> Vec<String> {
 }
 
 /// What a hazard says of the touches of a journey.
-struct Learnt {
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Learnt {
     column: String,
     /// The channels, ascending, as journeys number them.
     channels: Vec<u32>,
@@ -385,7 +388,7 @@ mod tests {
         saw(&mut counts, &[(2, 2)], Outcome::Converted, 10);
         saw(&mut counts, &[(1, 900), (2, 500)], Outcome::Lost, 60);
         let Fitted { rule, effects } = MODEL.fit(&counts).unwrap().unwrap();
-        let both = weights(&*rule, &[1, 2], &[40, 3]);
+        let both = weights(rule.model(), &[1, 2], &[40, 3]);
         let of_first = 20.0 * both[0] / (both[0] + both[1]) + 5.0;
         // But for the steps that ages are counted in.
         assert!((35.0 * effects.channels[0].share - of_first).abs() < 0.02, "{effects:?}");
@@ -408,11 +411,13 @@ mod tests {
             (lost.effects.channels[0].strength, lost.effects.channels[0].share),
             (None, 0.0)
         );
-        assert_eq!(weights(&*lost.rule, &[1, 2], &[40, 3]), [1.0, 1.0]);
+        assert_eq!(weights(lost.rule.model(), &[1, 2], &[40, 3]), [1.0, 1.0]);
         let mut counts = Counts::default();
         saw(&mut counts, &[(1, 40), (2, 3)], Outcome::Converted, 1);
         let one = MODEL.fit(&counts).unwrap().unwrap();
         assert!(one.effects.notes[1].starts_with("every journey ended in an order"));
-        assert!(weights(&*one.rule, &[1, 2], &[40, 3]).iter().all(|weight| weight.is_finite()));
+        assert!(
+            weights(one.rule.model(), &[1, 2], &[40, 3]).iter().all(|weight| weight.is_finite())
+        );
     }
 }

@@ -1,5 +1,7 @@
 //! What is lost of the probability of an order without a channel, in a logistic regression.
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::Result;
 use crate::models::regression::{Regression, Set, drop_without, probability};
 use crate::models::{
@@ -109,7 +111,7 @@ impl Model for Logistic {
             ..Effects::default()
         };
         let rule = Learnt { column: self.column.clone(), channels, regression };
-        let rule = self.credits.rule(&self.column, Box::new(rule), &mut effects)?;
+        let rule = self.credits.rule(&self.column, rule.into(), &mut effects)?;
         Ok(Some(Fitted { rule, effects }))
     }
 }
@@ -176,7 +178,8 @@ fn told(regression: &Regression, sets: &[Set], converted: u64) -> String {
 }
 
 /// What a regression says of the touches of a journey.
-struct Learnt {
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Learnt {
     column: String,
     /// The channels, ascending, as journeys number them.
     channels: Vec<u32>,
@@ -304,7 +307,7 @@ mod tests {
     fn an_order_is_divided_by_what_its_own_channels_add() {
         let rule = learnt().rule;
         let mut weights = [0.0; 4];
-        rule.weigh(journey(&[7, 9, 7, 1]), &mut weights);
+        rule.model().weigh(journey(&[7, 9, 7, 1]), &mut weights);
         // 9/10 less 3/4, by two touches, and 9/10 less 1/2; nobody has heard of channel 1.
         for (weight, known) in weights.iter().zip([0.075, 0.4, 0.075, 0.0]) {
             assert!((weight - known).abs() < 1e-12, "{weights:?}");
@@ -325,7 +328,7 @@ mod tests {
         assert!(fitted.effects.notes[0].starts_with("every journey ended in an order"));
         assert_eq!(fitted.effects.channels[0].removal, None);
         let mut weights = [0.0; 2];
-        fitted.rule.weigh(journey(&[0, 1]), &mut weights);
+        fitted.rule.model().weigh(journey(&[0, 1]), &mut weights);
         assert_eq!(weights, [1.0, 1.0]);
         model.observe(journey(&[0, 1]), Outcome::Lost, 4, &mut counts);
         let fitted = model.fit(&counts).unwrap().unwrap();

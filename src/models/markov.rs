@@ -106,7 +106,7 @@ impl Model for Markov {
             sets: chain.sets,
             ..Effects::default()
         };
-        let rule = self.credits.rule(&self.column, Box::new(rule), &mut effects)?;
+        let rule = self.credits.rule(&self.column, rule.into(), &mut effects)?;
         Ok(Some(Fitted { rule, effects }))
     }
 }

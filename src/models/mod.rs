@@ -18,6 +18,7 @@ mod hazard;
 mod intensities;
 mod last_click;
 mod last_non_direct;
+mod learnt;
 mod linear;
 mod logistic;
 mod markov;
@@ -34,7 +35,10 @@ use by_channel::ByChannel;
 pub use counts::Counts;
 use fitted::{CREDITS, Credits};
 pub use fitted::{Fitting, Level};
+pub use learnt::LearntRule;
 pub use split::{Blocked, blocked};
+
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
@@ -173,15 +177,16 @@ pub fn figure(number: f64) -> String {
 }
 
 /// What a model has learnt.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Fitted {
     /// The rule: it weighs touches by what was learnt.
-    pub rule: Box<dyn Model>,
+    pub rule: LearntRule,
     /// What each channel is worth over all journeys.
     pub effects: Effects,
 }
 
 /// What a model says of channels over all journeys, not order by order.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Effects {
     /// The journeys that it learnt from.
     pub journeys: u64,
@@ -206,7 +211,7 @@ pub struct Effects {
 }
 
 /// What a model says of one channel.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct ChannelEffect {
     /// The channel, as journeys number it.
     pub channel: u32,
@@ -227,7 +232,7 @@ pub struct ChannelEffect {
 }
 
 /// An order of a chain that was tried on what it had not learnt from.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Tried {
     /// The order.
     pub order: usize,
@@ -465,14 +470,16 @@ mod tests {
                 watched_until: &[],
             };
             for entry in MODELS {
-                let mut asked = ask(entry.name, &BTreeMap::new()).unwrap();
+                let asked = ask(entry.name, &BTreeMap::new()).unwrap();
+                let mut rule = None;
                 let mut counts = Counts::default();
                 asked.model.observe(journey, Outcome::Converted, 1, &mut counts);
                 if let Some(fitted) = asked.model.fit(&counts).unwrap() {
-                    asked.model = fitted.rule;
+                    rule = Some(fitted.rule);
                 }
                 let mut weights = vec![0.0; journey.touches()];
-                asked.model.weigh(journey, &mut weights);
+                let rule = rule.as_ref().map_or(&*asked.model, LearntRule::model);
+                rule.weigh(journey, &mut weights);
                 prop_assert!(weights.iter().all(|weight| weight.is_finite() && *weight >= 0.0), "{}", entry.name);
                 prop_assert!(weights.iter().any(|weight| *weight > 0.0), "{}", entry.name);
             }

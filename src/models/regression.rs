@@ -9,6 +9,7 @@
 
 use rsparse::cholsol;
 use rsparse::data::Sprs;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::stop;
@@ -41,7 +42,7 @@ pub(super) struct Set {
 }
 
 /// What was found.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Regression {
     /// The log-odds of a journey without any channel.
     pub(super) baseline: f64,

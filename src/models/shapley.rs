@@ -100,7 +100,7 @@ impl Model for Shapley {
             sets: chain.sets,
             ..Effects::default()
         };
-        let rule = self.credits.rule(&self.column, Box::new(rule), &mut effects)?;
+        let rule = self.credits.rule(&self.column, rule.into(), &mut effects)?;
         Ok(Some(Fitted { rule, effects }))
     }
 }

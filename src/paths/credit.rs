@@ -115,7 +115,7 @@ pub(super) fn credited(
     for (path, totals) in rows.iter().filter(|(_, totals)| totals.converted() > 0) {
         for (number, asked) in models.iter().enumerate() {
             let fitted = learnt.fitted[number].as_ref();
-            let rule = fitted.map_or(&*asked.model, |fitted| &*fitted.rule);
+            let rule = fitted.map_or(&*asked.model, |fitted| fitted.rule.model());
             weigh(&asked.name, rule, space.journey(paths, path, rule), &mut weights)?;
             divider.weigh(&weights);
             shares.resize(path.len(), 0);

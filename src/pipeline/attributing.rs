@@ -33,6 +33,8 @@ pub(super) struct Attributed {
     pub(super) effects: EffectsReport,
     /// What models learnt.
     pub(super) learnt: Learnt,
+    /// What models that learnt credit to each channel.
+    pub(super) by_channel: ByChannel,
 }
 
 /// The work on partitions, without credit or journey rows.
@@ -71,6 +73,15 @@ pub(super) fn learn(
     if !engine::learns(work.models) {
         return Ok(Learnt::default());
     }
+    Learnt::new(work.models, observe(work, (ordered, named), people)?)
+}
+
+/// Counts what models learn from: the journeys of every person.
+pub(super) fn observe(
+    work: &Work<'_>,
+    (ordered, named): (&Ordered, &Named),
+    people: &People,
+) -> Result<Observed> {
     let mut observed = Observed::new(work.models, work.channels);
     each_part(
         work,
@@ -79,7 +90,7 @@ pub(super) fn learn(
         |work, persons| engine::observe_all(work, &engine::partitions(work, persons), &|_| 1),
         |part| observed.merge(&part),
     )?;
-    Learnt::new(work.models, observed)
+    Ok(observed)
 }
 
 /// Works on everybody who has touches, in parts where touches wait, and hands over what comes of each.
@@ -126,6 +137,7 @@ pub(super) fn persons_with_orders(merged: &MergedTables) -> Vec<u32> {
     persons
 }
 
+/// Lets models learn, and divides the credit of every order by what they learnt.
 pub(super) fn attribute(
     config: &Config,
     merged: &MergedTables,
@@ -134,8 +146,27 @@ pub(super) fn attribute(
     people: &People,
     writers: &mut Writers,
 ) -> Result<Attributed> {
-    let identity = &people.identity;
     let learnt = learn(&work(config, ordered, named), (ordered, named), people)?;
+    let whose = (merged, people);
+    let mut sums = attribute_by(config, whose, ordered, named, &learnt, writers)?;
+    let models: Vec<String> = config.models.iter().map(|asked| asked.name.clone()).collect();
+    let currencies = &ordered.amounts.currencies;
+    sums.effects =
+        EffectsReport::new(&models, &learnt, &named.channels, &sums.by_channel, currencies)?;
+    sums.learnt = learnt;
+    Ok(sums)
+}
+
+/// Divides the credit of every order by what models learnt.
+pub(super) fn attribute_by(
+    config: &Config,
+    (merged, people): (&MergedTables, &People),
+    ordered: &Ordered,
+    named: &Named,
+    learnt: &Learnt,
+    writers: &mut Writers,
+) -> Result<Attributed> {
+    let identity = &people.identity;
     let work = Work {
         fitted: &learnt.fitted,
         credits: writers.credits.is_some() || writers.keeps(Frame::Credits),
@@ -177,8 +208,8 @@ pub(super) fn attribute(
         resampled: bootstrap::resampled(config),
         effects: EffectsReport::default(),
         learnt: Learnt::default(),
+        by_channel: ByChannel::new(&work),
     };
-    let mut by_channel = ByChannel::new(&work);
     let wave = 4 * rayon::current_num_threads();
     let kinds = &ordered.amounts.kinds;
     let wanted = WantedRows { table: &table, config, named, kinds, of: RowsOf::new(writers) };
@@ -191,7 +222,7 @@ pub(super) fn attribute(
             let name = |person| identity.users.name(person);
             resampled.add(&partial.by_person, &name, &sums.cells.number_of(&places))?;
         }
-        by_channel.merge(&partial.by_channel);
+        sums.by_channel.merge(&partial.by_channel);
         if let (Some(writer), Some(rows)) = (&mut writers.credits, credits) {
             writer.write(&rows)?;
         }
@@ -231,9 +262,6 @@ pub(super) fn attribute(
             }
         }
     }
-    let currencies = &ordered.amounts.currencies;
-    sums.effects = EffectsReport::new(&models, &learnt, work.channels, &by_channel, currencies)?;
-    sums.learnt = learnt;
     Ok(sums)
 }
 

@@ -5,8 +5,8 @@ use arrow::array::RecordBatch;
 use rayon::prelude::*;
 
 use super::{
-    Attributed, Counted, MergedTables, Named, Ordered, People, PeriodLines, comparison, join,
-    make_reports, whole_sessions,
+    Attributed, Counted, MergedTables, Named, Names, Ordered, People, PeriodLines, comparison,
+    join, make_reports, whole_sessions,
 };
 use crate::bootstrap::{Bootstrap, Resampled};
 use crate::config::{Config, Output};
@@ -142,5 +142,5 @@ fn lines(
     let cells = sums.cells.with_numbers(&number);
     let sessions = period.resampled.as_ref().zip(period.sessions.as_ref());
     let sessions = sessions.map(|(resampled, known)| resampled.counted(known, resample));
-    join(config, ordered, named, &cells, (sessions.as_ref(), period.spending.as_ref()))
+    join(config, Names::new(ordered, named), &cells, (sessions.as_ref(), period.spending.as_ref()))
 }

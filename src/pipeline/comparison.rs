@@ -8,7 +8,7 @@ use crate::calendar::Span;
 use crate::config::Config;
 use crate::error::Result;
 use crate::journeys::Dimension;
-use crate::report::Line;
+use crate::report::{Line, OrderSums};
 use crate::summary::Summary;
 
 /// Attributes the orders of the period that is compared with, where there is one: the lines of its
@@ -32,10 +32,17 @@ pub(super) fn then(
     let mut before = report_lines(config, tables, whose, ordered, named, &sums, summary)?;
     ordered.report(config.period);
     rename(config, &mut before.lines)?;
-    for (at, span) in spans(&orders::dimensions(config)) {
-        sums.orders.rename(at, &comparison.beside(span)?);
-    }
+    rename_orders(config, &mut sums.orders)?;
     Ok(Some((before, sums)))
+}
+
+/// Calls the days, weeks and months of what is known of orders like those that they stand beside.
+pub(super) fn rename_orders(config: &Config, sums: &mut OrderSums) -> Result<()> {
+    let Some(comparison) = &config.compare else { return Ok(()) };
+    for (at, span) in spans(&orders::dimensions(config)) {
+        sums.rename(at, &comparison.beside(span)?);
+    }
+    Ok(())
 }
 
 /// Calls the days, weeks and months of lines like those of the reported period that they stand

@@ -260,6 +260,7 @@ fn compare(
     };
     let models: Vec<String> = config.models.iter().map(|asked| asked.name.clone()).collect();
     let empty = || Attributed {
+        by_channel: engine::ByChannel::default(),
         cells: Cells::new(models.len(), with.by_role),
         tally: Tally::new(currencies),
         orders: OrderSums::default(),

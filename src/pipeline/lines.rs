@@ -9,10 +9,13 @@ use super::bootstrap::ResampledSessions;
 use super::lean::Rows;
 use super::{Attributed, MergedTables, Named, Ordered, People, Tables, bootstrap, counts_sessions};
 use crate::config::{Config, DateBy};
-use crate::engine::Cells;
+use crate::engine::{Cells, Tally};
 use crate::error::{Error, Result};
-use crate::journeys::{Dimension, Labels, combine};
-use crate::report::{Line, Measures, Report, Session, SessionCounts, Sessions, Spending, Sums};
+use crate::journeys::{Combined, Dimension, Labels, Rates, combine};
+use crate::money::Currency;
+use crate::report::{
+    EffectsReport, Line, Measures, Report, Session, SessionCounts, Sessions, Spending, Sums,
+};
 use crate::schema::Table;
 use crate::summary::{ChainProof, Compared, Summary, prove};
 use crate::{channels, report, touchpoints};
@@ -32,17 +35,38 @@ pub(super) struct PeriodLines {
     pub(super) spending: Option<Spending>,
 }
 
-/// Joins the credit of a period with its sessions and its spend.
-pub(super) fn report_lines(
+/// What combinations of values are called, and the currencies that there are.
+#[derive(Clone, Copy)]
+pub(super) struct Names<'a> {
+    pub(super) touches: &'a Combined,
+    pub(super) orders: &'a Combined,
+    pub(super) currencies: &'a [Currency],
+}
+
+impl<'a> Names<'a> {
+    pub(super) fn new(ordered: &'a Ordered, named: &'a Named) -> Self {
+        let currencies = &ordered.amounts.currencies;
+        Self { touches: &named.touches, orders: &named.orders, currencies }
+    }
+}
+
+/// The sessions of a period that stand beside its credit.
+pub(super) struct SessionsBeside {
+    /// By the report's dimensions, where they can be counted by them.
+    pub(super) counted: Option<Counted>,
+    /// The same in each resample, where there are any.
+    pub(super) resampled: Option<ResampledSessions>,
+    /// Whether their rows say how long they were or how much happened in them.
+    pub(super) bounces: bool,
+}
+
+/// Counts the sessions of a period.
+pub(super) fn sessions_beside(
     config: &Config,
-    tables: &Tables,
     (merged, people): (&MergedTables, &People),
     ordered: &Ordered,
-    named: &Named,
-    sums: &Attributed,
-    summary: &mut Summary,
-) -> Result<PeriodLines> {
-    let sessions = counts_sessions(config)
+) -> Result<SessionsBeside> {
+    let counted = counts_sessions(config)
         .then(|| {
             let wanted = ordered.wanted_persons.as_deref();
             count_sessions(config, &config.by, merged, wanted, ordered.period)
@@ -52,39 +76,73 @@ pub(super) fn report_lines(
         .then(|| bootstrap::sessions(config, merged, people, ordered))
         .transpose()?
         .flatten();
-    let spending = spend(config, &config.by, tables, ordered)?;
+    let whole = || tell_bounces(&merged.touches);
+    let bounces = merged.rows.as_ref().map_or_else(whole, Rows::tell_bounces);
+    Ok(SessionsBeside { counted, resampled, bounces })
+}
+
+/// Joins the credit of a period with its sessions and its spend.
+pub(super) fn report_lines(
+    config: &Config,
+    tables: &Tables,
+    whose: (&MergedTables, &People),
+    ordered: &Ordered,
+    named: &Named,
+    sums: &Attributed,
+    summary: &mut Summary,
+) -> Result<PeriodLines> {
+    let sessions = sessions_beside(config, whose, ordered)?;
+    let dated = (ordered.period, ordered.rates.as_ref());
+    lines_beside(
+        config,
+        tables,
+        dated,
+        (Names::new(ordered, named), &sums.cells),
+        sessions,
+        summary,
+    )
+}
+
+/// Joins the credit of a period with sessions that were counted, and with its spend.
+pub(super) fn lines_beside(
+    config: &Config,
+    tables: &Tables,
+    dated: Dated<'_>,
+    (names, cells): (Names<'_>, &Cells),
+    sessions: SessionsBeside,
+    summary: &mut Summary,
+) -> Result<PeriodLines> {
+    let SessionsBeside { counted, resampled, bounces } = sessions;
+    let spending = spend(config, &config.by, tables, dated)?;
     if spending.is_none() && tables.contains_key(&Table::Spend) {
         summary.warn("spend is left out: it is known by utm_source, utm_medium, utm_campaign, their channel and time only");
     }
-    let whole = || tell_bounces(&merged.touches);
     let measures = Measures {
         set: config.measures,
-        sessions: sessions.is_some(),
-        bounces: merged.rows.as_ref().map_or_else(whole, Rows::tell_bounces),
+        sessions: counted.is_some(),
+        bounces,
         cost: spending.is_some(),
     };
-    let beside = (sessions.as_ref(), spending.as_ref());
-    let lines = join(config, ordered, named, &sums.cells, beside);
-    Ok(PeriodLines { lines, measures, sessions, resampled, spending })
+    let beside = (counted.as_ref(), spending.as_ref());
+    let lines = join(config, names, cells, beside);
+    Ok(PeriodLines { lines, measures, sessions: counted, resampled, spending })
 }
 
 /// Joins the credit of cells with sessions and spend.
 pub(super) fn join(
     config: &Config,
-    ordered: &Ordered,
-    named: &Named,
+    names: Names<'_>,
     cells: &Cells,
     beside: (Option<&Counted>, Option<&Spending>),
 ) -> Vec<Line> {
-    join_by(config, &config.by, ordered, named, cells, beside)
+    join_by(config, &config.by, names, cells, beside)
 }
 
 /// Joins the credit of cells by other dimensions than the report's, as [`join`] does.
 pub(super) fn join_by(
     config: &Config,
     by: &[Dimension],
-    ordered: &Ordered,
-    named: &Named,
+    names: Names<'_>,
     cells: &Cells,
     (sessions, spending): (Option<&Counted>, Option<&Spending>),
 ) -> Vec<Line> {
@@ -93,9 +151,9 @@ pub(super) fn join_by(
         dated_by_touch: config.date_by == DateBy::Touch,
         models: config.models.len(),
         cells,
-        touches: &named.touches,
-        orders: &named.orders,
-        currencies: &ordered.amounts.currencies,
+        touches: names.touches,
+        orders: names.orders,
+        currencies: names.currencies,
         default_currency: config.currency,
         sessions,
         spending,
@@ -157,12 +215,15 @@ pub(super) fn whole_sessions<T>(
     Ok(look(sessions, &combined.values))
 }
 
+/// The period of a report, and what its spend is converted by.
+pub(super) type Dated<'a> = ((i64, i64), Option<&'a Rates>);
+
 /// Spend of the period by these dimensions; none where there is none, or it is not known by them.
 pub(super) fn spend(
     config: &Config,
     by: &[Dimension],
     tables: &Tables,
-    ordered: &Ordered,
+    (period, rates): Dated<'_>,
 ) -> Result<Option<Spending>> {
     let Some(loaded) = tables.get(&Table::Spend) else { return Ok(None) };
     let of_channel = |dimension: &Dimension| match dimension {
@@ -175,8 +236,7 @@ pub(super) fn spend(
     } else {
         loaded.rows.clone()
     };
-    let rates = ordered.rates.as_ref();
-    report::spending(&rows, by, ordered.period, config.zone, config.currency, rates)
+    report::spending(&rows, by, period, config.zone, config.currency, rates)
 }
 
 /// The report, beside that of the period it is compared with.
@@ -209,13 +269,10 @@ pub(super) fn make_reports(
     Ok(now.into_iter().zip(then).map(|(now, then)| now.compared_with(then)).collect())
 }
 
-/// Counts orders and proves the sums.
-pub(super) fn account(
-    config: &Config,
+/// Counts orders, and what their journeys are made of.
+pub(super) fn count_orders(
     ordered: &Ordered,
     sums: &Attributed,
-    then: Option<&Attributed>,
-    report: &Report,
     summary: &mut Summary,
 ) -> Result<()> {
     let orders = &ordered.orders;
@@ -253,19 +310,32 @@ pub(super) fn account(
             counts.versions
         )));
     }
+    Ok(())
+}
+
+/// The sums of a period, and the currencies that they are in.
+pub(super) type Owed<'a> = (&'a Tally, &'a [Currency]);
+
+/// Proves the sums.
+pub(super) fn account(
+    config: &Config,
+    (tally, currencies): Owed<'_>,
+    then: Option<&Tally>,
+    (report, effects): (&Report, &EffectsReport),
+    summary: &mut Summary,
+) -> Result<()> {
     let complete = config.date_by == DateBy::Order || config.period == (i64::MIN, i64::MAX);
     let names: Vec<String> = config.models.iter().map(|asked| asked.name.clone()).collect();
-    let currencies = &ordered.amounts.currencies;
-    summary.proof = prove(&sums.tally, &report.totals, &names, currencies, complete)?;
-    summary.proof.chains = sums.effects.models.iter().map(ChainProof::new).collect();
+    summary.proof = prove(tally, &report.totals, &names, currencies, complete)?;
+    summary.proof.chains = effects.models.iter().map(ChainProof::new).collect();
     if let (Some(comparison), Some(then), Some(before)) = (&config.compare, then, report.then()) {
         summary.compared = Some(Compared {
             from: comparison.now.0.to_string(),
             to: comparison.now.1.to_string(),
             from_then: comparison.then.0.to_string(),
             to_then: comparison.then.1.to_string(),
-            orders_then: then.tally.counted,
-            proof_then: prove(&then.tally, &before.totals, &names, currencies, complete)?,
+            orders_then: then.counted,
+            proof_then: prove(then, &before.totals, &names, currencies, complete)?,
         });
     }
     Ok(())

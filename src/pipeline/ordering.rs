@@ -208,7 +208,10 @@ pub(super) fn without_rate(merged: &MergedTables, amounts: &Amounts) -> Vec<Reje
         rule: Rule::MissingRate,
         message: message.clone(),
     };
-    amounts.without_rate.iter().map(reject).collect()
+    let mut rejects: Vec<Reject> = amounts.without_rate.iter().map(reject).collect();
+    // Rows have no order of their own.
+    rejects.sort_by(|left, right| left.external_id.cmp(&right.external_id));
+    rejects
 }
 
 pub(super) fn check_rejects(

@@ -2,11 +2,11 @@
 
 use arrow::array::RecordBatch;
 
-use super::{Attributed, MergedTables, Ordered, wants_orders};
+use super::{MergedTables, Ordered, wants_orders};
 use crate::config::{Config, DateBy, Output};
 use crate::error::Result;
 use crate::journeys::{Dimension, Labels, NOT_SET, combine};
-use crate::report::{OrderTable, Places, order_rows};
+use crate::report::{OrderSums, OrderTable, Places, order_rows};
 use crate::summary::Summary;
 
 /// The dimensions of the report that an order has: its own columns, and time where the report is
@@ -62,14 +62,13 @@ pub(super) fn places(config: &Config, merged: &MergedTables, ordered: &Ordered) 
 /// What is known of orders alone, for the summary, and as rows where they are to be written.
 pub(super) fn table<'c>(
     config: &'c Config,
-    sums: Attributed,
-    then: Option<Attributed>,
+    mut now: OrderSums,
+    mut before: Option<OrderSums>,
     summary: &mut Summary,
 ) -> Result<Option<(&'c Output, RecordBatch)>> {
     if !wants_orders(config) {
         return Ok(None);
     }
-    let (mut now, mut before) = (sums.orders, then.map(|then| then.orders));
     if let Some(before) = &mut before {
         now.meet(before);
     }

@@ -1,7 +1,7 @@
 //! What a page shows beside the report: the same orders in the same order, attributed once more by
 //! time, with a look at their journeys.
 
-use super::{MergedTables, Ordered, Tables, join_by, label, persons_with_orders, work};
+use super::{MergedTables, Names, Ordered, Tables, join_by, label, persons_with_orders, work};
 use crate::calendar::{Span, day_of};
 use crate::config::{Config, Extent};
 use crate::engine::{self, Cells, Learnt, Work};
@@ -51,7 +51,7 @@ pub(super) fn gather(
             Ok(())
         },
     )?;
-    let over_time = join_by(config, &by, ordered, &named, &cells, (None, None));
+    let over_time = join_by(config, &by, Names::new(ordered, &named), &cells, (None, None));
     for total in &report.totals {
         let of_model = over_time.iter().filter(|line| line.currency == total.currency);
         let amount: i128 = of_model.map(|line| line.credited[total.model].amount).sum();

@@ -5,9 +5,9 @@
 //! [`SweepReport`].
 
 use super::{
-    Attributed, MergedTables, Named, Ordered, People, PeriodLines, Progress, Ready, Tables,
-    Writers, account, attribute, check_rejects, gaps, join, label, make_ready, make_reports,
-    reattribute, report_lines, require,
+    Attributed, MergedTables, Named, Names, Ordered, People, PeriodLines, Progress, Ready, Tables,
+    Writers, account, attribute, check_rejects, count_orders, gaps, join, label, make_ready,
+    make_reports, reattribute, report_lines, require,
 };
 use crate::config::{Config, Sweep, SweptWindow};
 use crate::error::{Error, Result};
@@ -67,7 +67,9 @@ fn every_stage(config: &Config, sweep: &Sweep, progress: &dyn Progress) -> Resul
     let reports = make_reports(config, measures, lines, None)?;
     let mut proved = Proved::default();
     for ((sums, report), window) in all.iter().zip(&reports).zip(windows.names(sweep)) {
-        account(config, &ordered, sums, None, report, &mut summary)?;
+        count_orders(&ordered, sums, &mut summary)?;
+        let owed = (&sums.tally, &ordered.amounts.currencies[..]);
+        account(config, owed, None, (report, &sums.effects), &mut summary)?;
         proved.take(&mut summary, &window);
     }
     proved.give(&mut summary, sweep);
@@ -80,7 +82,8 @@ fn every_stage(config: &Config, sweep: &Sweep, progress: &dyn Progress) -> Resul
         writers.table(Some((output, report.decisions()?)))?;
     }
     let write = |staged: &Staged| write_sweep(outputs.format, &report, staged.sink()?);
-    let staged = writers.finish(config, &tables, &people, &ordered, write, &summary)?;
+    writers.people(config, &tables, &people, &ordered)?;
+    let staged = writers.finish(config, &ordered.rejects, write, &summary)?;
     Ok(Swept { report, summary, staged })
 }
 
@@ -115,11 +118,13 @@ fn each_window(
         // Sessions and spend are those of the period, whatever the window.
         let of_window = if let Some(first) = &first {
             let beside = (first.sessions.as_ref(), first.spending.as_ref());
-            join(config, ordered, &called, &sums.cells, beside)
+            join(config, Names::new(ordered, &called), &sums.cells, beside)
         } else {
             let whose = (&*merged, people);
             let of_first = report_lines(config, tables, whose, ordered, &called, &sums, summary)?;
-            gaps::table(config, tables, merged, ordered, &of_first, summary)?;
+            let dated = (ordered.period, ordered.rates.as_ref());
+            let of_gaps = || gaps::sessions(config, merged, ordered, of_first.sessions.as_ref());
+            gaps::table(config, tables, dated, of_gaps, summary)?;
             first.insert(of_first).lines.clone()
         };
         lines.push(of_window);

@@ -19,7 +19,7 @@ use crate::page::Page;
 use crate::paths::{Paths, SEPARATOR, is_direct};
 use crate::report::{EffectsReport, Overview, Report};
 use crate::summary::Summary;
-use crate::validate::rejects_table;
+use crate::validate::{Reject, rejects_table};
 use crate::{engine, input, output, report};
 
 /// What journeys add up to by path, as rows where they are to be written.
@@ -178,12 +178,34 @@ impl Writers {
         write_table(&self.staged, output, &rows)
     }
 
-    pub(super) fn finish(
-        self,
+    /// Begins a table that is written to its place.
+    pub(super) fn begin_table(&self, output: &Output) -> Result<Box<dyn TableWriter>> {
+        begin_table(&self.staged, output)
+    }
+
+    /// Writes who is who, where that is to be written.
+    pub(super) fn people(
+        &self,
         config: &Config,
         tables: &Tables,
         people: &People,
         ordered: &Ordered,
+    ) -> Result<()> {
+        let outputs = &config.outputs;
+        if let Some(output) = &outputs.persons {
+            write_table(&self.staged, output, &all_persons(tables, people, ordered)?)?;
+        }
+        if let Some(output) = &outputs.identity {
+            write_table(&self.staged, output, &audit_table(&people.identity)?)?;
+        }
+        Ok(())
+    }
+
+    /// Writes what is known at the end, and ends every table.
+    pub(super) fn finish(
+        self,
+        config: &Config,
+        rejects: &[Reject],
         report: impl FnOnce(&Staged) -> Result<()>,
         summary: &Summary,
     ) -> Result<Vec<Staged>> {
@@ -192,15 +214,8 @@ impl Writers {
             writer.finish()?;
         }
         let outputs = &config.outputs;
-        let write = |output: &Output, rows: &RecordBatch| write_table(&staged, output, rows);
-        if let Some(output) = &outputs.persons {
-            write(output, &all_persons(tables, people, ordered)?)?;
-        }
-        if let Some(output) = &outputs.identity {
-            write(output, &audit_table(&people.identity)?)?;
-        }
         if let Some(output) = &outputs.rejects {
-            write(output, &rejects_table(&ordered.rejects)?)?;
+            write_table(&staged, output, &rejects_table(rejects)?)?;
         }
         if let Some(path) = &outputs.report {
             report(&staged[path])?;

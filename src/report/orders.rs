@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, RecordBatch, UInt64Array};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::engine::JourneyRows;
 use crate::error::Result;
@@ -36,7 +36,7 @@ const RATIOS: [&str; 9] = [
 ];
 
 /// What the orders of one line have in common.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Sums {
     orders: u64,
     amount: i128,
@@ -53,6 +53,7 @@ struct Sums {
     /// Seconds from the first touch to the order, of each order that has one: a median needs them
     /// all.
     seconds: Vec<i64>,
+    #[serde(skip)]
     last_person: Option<u32>,
 }
 
@@ -68,7 +69,7 @@ pub struct Places {
 }
 
 /// The exact sums of every line of the table, and of each currency.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderSums {
     lines: BTreeMap<Vec<String>, Sums>,
     totals: BTreeMap<Vec<String>, Sums>,
@@ -125,6 +126,16 @@ impl OrderSums {
 }
 
 impl OrderSums {
+    /// Adds the sums of other persons.
+    pub fn merge(&mut self, other: Self) {
+        let both = [(&mut self.lines, other.lines), (&mut self.totals, other.totals)];
+        for (mine, theirs) in both {
+            for (values, sums) in theirs {
+                mine.entry(values).or_default().merge(sums);
+            }
+        }
+    }
+
     /// Calls values of a dimension by other names, one for one.
     pub fn rename(&mut self, dimension: usize, names: &BTreeMap<String, String>) {
         let renamed = std::mem::take(&mut self.lines).into_iter().map(|(mut values, sums)| {
@@ -174,6 +185,14 @@ impl Sums {
         self.web_to_retail += one.web_to_retail;
         self.retail_to_web += one.retail_to_web;
         self.seconds.extend(&one.seconds);
+    }
+
+    /// Adds the orders of other persons.
+    fn merge(&mut self, mut other: Self) {
+        let persons = self.persons + other.persons;
+        (self.last_person, other.last_person) = (None, None);
+        self.add(&other);
+        self.persons = persons;
     }
 
     /// The middle of the times, or the mean of the two in the middle.

@@ -8,6 +8,7 @@ use arrow::datatypes::{Date32Type, Float64Type, Int64Type};
 use chrono::NaiveDate;
 use chrono_tz::Tz;
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use crate::bootstrap::PersonRows;
 use crate::calendar::start_of_day;
@@ -18,7 +19,7 @@ use crate::journeys::{Dimension, NOT_SET, Rates, date};
 use crate::money::{Currency, convert};
 
 /// Sessions with the same dimension values.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionCounts {
     /// How many there are.
     pub sessions: u64,
@@ -85,7 +86,7 @@ impl SessionCounts {
 }
 
 /// An exact sum of what rows tell: a row that is silent is not a zero.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Told {
     /// The rows that tell it.
     pub rows: u64,

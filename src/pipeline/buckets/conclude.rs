@@ -1,0 +1,252 @@
+//! The report of what all buckets came to, with every file of the run: the last stages of a run, of which
+//! those before were done bucket by bucket.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use arrow::array::RecordBatch;
+
+use super::sums::{Numbered, PeriodSums};
+use super::{BucketSums, DIVIDED, Known, PERSON, ROW, RowTable, check};
+use crate::config::{Config, Output};
+use crate::engine::TouchChannels;
+use crate::error::{Error, Result};
+use crate::input::{self, Loaded};
+use crate::journeys::{Labels, Rates};
+use crate::output::Staged;
+use crate::pipeline::comparison::rename_orders;
+use crate::pipeline::lines::Counted;
+use crate::pipeline::{
+    Dated, Finished, Inputs, Names, Outcome, PeriodLines, Progress, SessionsBeside, Tables,
+    Writers, account, comparison, count_rows, effects_table, gaps, lines_beside, make_report,
+    orders, read_tables, stage_report, wants_orders,
+};
+use crate::report::{EffectsReport, MeasureSet, OrderSums};
+use crate::schema::Table;
+use crate::summary::{Summary, TableRead};
+use crate::validate::{Reject, Rule};
+
+/// Rows of buckets in the order of a run, by the table that they are of.
+pub type Rows<'a> = BTreeMap<RowTable, Box<dyn Iterator<Item = Result<RecordBatch>> + Send + 'a>>;
+
+/// Makes the report of what all buckets came to, and writes every file of the run.
+///
+/// The tables that are not divided are read here, from the inputs of `config`; of the others only the files
+/// are counted, where there are any. `rows` are those of the tables that the run writes, all buckets in the
+/// order of [`PERSON`] and [`ROW`].
+///
+/// # Errors
+///
+/// As of [`run`](crate::pipeline::run); rows that are to be written and are not there.
+pub fn conclude(
+    config: &Config,
+    sums: BucketSums,
+    known: &Known,
+    rows: Rows<'_>,
+    progress: &dyn Progress,
+) -> Result<Finished> {
+    check(config)?;
+    let mut summary = Summary::new(config.as_of);
+    let mut writers = Writers::begin(config)?;
+    progress.stage("reporting");
+    let inputs = Inputs::gather(config, progress)?;
+    let small: Vec<Table> =
+        Table::ALL.into_iter().filter(|table| !DIVIDED.contains(table)).collect();
+    let tables = read_tables(config, &inputs, &small, progress)?;
+    let rejects = tell(config, (&inputs, &tables), &sums, &mut summary)?;
+    let rates = tables.get(&Table::ExchangeRates).map(|loaded| Rates::new(&loaded.rows));
+    let concluding = Concluding { config, tables: &tables, known, rates: rates.as_ref() };
+    let BucketSums { periods, gap_sessions, .. } = sums;
+    let mut periods = periods.into_iter();
+    let Some(now) = periods.next() else {
+        return Err(Error::Contradiction("there is not one bucket to report".to_owned()));
+    };
+    let now = concluding.period(now, config.period, &mut summary)?;
+    let then = match (&config.compare, periods.next()) {
+        (Some(comparison), Some(then)) => {
+            let mut then = concluding.period(then, comparison.period(), &mut summary)?;
+            comparison::rename(config, &mut then.lines.lines)?;
+            rename_orders(config, &mut then.orders)?;
+            Some(then)
+        }
+        (Some(_), None) => {
+            return Err(Error::Broken("nobody attributed the period compared with".to_owned()));
+        }
+        (None, _) => None,
+    };
+    let gaps = {
+        let counted = || Ok(Cow::Owned::<Counted>(gap_sessions.unwrap_or_default()));
+        gaps::table(config, &tables, concluding.dated(config.period), counted, &mut summary)?
+    };
+    let report = make_report(config, &now.lines, then.as_ref().map(|then| &then.lines))?;
+    let effects = concluding.effects(&now.numbered)?;
+    let owed = (&now.numbered.tally, &now.numbered.currencies[..]);
+    let owed_then = then.as_ref().map(|then| &then.numbered.tally);
+    account(config, owed, owed_then, (&report, &effects), &mut summary)?;
+    let orders_then = then.map(|then| then.orders);
+    writers.table(orders::table(config, now.orders, orders_then, &mut summary)?)?;
+    writers.table(gaps)?;
+    writers.table(effects_table(config, &effects)?)?;
+    write_rows(config, &mut writers, rows)?;
+    let outcome = Outcome { report: &report, summary: &summary, overview: None };
+    let write = |staged: &Staged| stage_report(config, outcome, staged);
+    let staged = writers.finish(config, &rejects, write, &summary)?;
+    Ok(Finished {
+        report,
+        effects,
+        summary,
+        overview: None,
+        staged,
+        kept: None,
+        stored: None,
+        load: None,
+    })
+}
+
+/// Tells the summary what was read and counted, and returns what was rejected, in the order of a run.
+fn tell(
+    config: &Config,
+    (inputs, tables): (&Inputs, &Tables),
+    sums: &BucketSums,
+    summary: &mut Summary,
+) -> Result<Vec<Reject>> {
+    let accepted = |(table, loaded): (&Table, &Loaded)| (*table, loaded.rows.num_rows());
+    count_rows(inputs, &tables.iter().map(accepted).collect(), tables, summary);
+    for (table, counts) in &sums.rows {
+        let files = match inputs.paths.get(table) {
+            Some(paths) => input::find(*table, paths)?.len() as u64,
+            None => 1,
+        };
+        summary.tables.push(TableRead {
+            table: table.name(),
+            files,
+            bytes: 0,
+            read: counts.read,
+            accepted: counts.accepted,
+            rejected: counts.rejected,
+        });
+        summary.repaired += counts.repaired;
+    }
+    let place = |read: &TableRead| Table::ALL.iter().position(|table| table.name() == read.table);
+    summary.tables.sort_by_key(place);
+    summary.identity = sums.identity.clone();
+    summary.touches = sums.touches.clone();
+    summary.orders = sums.order_counts.clone();
+    for warning in &sums.warnings {
+        summary.warn(warning);
+    }
+    let of_small = tables.values().flat_map(|loaded| &loaded.rejects);
+    let mut rejects: Vec<Reject> = sums.rejects.iter().chain(of_small).cloned().collect();
+    // Orders without a rate are found last, when there is one row of each.
+    let order = |reject: &Reject| {
+        let Reject { table, place, external_id, rule, message } = reject;
+        let is_merged = *rule == Rule::MissingRate;
+        (is_merged, *table, place.clone(), external_id.clone(), *rule, message.clone())
+    };
+    rejects.sort_by_cached_key(order);
+    summary.reject(&rejects);
+    config.max_rejects.check(summary.rows_read(), &rejects)?;
+    Ok(rejects)
+}
+
+/// Writes the rows that the run asks for.
+fn write_rows(config: &Config, writers: &mut Writers, mut rows: Rows<'_>) -> Result<()> {
+    let outputs = &config.outputs;
+    let asked: [(RowTable, Option<&Output>); 4] = [
+        (RowTable::Credits, outputs.credits.as_ref()),
+        (RowTable::Journeys, outputs.journeys.as_ref()),
+        (RowTable::Persons, outputs.persons.as_ref()),
+        (RowTable::Identity, outputs.identity.as_ref()),
+    ];
+    for (table, output) in asked {
+        let Some(output) = output else { continue };
+        let Some(rows) = rows.remove(&table) else {
+            let name = table.name();
+            return Err(Error::Contradiction(format!(
+                "`--{name}` is to be written, and nobody brings its rows"
+            )));
+        };
+        let mut writer = match table {
+            RowTable::Credits => writers.credits.take(),
+            RowTable::Journeys => writers.journeys.take(),
+            RowTable::Persons | RowTable::Identity => None,
+        };
+        let mut writer = match writer.take() {
+            Some(writer) => writer,
+            None => writers.begin_table(output)?,
+        };
+        for batch in rows {
+            writer.write(&without_order(&batch?)?)?;
+        }
+        writer.finish()?;
+    }
+    Ok(())
+}
+
+/// Rows without the columns that they were put in order by.
+fn without_order(rows: &RecordBatch) -> Result<RecordBatch> {
+    let schema = rows.schema();
+    let own = |name: &str| name != PERSON && name != ROW;
+    let columns = schema.fields().iter().enumerate().filter(|(_, field)| own(field.name()));
+    let columns: Vec<usize> = columns.map(|(at, _)| at).collect();
+    Ok(rows.project(&columns)?)
+}
+
+/// What periods are concluded with.
+struct Concluding<'a> {
+    config: &'a Config,
+    tables: &'a Tables,
+    known: &'a Known,
+    rates: Option<&'a Rates>,
+}
+
+/// A period in the numbers of a run.
+struct Concluded {
+    numbered: Numbered,
+    lines: PeriodLines,
+    orders: OrderSums,
+}
+
+impl Concluding<'_> {
+    fn dated(&self, period: (i64, i64)) -> Dated<'_> {
+        (period, self.rates)
+    }
+
+    fn period(
+        &self,
+        sums: PeriodSums,
+        period: (i64, i64),
+        summary: &mut Summary,
+    ) -> Result<Concluded> {
+        let Self { config, tables, .. } = self;
+        let by_role = config.measures == MeasureSet::All;
+        let numbered = sums.numbered(config.models.len(), &self.channels(), by_role);
+        let PeriodSums { orders, sessions, bounces, .. } = sums;
+        let beside = SessionsBeside { counted: sessions, resampled: None, bounces };
+        let names = Names {
+            touches: &numbered.touches,
+            orders: &numbered.orders,
+            currencies: &numbered.currencies,
+        };
+        let cells = (names, &numbered.cells);
+        let lines = lines_beside(config, tables, self.dated(period), cells, beside, summary)?;
+        let orders = if wants_orders(config) { orders } else { OrderSums::default() };
+        Ok(Concluded { numbered, lines, orders })
+    }
+
+    /// The channels that all buckets have.
+    fn channels(&self) -> TouchChannels {
+        let mut known = self.known.channels().iter();
+        TouchChannels::new(&self.config.models, |_| Labels {
+            codes: Vec::new(),
+            values: known.next().cloned().unwrap_or_default(),
+        })
+    }
+
+    fn effects(&self, numbered: &Numbered) -> Result<EffectsReport> {
+        let models: Vec<String> =
+            self.config.models.iter().map(|asked| asked.name.clone()).collect();
+        let Numbered { currencies, by_channel, .. } = numbered;
+        EffectsReport::new(&models, self.known.learnt(0), &self.channels(), by_channel, currencies)
+    }
+}

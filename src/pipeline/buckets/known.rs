@@ -1,0 +1,113 @@
+//! What a bucket must know of all the others before it is worked on.
+
+use serde::{Deserialize, Serialize};
+
+use super::{BucketSums, Pass};
+use crate::config::Config;
+use crate::engine::{Learnt, Observed, TouchChannels};
+use crate::error::{Error, Result};
+use crate::money::Currency;
+use crate::pipeline::Ordered;
+
+/// What is known of all buckets together after a pass: nothing before the first.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub struct Known {
+    /// When the last touch or order was.
+    end: Option<i64>,
+    /// The channels of each column that models look at, in byte order.
+    channels: Option<Vec<Vec<String>>>,
+    /// What models learnt, of the period that is reported and of the one that it is compared with.
+    learnt: Vec<Learnt>,
+    /// The currencies of orders, sorted.
+    currencies: Option<Vec<Currency>>,
+    /// Nothing that was learnt.
+    #[serde(skip)]
+    nothing: Learnt,
+}
+
+impl Known {
+    /// What is known after a pass, beside what was known before it.
+    ///
+    /// # Errors
+    ///
+    /// A model that cannot be worked out from what was counted.
+    pub fn after(&self, config: &Config, pass: Pass, sums: &BucketSums) -> Result<Self> {
+        let mut known = self.clone();
+        match pass {
+            Pass::Look => {
+                known.end = sums.end;
+                let channels = sums.channels.iter();
+                known.channels = Some(channels.map(|of| of.iter().cloned().collect()).collect());
+            }
+            Pass::Learn => {
+                let learnt = |observed: &Observed| {
+                    let Learnt { fitted, observed } =
+                        Learnt::new(&config.models, observed.clone())?;
+                    // What was counted may be much, and has said what it knows.
+                    let observed = Observed { counts: Vec::new(), ..observed };
+                    Ok(Learnt { fitted, observed })
+                };
+                known.learnt = sums.observed.iter().map(learnt).collect::<Result<_>>()?;
+            }
+            Pass::Attribute => known.currencies = Some(sums.currencies()),
+        }
+        Ok(known)
+    }
+
+    /// What models learnt of a period: the reported one, then the one that it is compared with.
+    pub(super) fn learnt(&self, period: usize) -> &Learnt {
+        self.learnt.get(period).unwrap_or(&self.nothing)
+    }
+
+    /// The channels of each column, where they are known.
+    pub(super) fn channels(&self) -> &[Vec<String>] {
+        self.channels.as_deref().unwrap_or_default()
+    }
+
+    /// Tells the orders of a bucket what is known of all.
+    ///
+    /// # Errors
+    ///
+    /// A currency that nobody knew.
+    pub(super) fn tell(&self, ordered: &mut Ordered) -> Result<()> {
+        ordered.end = self.end.unwrap_or(ordered.end);
+        let Some(currencies) = &self.currencies else { return Ok(()) };
+        let place = |currency: &Currency| {
+            let found = currencies.binary_search(currency).ok();
+            let found = found.and_then(|place| u16::try_from(place).ok());
+            found.ok_or_else(|| Error::Broken(format!("nobody has seen orders in {currency}")))
+        };
+        let own = std::mem::replace(&mut ordered.amounts.currencies, currencies.clone());
+        let places: Vec<u16> = own.iter().map(place).collect::<Result<_>>()?;
+        for currency in &mut ordered.orders.currency {
+            *currency = places[*currency as usize];
+        }
+        Ok(())
+    }
+
+    /// Numbers the channels of a bucket as all buckets do, once it is known which there are.
+    pub(super) fn number(&self, channels: TouchChannels) -> Result<TouchChannels> {
+        match &self.channels {
+            Some(known) => channels.among(known),
+            None => Ok(channels),
+        }
+    }
+
+    /// What is known, as bytes that [`from_bytes`](Self::from_bytes) reads.
+    ///
+    /// # Errors
+    ///
+    /// None that can be met with; see [`BucketSums::to_bytes`].
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        super::sums::to_bytes(self)
+    }
+
+    /// Reads what [`to_bytes`](Self::to_bytes) wrote; nothing is known of no bytes.
+    ///
+    /// # Errors
+    ///
+    /// Bytes of another version.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        if bytes.is_empty() { Ok(Self::default()) } else { super::sums::from_bytes(bytes) }
+    }
+}

@@ -1,0 +1,359 @@
+//! What a bucket comes to: counts and exact sums under their names, not their numbers, so that those of
+//! several buckets add up in any order.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::super::lines::Counted;
+use super::super::{Attributed, Named, Ordered, SessionsBeside, Tables};
+use super::DIVIDED;
+use crate::engine::{
+    ByChannel, ByRole, Cells, Credited, Observed, Part, Tally, TouchChannels, UNATTRIBUTED_CELL,
+};
+use crate::error::{Error, Result};
+use crate::identity::Account as IdentityAccount;
+use crate::journeys::Combined;
+use crate::money::Currency;
+use crate::report::{OrderSums, SessionCounts};
+use crate::schema::Table;
+use crate::summary::{OrderCounts, Summary, TouchCounts};
+use crate::validate::Reject;
+
+/// What a bucket comes to in a pass, or several buckets together.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub struct BucketSums {
+    /// The rows of each divided table.
+    pub(super) rows: BTreeMap<Table, RowCounts>,
+    pub(super) rejects: Vec<Reject>,
+    pub(super) identity: IdentityAccount,
+    pub(super) touches: TouchCounts,
+    pub(super) order_counts: OrderCounts,
+    /// What a reader should know.
+    pub(super) warnings: BTreeSet<String>,
+    /// When the last touch or order was.
+    pub(super) end: Option<i64>,
+    /// The channels of each column that models look at.
+    pub(super) channels: Vec<BTreeSet<String>>,
+    /// What models learn from, of each period.
+    pub(super) observed: Vec<Observed>,
+    /// The sums of each period: the reported one, then the one that it is compared with.
+    pub(super) periods: Vec<PeriodSums>,
+    /// The sessions of the reported period by source and medium, where spend is to be held against them.
+    pub(super) gap_sessions: Option<Counted>,
+}
+
+/// The rows of a table.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct RowCounts {
+    pub(super) read: u64,
+    pub(super) accepted: u64,
+    pub(super) rejected: u64,
+    pub(super) repaired: u64,
+}
+
+/// The sums of a period.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct PeriodSums {
+    /// By the values of touch dimensions, none of orders without touches, and those of order dimensions.
+    cells: BTreeMap<(Option<Vec<String>>, Vec<String>), CellSums>,
+    counted: u64,
+    attributed: u64,
+    touches: u64,
+    broken: u64,
+    /// Every currency of orders: what those that count are worth, and how many there are.
+    owed: BTreeMap<Currency, (i128, u64)>,
+    /// What models that learnt credit, by model and by the number of the channel.
+    by_channel: BTreeMap<(u32, u32, Currency), Part>,
+    pub(super) orders: OrderSums,
+    pub(super) sessions: Option<Counted>,
+    pub(super) bounces: bool,
+}
+
+/// The sums of a cell.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct CellSums {
+    orders: u64,
+    persons: u64,
+    roles: [u64; 4],
+    credited: Vec<Credited>,
+    by_role: Option<ByRole>,
+}
+
+/// The sums of a period in the numbers of a run.
+pub(super) struct Numbered {
+    pub(super) touches: Combined,
+    pub(super) orders: Combined,
+    pub(super) currencies: Vec<Currency>,
+    pub(super) cells: Cells,
+    pub(super) tally: Tally,
+    pub(super) by_channel: ByChannel,
+}
+
+impl BucketSums {
+    /// Takes note of which channels there are, and of when the last touch or order was.
+    pub(super) fn see(&mut self, ordered: &Ordered, named: &Named) {
+        self.end = (ordered.end != i64::MIN).then_some(ordered.end);
+        let columns = named.channels.columns.iter();
+        self.channels = columns.map(|labels| labels.values.iter().cloned().collect()).collect();
+    }
+
+    /// Takes note of what was read, and of who is who.
+    pub(super) fn account(&mut self, tables: &Tables, summary: &Summary, rejects: Vec<Reject>) {
+        for table in DIVIDED {
+            let of_table = summary.tables.iter().find(|read| read.table == table.name());
+            if let Some((read, loaded)) = of_table.zip(tables.get(&table)) {
+                let counts = RowCounts {
+                    read: read.read,
+                    accepted: read.accepted,
+                    rejected: read.rejected,
+                    repaired: loaded.repaired,
+                };
+                self.rows.insert(table, counts);
+            }
+        }
+        self.rejects = rejects;
+        self.identity = summary.identity.clone();
+        self.touches = summary.touches.clone();
+        self.order_counts = summary.orders.clone();
+        self.warnings = summary.warnings.iter().cloned().collect();
+    }
+
+    /// Adds what other buckets come to, in whatever order.
+    pub fn merge(&mut self, other: Self) {
+        for (table, counts) in other.rows {
+            let sum = self.rows.entry(table).or_default();
+            sum.read += counts.read;
+            sum.accepted += counts.accepted;
+            sum.rejected += counts.rejected;
+            sum.repaired += counts.repaired;
+        }
+        self.rejects.extend(other.rejects);
+        self.identity.add(&other.identity);
+        self.touches.add(&other.touches);
+        self.order_counts.add(&other.order_counts);
+        self.warnings.extend(other.warnings);
+        self.end = self.end.max(other.end);
+        grow(&mut self.channels, other.channels, |mine, theirs| mine.extend(theirs));
+        grow(&mut self.observed, other.observed, |mine, theirs| mine.merge(&theirs));
+        grow(&mut self.periods, other.periods, PeriodSums::merge);
+        add_sessions(&mut self.gap_sessions, other.gap_sessions);
+    }
+
+    /// The currencies of orders, sorted.
+    pub(super) fn currencies(&self) -> Vec<Currency> {
+        // Every period has all of them.
+        self.periods.first().map(|sums| sums.owed.keys().copied().collect()).unwrap_or_default()
+    }
+
+    /// What a bucket comes to, as bytes that [`from_bytes`](Self::from_bytes) reads: the same sums are the
+    /// same bytes, but for the order of rejects.
+    ///
+    /// # Errors
+    ///
+    /// None that can be met with: what is written has a form for everything.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        to_bytes(self)
+    }
+
+    /// Reads what [`to_bytes`](Self::to_bytes) wrote.
+    ///
+    /// # Errors
+    ///
+    /// Bytes of another version.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        from_bytes(bytes)
+    }
+}
+
+/// Adds lists place by place, where the longer may be either.
+fn grow<T>(mine: &mut Vec<T>, theirs: Vec<T>, add: impl Fn(&mut T, T)) {
+    for (place, theirs) in theirs.into_iter().enumerate() {
+        match mine.get_mut(place) {
+            Some(mine) => add(mine, theirs),
+            None => mine.push(theirs),
+        }
+    }
+}
+
+fn add_sessions(mine: &mut Option<Counted>, theirs: Option<Counted>) {
+    let Some(theirs) = theirs else { return };
+    let mine = mine.get_or_insert_default();
+    for (values, counts) in theirs {
+        let sum: &mut SessionCounts = mine.entry(values).or_default();
+        let persons = sum.persons + counts.persons;
+        sum.add(&counts);
+        // They are other persons, however their sessions are added.
+        sum.persons = persons;
+    }
+}
+
+impl PeriodSums {
+    /// The sums of a period, under their names.
+    pub(super) fn new(
+        ordered: &Ordered,
+        named: &Named,
+        attributed: Attributed,
+        beside: SessionsBeside,
+    ) -> Self {
+        let Attributed { cells, tally, orders, by_channel, .. } = attributed;
+        let currencies = &ordered.amounts.currencies;
+        let values = |combined: &Combined, code: u32| {
+            // Without a row there may be no combination, and without dimensions there is one.
+            combined.values.get(code as usize).cloned().unwrap_or_default()
+        };
+        let of_cells = cells.iter().map(|(cell, credited, by_role)| {
+            let touch =
+                (cell.touch != UNATTRIBUTED_CELL).then(|| values(&named.touches, cell.touch));
+            let sums = CellSums {
+                orders: cell.orders,
+                persons: cell.persons,
+                roles: cell.roles,
+                credited: credited.to_vec(),
+                by_role: by_role.cloned(),
+            };
+            ((touch, values(&named.orders, cell.order)), sums)
+        });
+        let worth = tally.owed.iter().copied().zip(tally.conversions.iter().copied());
+        let mut credited = BTreeMap::new();
+        for (model, parts) in (0..).zip(by_channel.of_models()) {
+            let channels = parts.chunks(currencies.len().max(1));
+            for (channel, parts) in (0..).zip(channels) {
+                let some =
+                    currencies.iter().zip(parts).filter(|(_, part)| **part != Part::default());
+                credited.extend(some.map(|(code, part)| ((model, channel, *code), *part)));
+            }
+        }
+        Self {
+            cells: of_cells.collect(),
+            counted: tally.counted,
+            attributed: tally.attributed,
+            touches: tally.touches,
+            broken: tally.broken,
+            owed: currencies.iter().copied().zip(worth).collect(),
+            by_channel: credited,
+            orders,
+            sessions: beside.counted,
+            bounces: beside.bounces,
+        }
+    }
+
+    fn merge(&mut self, other: Self) {
+        for (key, theirs) in other.cells {
+            let mine = self.cells.entry(key).or_default();
+            mine.orders += theirs.orders;
+            mine.persons += theirs.persons;
+            for (role, count) in mine.roles.iter_mut().zip(theirs.roles) {
+                *role += count;
+            }
+            grow(&mut mine.credited, theirs.credited, |mine, theirs| mine.add(&theirs));
+            match (&mut mine.by_role, theirs.by_role) {
+                (Some(mine), Some(theirs)) => mine.add(&theirs),
+                (mine @ None, theirs) => *mine = theirs,
+                (Some(_), None) => {}
+            }
+        }
+        self.counted += other.counted;
+        self.attributed += other.attributed;
+        self.touches += other.touches;
+        self.broken += other.broken;
+        for (currency, (worth, orders)) in other.owed {
+            let sum = self.owed.entry(currency).or_default();
+            *sum = (sum.0 + worth, sum.1 + orders);
+        }
+        for (key, part) in other.by_channel {
+            self.by_channel.entry(key).or_default().add(part);
+        }
+        self.orders.merge(other.orders);
+        add_sessions(&mut self.sessions, other.sessions);
+        self.bounces |= other.bounces;
+    }
+
+    /// The same sums in the numbers of a run over everything.
+    pub(super) fn numbered(
+        &self,
+        models: usize,
+        channels: &TouchChannels,
+        by_role: bool,
+    ) -> Numbered {
+        let (mut touches, mut orders) = (Combiner::default(), Combiner::default());
+        let mut cells = Cells::new(models, by_role);
+        for ((touch, order), sums) in &self.cells {
+            let touch = touch.as_ref().map_or(UNATTRIBUTED_CELL, |touch| touches.number(touch));
+            let counts = (sums.orders, sums.persons, sums.roles);
+            cells.add((touch, orders.number(order)), counts, &sums.credited, sums.by_role.as_ref());
+        }
+        let currencies: Vec<Currency> = self.owed.keys().copied().collect();
+        let tally = Tally {
+            counted: self.counted,
+            attributed: self.attributed,
+            owed: self.owed.values().map(|(worth, _)| *worth).collect(),
+            conversions: self.owed.values().map(|(_, orders)| *orders).collect(),
+            touches: self.touches,
+            broken: self.broken,
+        };
+        let of_model = |model: usize| {
+            let column = channels.of_model.get(model).copied().flatten();
+            column.map_or(0, |at| channels.columns[at].values.len())
+        };
+        let mut by_channel =
+            ByChannel::of_each((0..models).map(|model| of_model(model) * currencies.len()));
+        for ((model, channel, currency), part) in &self.by_channel {
+            if let Ok(at) = currencies.binary_search(currency) {
+                let place = *channel as usize * currencies.len() + at;
+                by_channel.credit(*model as usize, place, *part);
+            }
+        }
+        Numbered {
+            touches: touches.combined,
+            orders: orders.combined,
+            currencies,
+            cells,
+            tally,
+            by_channel,
+        }
+    }
+}
+
+/// Numbers combinations of values.
+#[derive(Default)]
+struct Combiner {
+    combined: Combined,
+    known: BTreeMap<Vec<String>, u32>,
+}
+
+impl Combiner {
+    fn number(&mut self, values: &[String]) -> u32 {
+        if let Some(known) = self.known.get(values) {
+            return *known;
+        }
+        let next = u32::try_from(self.combined.values.len()).unwrap_or(u32::MAX);
+        self.combined.values.push(values.to_vec());
+        self.known.insert(values.to_vec(), next);
+        next
+    }
+}
+
+/// The form of what is written: another one has another number.
+const FORM: u8 = 1;
+
+pub(super) fn to_bytes(value: &impl Serialize) -> Result<Vec<u8>> {
+    let broken = |error: postcard::Error| Error::Broken(format!("sums have no form: {error}"));
+    postcard::to_extend(value, vec![FORM]).map_err(broken)
+}
+
+pub(super) fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    let foreign = |why: String| {
+        Error::Contradiction(format!(
+            "what a bucket came to cannot be read: {why}; install the same version of apportion everywhere"
+        ))
+    };
+    match bytes.split_first() {
+        Some((&FORM, rest)) => {
+            postcard::from_bytes(rest).map_err(|error| foreign(error.to_string()))
+        }
+        Some((form, _)) => Err(foreign(format!("its form is {form}, not {FORM}"))),
+        None => Err(foreign("it is empty".to_owned())),
+    }
+}
