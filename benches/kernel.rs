@@ -24,7 +24,7 @@ fn times(touches: usize) -> Vec<i64> {
 
 #[divan::bench(args = MODELS.iter().map(|entry| entry.name), consts = LENGTHS)]
 fn weigh_and_divide<const TOUCHES: usize>(bencher: Bencher<'_, '_>, model: &str) {
-    let mut model = ask(model, &BTreeMap::new()).unwrap().model;
+    let asked = ask(model, &BTreeMap::new()).unwrap().model;
     let (touched_at, direct) = (times(TOUCHES), vec![false; TOUCHES]);
     let channels: Vec<u32> = (0..12).cycle().take(TOUCHES).collect();
     let journey = Journey {
@@ -35,10 +35,9 @@ fn weigh_and_divide<const TOUCHES: usize>(bencher: Bencher<'_, '_>, model: &str)
         watched_until: &[],
     };
     let mut counts = Counts::default();
-    model.observe(journey, Outcome::Converted, 1, &mut counts);
-    if let Some(fitted) = model.fit(&counts).unwrap() {
-        model = fitted.rule;
-    }
+    asked.observe(journey, Outcome::Converted, 1, &mut counts);
+    let fitted = asked.fit(&counts).unwrap();
+    let model = fitted.as_ref().map_or(&*asked, |fitted| fitted.rule.model());
     let mut divider = Divider::default();
     let (mut weights, mut parts) = (vec![0.0; TOUCHES], vec![0; TOUCHES]);
     bencher.counter(ItemsCount::new(TOUCHES)).bench_local(|| {

@@ -1364,7 +1364,7 @@ fn in_buckets(
                 left
             })
             .unwrap();
-        known = known.after(&config, *pass, &last).unwrap();
+        known = known.after(&config.models, *pass, &last).unwrap();
     }
     let mut rows = buckets::Rows::new();
     for table in RowTable::ALL {

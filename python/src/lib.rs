@@ -2,10 +2,11 @@
 //!
 //! What a call means is said in Python (`python/apportion`), and what is worked out is worked out by the
 //! library. Here is what lies between: settings out of Python values (`arguments`), tables out of Arrow
-//! streams (`tables`), work that can be interrupted (`working`), a run that can be asked again (`run`),
+//! streams (`tables`), work that can be interrupted (`working`), a run that can be asked again (`run`), one that is done bucket by bucket (`buckets`),
 //! its tables as Arrow streams (`frame`), and errors with the library's words (`errors`).
 
 mod arguments;
+mod buckets;
 mod errors;
 mod frame;
 mod run;
@@ -21,6 +22,11 @@ mod _native {
     use apportion::stop;
     use pyo3::pyfunction;
 
+    #[pymodule_export]
+    use crate::buckets::{
+        Concluded, bucket_rows, components, conclude, key_edges, known, merge_partials, plan,
+        work_bucket,
+    };
     #[pymodule_export]
     use crate::frame::Frame;
     #[pymodule_export]

@@ -313,7 +313,7 @@ fn swept(config: Config, told: &dyn Progress) -> Result<Passed, Error> {
     Ok(Passed { frames, text: report::render_sweep(&report), page: None, summary })
 }
 
-fn of_every_run(
+pub(crate) fn of_every_run(
     report: RecordBatch,
     summary: &Summary,
 ) -> Result<BTreeMap<&'static str, RecordBatch>, Error> {
@@ -321,7 +321,7 @@ fn of_every_run(
 }
 
 /// Something of the library as JSON.
-fn written(said: &impl serde::Serialize) -> Result<String, Error> {
+pub(crate) fn written(said: &impl serde::Serialize) -> Result<String, Error> {
     let failed =
         |error: serde_json::Error| Error::Output { format: "json", why: error.to_string() };
     serde_json::to_string(said).map_err(failed)
@@ -353,7 +353,7 @@ fn together(name: &str) -> impl Iterator<Item = &str> {
 }
 
 /// The setting that says where a table is written; none of a name that is no table's.
-fn place<'s>(settings: &'s mut Settings, name: &str) -> Option<&'s mut Option<PathBuf>> {
+pub(crate) fn place<'s>(settings: &'s mut Settings, name: &str) -> Option<&'s mut Option<PathBuf>> {
     Some(match name {
         "credits" => &mut settings.credits,
         "journeys" => &mut settings.journeys,
@@ -370,7 +370,7 @@ fn place<'s>(settings: &'s mut Settings, name: &str) -> Option<&'s mut Option<Pa
 }
 
 /// The same once it is understood.
-fn output_of<'o>(outputs: &'o mut Outputs, name: &str) -> Option<&'o mut Output> {
+pub(crate) fn output_of<'o>(outputs: &'o mut Outputs, name: &str) -> Option<&'o mut Output> {
     let output = match name {
         "credits" => &mut outputs.credits,
         "journeys" => &mut outputs.journeys,
@@ -407,7 +407,7 @@ fn variable(name: &str) -> Option<String> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is a shell, as the command line is one")]
-fn now() -> i64 {
+pub(crate) fn now() -> i64 {
     chrono::Utc::now().timestamp_micros()
 }
 

@@ -73,6 +73,11 @@ fn take<'py>(given: &mut Given<'py>, value: &Bound<'py, PyAny>) -> Result<(), Fa
     Ok(())
 }
 
+/// The batches of a table, as they come.
+pub(crate) fn reader(value: &Bound<'_, PyAny>) -> PyResult<Box<dyn RecordBatchReader + Send>> {
+    Ok(stream(value)?.reader)
+}
+
 /// The stream of a table.
 fn stream(value: &Bound<'_, PyAny>) -> PyResult<Stream> {
     if value.hasattr("__arrow_c_stream__")? {

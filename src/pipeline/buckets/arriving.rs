@@ -73,7 +73,7 @@ impl Arriving {
                 Schema::new(rows.fields().clone()).into(),
                 rows.columns().to_vec(),
             )?;
-            gathered.take(filter_record_batch(&columns, &own)?)?;
+            gathered.take(&filter_record_batch(&columns, &own)?)?;
         }
         let held = |gathered: &OneTable| gathered.rows.held_bytes();
         if self.tables.values().map(held).sum::<u64>() > self.most {
@@ -98,7 +98,7 @@ impl Arriving {
 }
 
 impl OneTable {
-    fn take(&mut self, batch: RecordBatch) -> Result<()> {
+    fn take(&mut self, batch: &RecordBatch) -> Result<()> {
         let (schema, own) = without_origin(&batch.schema());
         if own.len() < batch.num_columns() {
             let column = |name: &str, data_type: &DataType| -> Result<ArrayRef> {

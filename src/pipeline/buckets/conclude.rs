@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use arrow::array::RecordBatch;
 
 use super::sums::{Numbered, PeriodSums};
-use super::{BucketSums, DIVIDED, Known, PERSON, ROW, RowTable, check};
+use super::travelling::{arrived, home};
+use super::{BucketSums, DIVIDED, Known, RowTable, check};
 use crate::config::{Config, Output};
 use crate::engine::TouchChannels;
 use crate::error::{Error, Result};
@@ -33,7 +34,7 @@ pub type Rows<'a> = BTreeMap<RowTable, Box<dyn Iterator<Item = Result<RecordBatc
 ///
 /// The tables that are not divided are read here, from the inputs of `config`; of the others only the files
 /// are counted, where there are any. `rows` are those of the tables that the run writes, all buckets in the
-/// order of [`PERSON`] and [`ROW`].
+/// order of [`PERSON`](super::PERSON) and [`ROW`](super::ROW), one batch at least.
 ///
 /// # Errors
 ///
@@ -175,21 +176,18 @@ fn write_rows(config: &Config, writers: &mut Writers, mut rows: Rows<'_>) -> Res
             Some(writer) => writer,
             None => writers.begin_table(output)?,
         };
+        let mut schema = None;
         for batch in rows {
-            writer.write(&without_order(&batch?)?)?;
+            let batch = batch?;
+            let schema = match &schema {
+                Some(schema) => schema,
+                None => schema.insert(home(&batch.schema())?),
+            };
+            writer.write(&arrived(&batch, schema)?)?;
         }
         writer.finish()?;
     }
     Ok(())
-}
-
-/// Rows without the columns that they were put in order by.
-fn without_order(rows: &RecordBatch) -> Result<RecordBatch> {
-    let schema = rows.schema();
-    let own = |name: &str| name != PERSON && name != ROW;
-    let columns = schema.fields().iter().enumerate().filter(|(_, field)| own(field.name()));
-    let columns: Vec<usize> = columns.map(|(at, _)| at).collect();
-    Ok(rows.project(&columns)?)
 }
 
 /// What periods are concluded with.

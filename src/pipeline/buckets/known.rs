@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{BucketSums, Pass};
-use crate::config::Config;
 use crate::engine::{Learnt, Observed, TouchChannels};
 use crate::error::{Error, Result};
+use crate::models::Asked;
 use crate::money::Currency;
 use crate::pipeline::Ordered;
 
@@ -31,7 +31,7 @@ impl Known {
     /// # Errors
     ///
     /// A model that cannot be worked out from what was counted.
-    pub fn after(&self, config: &Config, pass: Pass, sums: &BucketSums) -> Result<Self> {
+    pub fn after(&self, models: &[Asked], pass: Pass, sums: &BucketSums) -> Result<Self> {
         let mut known = self.clone();
         match pass {
             Pass::Look => {
@@ -41,8 +41,7 @@ impl Known {
             }
             Pass::Learn => {
                 let learnt = |observed: &Observed| {
-                    let Learnt { fitted, observed } =
-                        Learnt::new(&config.models, observed.clone())?;
+                    let Learnt { fitted, observed } = Learnt::new(models, observed.clone())?;
                     // What was counted may be much, and has said what it knows.
                     let observed = Observed { counts: Vec::new(), ..observed };
                     Ok(Learnt { fitted, observed })

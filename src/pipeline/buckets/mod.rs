@@ -14,17 +14,16 @@ mod components;
 mod conclude;
 mod known;
 mod sums;
+mod travelling;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch};
-use arrow::compute::cast;
-use arrow::datatypes::DataType;
+use arrow::array::RecordBatch;
 use serde::{Deserialize, Serialize};
 
 use self::sums::PeriodSums;
+use self::travelling::Travelling;
 use super::{
     Named, Ready, Silent, Writers, all_persons, attribute_by, count_orders, gaps, label,
     make_ready, observe, reattribute, sessions_beside, work as work_on,
@@ -234,7 +233,8 @@ fn placed(reject: Reject, origin: Origin<'_>) -> Reject {
 }
 
 /// The rows of a table that a bucket has, with [`PERSON`] and [`ROW`], by which rows of all buckets are
-/// put in the order that they have in a run over everything.
+/// put in the order that they have in a run over everything; in types that every engine knows, with the
+/// schema of the run in the metadata of theirs.
 ///
 /// # Errors
 ///
@@ -248,7 +248,7 @@ pub fn rows(
     let mut summary = Summary::new(config.as_of);
     let Bucket { ready, named } = Bucket::new(config, known, &mut summary)?;
     let Ready { tables, people, merged, ordered, .. } = ready;
-    let mut taken = Numbered { table, before: 0, take };
+    let mut taken = Travelling::new(table, take);
     match table {
         RowTable::Credits | RowTable::Journeys => {
             let (sender, rows) = mpsc::channel();
@@ -273,33 +273,6 @@ pub fn rows(
         }
         RowTable::Persons => taken.take(&all_persons(&tables, &people, &ordered)?),
         RowTable::Identity => taken.take(&audit_table(&people.identity)?),
-    }
-}
-
-/// Rows that are handed on with where they belong.
-struct Numbered<'a> {
-    table: RowTable,
-    before: i64,
-    take: &'a mut dyn FnMut(RecordBatch) -> Result<()>,
-}
-
-impl Numbered<'_> {
-    fn take(&mut self, rows: &RecordBatch) -> Result<()> {
-        let order = self.table.order();
-        let persons: ArrayRef = match rows.column_by_name(order) {
-            Some(persons) => cast(persons, &DataType::Utf8)?,
-            None => return Err(Error::Broken(format!("rows have no column `{order}`"))),
-        };
-        let count = i64::try_from(rows.num_rows()).unwrap_or(i64::MAX);
-        let numbers = Int64Array::from_iter_values(self.before..self.before + count);
-        self.before += count;
-        let schema = rows.schema();
-        let columns = schema.fields().iter().zip(rows.columns());
-        let columns =
-            columns.map(|(field, column)| (field.name().as_str(), ArrayRef::clone(column), true));
-        let numbers: ArrayRef = Arc::new(numbers);
-        let all = columns.chain([(PERSON, persons, true), (ROW, numbers, true)]);
-        (self.take)(RecordBatch::try_from_iter_with_nullable(all)?)
     }
 }
 

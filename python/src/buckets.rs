@@ -1,0 +1,479 @@
+//! A run bucket by bucket, for whoever divides persons into buckets: what each of them must know and bring
+//! (`plan`), the work on one, what all come to, and the report of that.
+//!
+//! What goes from one machine to another is text or bytes. Rows of a bucket come as Arrow batches and lie
+//! in memory or in a temporary file, never in Python.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use apportion::config::{Config, Settings, asked};
+use apportion::input::MemoryTable;
+use apportion::pipeline::buckets::{
+    self, Arriving, BucketSums, Columns, Components, Known, Pass, RowTable, check_columns,
+    keys_of_users,
+};
+use apportion::pipeline::in_pool;
+use apportion::report;
+use apportion::schema::Table;
+use apportion::{Error, stop};
+use arrow::array::{ArrayRef, AsArray, RecordBatch, RecordBatchReader, StringArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::error::ArrowError;
+use arrow::ipc::reader::StreamReader;
+use arrow::ipc::writer::StreamWriter;
+use arrow_pyarrow::FromPyArrow;
+use pyo3::prelude::{Bound, PyAny, PyAnyMethods, Python, pyclass, pyfunction, pymethods};
+use pyo3::types::{PyBytes, PyDict, PyDictMethods};
+use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
+
+use crate::errors::Failure;
+use crate::frame::Frame;
+use crate::run::{now, of_every_run, output_of, place, written};
+use crate::working::work;
+use crate::{arguments, tables};
+
+/// What is the same for every bucket of a run.
+#[derive(Serialize, Deserialize)]
+struct Plan {
+    /// The settings as text.
+    settings: String,
+    /// The clock of a run that names none.
+    began: i64,
+    /// The tables that are divided.
+    tables: BTreeMap<String, Divided>,
+    passes: Vec<Pass>,
+    /// Whether users are joined by keys beside aliases.
+    reconciles: bool,
+}
+
+/// A table that is divided into buckets.
+#[derive(Serialize, Deserialize)]
+struct Divided {
+    #[serde(flatten)]
+    columns: Columns,
+    /// What columns its rows have, as an Arrow stream without rows.
+    schema: Vec<u8>,
+}
+
+impl Plan {
+    fn read(text: &str) -> Result<Self, Error> {
+        serde_json::from_str(text)
+            .map_err(|error| Error::Contradiction(format!("a plan cannot be read: {error}")))
+    }
+
+    /// What the settings mean over these tables, once `change` has said what is asked.
+    fn config(
+        &self,
+        tables: &[(Table, MemoryTable)],
+        change: impl FnOnce(&mut Settings),
+    ) -> Result<Config, Error> {
+        let mut settings = Settings::from_text(&self.settings)?;
+        change(&mut settings);
+        Config::with_tables(settings, tables, self.began)
+    }
+
+    /// The same for the work on a bucket: it writes nothing, and how many rejects are too many is known of
+    /// all buckets together.
+    fn bucket_config(
+        &self,
+        tables: &[(Table, MemoryTable)],
+        rows: Option<RowTable>,
+    ) -> Result<Config, Error> {
+        self.config(tables, |settings| {
+            for name in RowTable::ALL.map(RowTable::name).into_iter().chain(["rejects"]) {
+                if let Some(place) = place(settings, name) {
+                    *place = None;
+                }
+            }
+            (settings.output, settings.summary) = (None, None);
+            (settings.partition_by, settings.memory_limit) = (None, None);
+            (settings.threads, settings.max_rejects) = (Some(1), Some("100%".to_owned()));
+            if let Some(rows) = rows.and_then(|rows| place(settings, rows.name())) {
+                // Where it would be written, were it not handed on.
+                *rows = Some(PathBuf::from("rows.arrow"));
+            }
+        })
+    }
+
+    fn schemas(&self) -> Result<Vec<(Table, SchemaRef)>, Error> {
+        let one = |(name, divided): (&String, &Divided)| {
+            let reader = StreamReader::try_new(&divided.schema[..], None)?;
+            Ok((Table::from_name(name)?, reader.schema()))
+        };
+        self.tables.iter().map(one).collect()
+    }
+}
+
+/// A plan as text: `schemas` are those of the tables that are divided, `small` are the others whole, and
+/// `wanted` names the tables of rows that may be asked for.
+///
+/// Its `tables` say of each which `columns` have to come, and where the `user`, the `id`, whom an alias
+/// leads `to` and the `order` of an item are found: `{"column": ["user", "id"]}` or `{"constant": "x"}`.
+#[pyfunction]
+#[expect(clippy::needless_pass_by_value, reason = "Python has no borrowed lists")]
+pub(crate) fn plan(
+    py: Python<'_>,
+    settings: &Bound<'_, PyDict>,
+    config: Option<&Bound<'_, PyAny>>,
+    schemas: &Bound<'_, PyDict>,
+    small: &Bound<'_, PyDict>,
+    wanted: Vec<String>,
+) -> Result<String, Failure> {
+    let mut file = config.map(arguments::workspace).transpose()?.unwrap_or_default();
+    for table in Table::ALL {
+        // The tables are given, whatever a workspace names.
+        file.paths_of(table).clear();
+    }
+    let mut settings = arguments::settings(settings)?.over(file);
+    for name in &wanted {
+        let place = place(&mut settings, name);
+        let place =
+            place.ok_or_else(|| Error::Contradiction(format!("`{name}` is no table of a run")))?;
+        if place.is_none() {
+            *place = Some(PathBuf::from(format!("{name}.arrow")));
+        }
+    }
+    let mut divided = Vec::new();
+    for (name, schema) in schemas.iter() {
+        let (name, schema) = (name.extract::<String>()?, Schema::from_pyarrow_bound(&schema)?);
+        divided.push((Table::from_name(&name)?, Arc::new(schema)));
+    }
+    let mut all = tables::gather(py, &tables::given(small)?, u64::MAX, None)?;
+    let began = now();
+    Ok(py.detach(|| -> Result<String, Error> {
+        for (table, schema) in &divided {
+            let none: [Result<RecordBatch, ArrowError>; 0] = [];
+            let empty = MemoryTable::gather(*table, 1, Arc::clone(schema), none, None)?;
+            all.push((*table, empty));
+        }
+        let config = Config::with_tables(settings.clone(), &all, began)?;
+        buckets::check(&config)?;
+        for table in [Table::Sessions, Table::Orders] {
+            if !divided.iter().any(|(given, _)| *given == table) {
+                return Err(Error::Contradiction(format!("no {table} are given")));
+            }
+        }
+        check_columns(&config)?;
+        let one = |(table, schema): &(Table, SchemaRef)| {
+            let path = PathBuf::from(format!("{table} (a table in memory)"));
+            let columns = Columns::new(&config, *table, &path, schema)?;
+            let fields = schema.fields().iter();
+            let fields = fields.filter(|field| columns.columns.contains(field.name()));
+            let kept = Schema::new(fields.cloned().collect::<Vec<_>>());
+            let mut bytes = Vec::new();
+            StreamWriter::try_new(&mut bytes, &kept)?.finish()?;
+            Ok((table.name().to_owned(), Divided { columns, schema: bytes }))
+        };
+        let plan = Plan {
+            settings: settings.to_text()?,
+            began,
+            tables: divided.iter().map(one).collect::<Result<_, Error>>()?,
+            passes: Pass::of(&config).to_vec(),
+            reconciles: !config.reconcile.is_empty(),
+        };
+        written(&plan)
+    })?)
+}
+
+/// The component of every user of `edges`, batches with two columns of ids that are joined: `id` and
+/// `component`, the least id of all that are joined.
+#[pyfunction]
+pub(crate) fn components(py: Python<'_>, edges: &Bound<'_, PyAny>) -> Result<Frame, Failure> {
+    let mut components = Components::default();
+    for batch in edges.try_iter()? {
+        let batch = RecordBatch::from_pyarrow_bound(&batch?)?;
+        let text = |at: usize| cast(batch.column(at), &DataType::Utf8).map_err(Error::from);
+        let (left, right) = (text(0)?, text(1)?);
+        py.detach(|| {
+            let pairs = left.as_string::<i32>().iter().zip(right.as_string::<i32>());
+            for (left, right) in pairs.filter_map(|(left, right)| left.zip(right)) {
+                components.join(left, right);
+            }
+        });
+    }
+    let rows = py.detach(|| {
+        let (ids, components): (Vec<String>, Vec<String>) = components.end().into_iter().unzip();
+        two_texts(["id", "component"], ids, components)
+    })?;
+    Ok(Frame::new(rows))
+}
+
+/// The users of some batches of the users table with what they may be reconciled by: columns `a`, the user,
+/// and `b`, a key of it.
+#[pyfunction]
+pub(crate) fn key_edges(
+    py: Python<'_>,
+    plan: &str,
+    users: &Bound<'_, PyAny>,
+) -> Result<Frame, Failure> {
+    let given = PyDict::new(py);
+    given.set_item("users", users)?;
+    let tables = tables::gather(py, &tables::given(&given)?, u64::MAX, None)?;
+    let rows = py.detach(|| {
+        let plan = Plan::read(plan)?;
+        let config = plan.config(&tables, Settings::forget_outputs)?;
+        let (users, keys) = keys_of_users(&config)?.into_iter().unzip();
+        two_texts(["a", "b"], users, keys)
+    })?;
+    Ok(Frame::new(rows))
+}
+
+fn two_texts(
+    names: [&str; 2],
+    left: Vec<String>,
+    right: Vec<String>,
+) -> Result<RecordBatch, Error> {
+    let column = |texts: Vec<String>| -> ArrayRef { Arc::new(StringArray::from(texts)) };
+    Ok(RecordBatch::try_from_iter([(names[0], column(left)), (names[1], column(right))])?)
+}
+
+/// The rows of a bucket and the small tables beside them.
+struct Bucket {
+    plan: Plan,
+    known: Known,
+    tables: Vec<(Table, MemoryTable)>,
+    origins: buckets::Origins,
+}
+
+impl Bucket {
+    /// Takes the rows of all tables, batch by batch; `memory` is what they may take of it.
+    fn gather(
+        py: Python<'_>,
+        (plan, known): (&str, &[u8]),
+        small: &Bound<'_, PyDict>,
+        batches: &Bound<'_, PyAny>,
+        memory: u64,
+    ) -> Result<Self, Failure> {
+        let (plan, known) = (Plan::read(plan)?, Known::from_bytes(known)?);
+        let mut arriving = Arriving::new(plan.schemas()?, memory);
+        for batch in batches.try_iter()? {
+            let batch = RecordBatch::from_pyarrow_bound(&batch?)?;
+            py.detach(|| arriving.take(&batch))?;
+        }
+        let (mut tables, origins) = arriving.end()?;
+        tables.extend(tables::gather(py, &tables::given(small)?, u64::MAX, None)?);
+        Ok(Self { plan, known, tables, origins })
+    }
+}
+
+/// What a bucket comes to in a pass, as bytes.
+#[pyfunction]
+pub(crate) fn work_bucket<'py>(
+    py: Python<'py>,
+    plan: &str,
+    what: &str,
+    known: &[u8],
+    small: &Bound<'py, PyDict>,
+    batches: &Bound<'py, PyAny>,
+    memory: u64,
+) -> Result<Bound<'py, PyBytes>, Failure> {
+    let pass = pass(what)?;
+    let bucket = Bucket::gather(py, (plan, known), small, batches, memory)?;
+    let bytes = py.detach(|| {
+        let Bucket { plan, known, tables, origins } = bucket;
+        let config = plan.bucket_config(&tables, None)?;
+        let origin = |table, row| origins.of(table, row);
+        in_pool(Some(1), || buckets::work(&config, &known, pass, &origin))??.to_bytes()
+    })?;
+    Ok(PyBytes::new(py, &bytes))
+}
+
+/// The rows of a table that a bucket has, with `_person` and `_row`, by which rows of all buckets are put in
+/// the order of a run.
+#[pyfunction]
+pub(crate) fn bucket_rows(
+    py: Python<'_>,
+    plan: &str,
+    table: &str,
+    known: &[u8],
+    small: &Bound<'_, PyDict>,
+    batches: &Bound<'_, PyAny>,
+    memory: u64,
+) -> Result<Frame, Failure> {
+    let rows = RowTable::from_name(table)?;
+    let bucket = Bucket::gather(py, (plan, known), small, batches, memory)?;
+    Ok(py.detach(|| -> Result<Frame, Error> {
+        let Bucket { plan, known, tables, .. } = bucket;
+        let config = plan.bucket_config(&tables, Some(rows))?;
+        let folder = temporary()?;
+        let path = folder.path().join("rows.arrow");
+        let file = File::create(&path).map_err(Error::io("write", &path))?;
+        let mut sink = Some(BufWriter::new(file));
+        let mut writer = None;
+        in_pool(Some(1), || {
+            buckets::rows(&config, &known, rows, &mut |batch| {
+                if let Some(sink) = sink.take() {
+                    writer = Some(StreamWriter::try_new(sink, &batch.schema())?);
+                }
+                Ok(writer.as_mut().map_or(Ok(()), |writer| writer.write(&batch))?)
+            })
+        })??;
+        if let Some(mut writer) = writer {
+            writer.finish()?;
+        }
+        Ok(Frame::of_file(path, Arc::new(folder)))
+    })?)
+}
+
+/// What several buckets come to together.
+#[pyfunction]
+#[expect(clippy::needless_pass_by_value, reason = "Python has no borrowed lists")]
+pub(crate) fn merge_partials(
+    py: Python<'_>,
+    partials: Vec<Vec<u8>>,
+) -> Result<Bound<'_, PyBytes>, Failure> {
+    let bytes = py.detach(|| {
+        let mut all = BucketSums::default();
+        for partial in &partials {
+            all.merge(BucketSums::from_bytes(partial)?);
+        }
+        all.to_bytes()
+    })?;
+    Ok(PyBytes::new(py, &bytes))
+}
+
+/// What is known after a pass, beside what was known before, as bytes; before the first no byte is known.
+#[pyfunction]
+pub(crate) fn known<'py>(
+    py: Python<'py>,
+    plan: &str,
+    what: &str,
+    known: &[u8],
+    merged: &[u8],
+) -> Result<Bound<'py, PyBytes>, Failure> {
+    let pass = pass(what)?;
+    let plan = Plan::read(plan)?;
+    let known = Known::from_bytes(known)?;
+    let bytes = work(py, None, |_| {
+        let mut settings = Settings::from_text(&plan.settings)?;
+        settings.forget_outputs();
+        let models = asked(&settings)?;
+        known.after(&models, pass, &BucketSums::from_bytes(merged)?)?.to_bytes()
+    })?;
+    Ok(PyBytes::new(py, &bytes))
+}
+
+fn pass(name: &str) -> Result<Pass, Error> {
+    serde_json::from_value(name.into())
+        .map_err(|error| Error::Contradiction(format!("`{name}` is no pass: {error}")))
+}
+
+fn temporary() -> Result<TempDir, Error> {
+    let folder = tempfile::Builder::new().prefix("apportion-").tempdir();
+    let folder = folder.map_err(Error::io("write", &std::env::temp_dir()))?;
+    stop::temporary(folder.path());
+    Ok(folder)
+}
+
+/// A run that was done bucket by bucket.
+#[pyclass(frozen, module = "apportion._native")]
+pub(crate) struct Concluded {
+    frames: BTreeMap<&'static str, RecordBatch>,
+    files: BTreeMap<String, PathBuf>,
+    folder: Arc<TempDir>,
+    text: String,
+    summary: String,
+}
+
+/// Makes the report of what all buckets came to: `rows` are streams of the rows of tables that are written,
+/// all buckets in their order, and `wanted` names tables that can be asked of what comes of it.
+#[pyfunction]
+#[expect(clippy::too_many_arguments, reason = "each is one thing that a caller has")]
+#[expect(clippy::needless_pass_by_value, reason = "Python has no borrowed lists")]
+pub(crate) fn conclude(
+    py: Python<'_>,
+    plan: &str,
+    known: &[u8],
+    merged: &[u8],
+    small: &Bound<'_, PyDict>,
+    rows: &Bound<'_, PyDict>,
+    wanted: Vec<String>,
+    progress: Option<&Bound<'_, PyAny>>,
+) -> Result<Concluded, Failure> {
+    let (plan, known) = (Plan::read(plan)?, Known::from_bytes(known)?);
+    let tables = tables::gather(py, &tables::given(small)?, u64::MAX, None)?;
+    let mut streams: BTreeMap<RowTable, Box<dyn RecordBatchReader + Send>> = BTreeMap::new();
+    for (name, stream) in rows.iter() {
+        let name: String = name.extract()?;
+        streams.insert(RowTable::from_name(&name)?, tables::reader(&stream)?);
+    }
+    let folder = Arc::new(temporary()?);
+    let concluded = work(py, progress, |told| {
+        let file = |name: &str| folder.path().join(format!("{name}.arrow"));
+        let mut copied = Vec::new();
+        let mut config = plan.config(&tables, |settings| {
+            for table in RowTable::ALL {
+                // Rows that nobody brings are not written.
+                if let Some(place) = place(settings, table.name())
+                    && !streams.contains_key(&table)
+                {
+                    *place = None;
+                }
+            }
+            for name in &wanted {
+                match place(settings, name) {
+                    Some(Some(_)) => copied.push(name.clone()),
+                    Some(at) => *at = Some(file(name)),
+                    None => {}
+                }
+            }
+        })?;
+        for name in &copied {
+            if let Some(output) = output_of(&mut config.outputs, name) {
+                output.copy = Some(file(name));
+            }
+        }
+        let rows = streams.into_iter().map(|(table, reader)| {
+            let batches = reader.map(|batch| batch.map_err(Error::from));
+            let batches: Box<dyn Iterator<Item = Result<RecordBatch, Error>> + Send> =
+                Box::new(batches);
+            (table, batches)
+        });
+        let sums = BucketSums::from_bytes(merged)?;
+        let finished = in_pool(config.threads, || {
+            buckets::conclude(&config, sums, &known, rows.collect(), told)
+        })??;
+        let published = finished.publish()?;
+        let (text, table) = if config.wide {
+            (report::render_wide(&published.report), published.report.wide()?)
+        } else {
+            (report::render(&published.report), published.report.long()?)
+        };
+        let mut frames = of_every_run(table, &published.summary)?;
+        if !published.effects.models.is_empty() {
+            frames.insert("effects", published.effects.table()?);
+        }
+        let files = wanted.iter().map(|name| (name.clone(), file(name))).collect();
+        let summary = written(&published.summary)?;
+        Ok(Concluded { frames, files, folder: Arc::clone(&folder), text, summary })
+    })?;
+    Ok(concluded)
+}
+
+#[pymethods]
+impl Concluded {
+    /// A table of the run; none of one that was not asked for.
+    fn frame(&self, name: &str) -> Option<Frame> {
+        if let Some(rows) = self.frames.get(name) {
+            return Some(Frame::new(rows.clone()));
+        }
+        let file = self.files.get(name).filter(|file| file.exists())?;
+        Some(Frame::of_file(file.clone(), Arc::clone(&self.folder)))
+    }
+
+    /// The report as the command line prints it.
+    fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// What was done, as JSON.
+    fn summary(&self) -> &str {
+        &self.summary
+    }
+}
