@@ -328,6 +328,15 @@ pub enum Error {
         hint: Option<String>,
     },
 
+    /// Spark did not do its part of a run.
+    #[error("the run on Spark failed: {why}")]
+    Spark {
+        /// What it said.
+        why: String,
+        /// What would be right, where that is known.
+        hint: Option<String>,
+    },
+
     /// An output could not be written in its format.
     #[error("cannot write {format}: {why}")]
     Output {
@@ -407,9 +416,10 @@ impl Error {
                 "`apportion simulate` writes a `world.toml` that is complete, and docs/simulation.md explains its keys"
                     .to_owned(),
             ),
-            Self::Sql { hint, .. } | Self::Object { hint, .. } | Self::Database { hint, .. } => {
-                hint.clone()
-            }
+            Self::Sql { hint, .. }
+            | Self::Object { hint, .. }
+            | Self::Database { hint, .. }
+            | Self::Spark { hint, .. } => hint.clone(),
             Self::NotKept { .. } => {
                 Some("`apportion run --keep FOLDER` keeps a run in a folder".to_owned())
             }

@@ -62,6 +62,7 @@ pub mod diff;
 pub mod charts;
 pub mod page;
 pub mod pipeline;
+pub mod spark;
 pub mod findings;
 pub mod simulate;
 pub mod evaluate;

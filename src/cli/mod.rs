@@ -40,6 +40,7 @@ use crate::databases::names_database;
 use crate::error::{Error, Result};
 use crate::output::{Sink, Staged, counted};
 use crate::pipeline::in_pool;
+use crate::spark::Cluster;
 use crate::stop::{self, Stop};
 
 /// How a command ended.
@@ -295,6 +296,71 @@ struct RunArgs {
     quiet: bool,
 }
 
+/// Where a run is worked on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Engine {
+    /// On the threads of this machine.
+    #[default]
+    Local,
+    /// On Spark, by way of the Python package.
+    Spark,
+}
+
+/// What `run` takes of where it is worked on.
+#[derive(Args)]
+struct EngineArgs {
+    /// Where the run is worked on: on this machine, or on a cluster [default: local]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "local|spark",
+        hide_possible_values = true,
+        help_heading = "Engine"
+    )]
+    engine: Option<Engine>,
+    /// With --engine spark: its master, or a server of Spark Connect as sc://HOST:PORT [default: local[*]]
+    #[arg(long, value_name = "MASTER|sc://HOST:PORT", help_heading = "Engine")]
+    spark_master: Option<String>,
+    /// With --engine spark: a setting of Spark; repeatable
+    #[arg(long, value_name = "NAME=VALUE", help_heading = "Engine")]
+    spark_conf: Vec<String>,
+    /// With --engine spark: how many buckets persons are divided into [default: as Spark shuffles]
+    #[arg(long, value_name = "N", help_heading = "Engine")]
+    partitions: Option<usize>,
+    /// With --engine spark: what a task holds of its bucket in memory, such as 512MiB; more waits on its disk
+    #[arg(long, value_name = "SIZE", help_heading = "Engine")]
+    task_memory: Option<String>,
+    /// With --engine spark: the Python that has the package `apportion` [default: python3]
+    #[arg(long, value_name = "PATH", help_heading = "Engine")]
+    python: Option<String>,
+}
+
+impl EngineArgs {
+    /// The cluster that a run is worked on by, where it is one.
+    fn cluster(&self) -> Result<Option<Cluster>> {
+        let given = [
+            ("--spark-master", self.spark_master.is_some()),
+            ("--spark-conf", !self.spark_conf.is_empty()),
+            ("--partitions", self.partitions.is_some()),
+            ("--task-memory", self.task_memory.is_some()),
+            ("--python", self.python.is_some()),
+        ];
+        if self.engine != Some(Engine::Spark) {
+            let alone = given.into_iter().find(|(_, given)| *given);
+            return alone.map_or(Ok(None), |(flag, _)| {
+                Err(Error::Contradiction(format!("`{flag}` says nothing without `--engine spark`")))
+            });
+        }
+        Ok(Some(Cluster {
+            master: self.spark_master.clone().unwrap_or_else(|| "local[*]".to_owned()),
+            conf: self.spark_conf.clone(),
+            partitions: self.partitions,
+            task_memory: self.task_memory.clone(),
+            python: self.python.clone().unwrap_or_else(|| "python3".to_owned()),
+        }))
+    }
+}
+
 /// What `run` takes.
 #[derive(Args)]
 struct RunCommand {
@@ -303,6 +369,8 @@ struct RunCommand {
     /// Say where the time went, and how much memory there was at most
     #[arg(long, help_heading = "Running")]
     stats: bool,
+    #[command(flatten)]
+    engine: EngineArgs,
     #[command(flatten)]
     job: JobArgs,
 }

@@ -6,10 +6,11 @@ use std::time::Duration;
 use super::job::{Job, Log, wait};
 use super::progress::{Bar, clear};
 use super::stats::Stopwatch;
-use super::{RunCommand, Status, in_pool, now, say, settled, summary};
+use super::{Engine, RunCommand, Status, in_pool, now, say, settled, summary};
 use crate::config::{Config, Settings};
 use crate::error::Result;
 use crate::pipeline::{self, Progress, write_report, write_sweep};
+use crate::spark;
 
 pub(super) fn run(command: &RunCommand) -> Result<Status> {
     let args = &command.run;
@@ -28,11 +29,18 @@ pub(super) fn run_with(
     let told = (&bar, &log);
     let stopwatch = Stopwatch::new(&told);
     let mut job = Job::new(&command.job, name, &log, &stopwatch)?;
-    let done = settings().and_then(|settings| once_there(job.wait_for(), settings, &stopwatch));
-    let done = done.and_then(|(config, again)| {
+    let done = settings().and_then(|settings| {
+        let there = once_there(job.wait_for(), settings.clone(), &stopwatch)?;
+        Ok((settings, there))
+    });
+    let done = done.and_then(|(settings, (config, again))| {
         job.work(&config)?;
         let of_run = OfRun { command, job: &mut job, stopwatch: &stopwatch, bar: &bar };
-        if config.sweep.is_some() { of_run.sweep(config) } else { of_run.run(&config, &again) }
+        if config.sweep.is_some() && command.engine.engine != Some(Engine::Spark) {
+            of_run.sweep(config)
+        } else {
+            of_run.run(&config, &settings, &again)
+        }
     });
     clear(bar.as_ref());
     job.end(done)
@@ -78,11 +86,18 @@ struct OfRun<'a, 'j> {
 
 impl OfRun<'_, '_> {
     /// Does one run.
-    fn run(self, config: &Config, again: &(dyn Fn() -> Result<Config> + Sync)) -> Result<Status> {
+    fn run(
+        self,
+        config: &Config,
+        settings: &Settings,
+        again: &(dyn Fn() -> Result<Config> + Sync),
+    ) -> Result<Status> {
         let Self { command, job, stopwatch, bar } = self;
-        let finished = in_pool(config.threads, || match config.store {
-            Some(_) => pipeline::run_stored(again()?, &again, stopwatch),
-            None => pipeline::run(config, stopwatch),
+        let cluster = command.engine.cluster()?;
+        let finished = in_pool(config.threads, || match (&cluster, &config.store) {
+            (Some(cluster), _) => spark::run(config, settings, cluster, stopwatch),
+            (None, Some(_)) => pipeline::run_stored(again()?, &again, stopwatch),
+            (None, None) => pipeline::run(config, stopwatch),
         })??;
         job.check(&finished.summary)?;
         stopwatch.stage("publishing");

@@ -161,6 +161,15 @@ pub fn check(config: &Config) -> Result<()> {
     }
 }
 
+/// An error if a place that the run writes to cannot be written to: better known before the work.
+///
+/// # Errors
+///
+/// What is wrong with the place.
+pub fn check_places(config: &Config) -> Result<()> {
+    Writers::begin(config).map(drop)
+}
+
 /// A bucket whose touches and orders are in their order, with what they are called.
 struct Bucket {
     ready: Ready,

@@ -2,6 +2,7 @@
 //! several buckets add up in any order.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -139,6 +140,15 @@ impl BucketSums {
         grow(&mut self.observed, other.observed, |mine, theirs| mine.merge(&theirs));
         grow(&mut self.periods, other.periods, PeriodSums::merge);
         add_sessions(&mut self.gap_sessions, other.gap_sessions);
+    }
+
+    /// Calls files of rejected rows by other names, where these are known.
+    pub(crate) fn rename_files(&mut self, name: &dyn Fn(&Path) -> Option<PathBuf>) {
+        for (path, _) in self.rejects.iter_mut().filter_map(|reject| reject.place.as_mut()) {
+            if let Some(name) = name(path) {
+                *path = name;
+            }
+        }
     }
 
     /// The currencies of orders, sorted.

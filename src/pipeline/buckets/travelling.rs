@@ -3,12 +3,11 @@
 //!
 //! The schema that rows have at home goes with them, as text in the metadata of the one that they travel in.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Metadata, Schema, SchemaRef};
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use base64::Engine as _;
@@ -73,8 +72,8 @@ fn travelling(home: &SchemaRef) -> Result<Schema> {
     });
     let own = [Field::new(PERSON, DataType::Utf8, true), Field::new(ROW, DataType::Int64, true)];
     let fields: Vec<Field> = fields.chain(own).collect();
-    let metadata = HashMap::from([(HOME.to_owned(), STANDARD.encode(bytes))]);
-    Ok(Schema::new_with_metadata(fields, metadata))
+    let metadata = [(HOME.to_owned(), STANDARD.encode(bytes))];
+    Ok(Schema::new_with_metadata(fields, metadata.into_iter().collect::<Metadata>()))
 }
 
 /// The schema at home of rows that travelled in another.
