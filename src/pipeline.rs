@@ -34,6 +34,7 @@ use self::attributing::{
     Attributed, attribute, attribute_by, each_part, learn, observe, persons_with_orders,
     persons_with_touches, work,
 };
+use self::bootstrap::Resampling;
 use self::keep::{Ended, Filled};
 use self::labels::{Named, in_order, label, steps, vias};
 use self::lean::Gathered;
@@ -238,9 +239,13 @@ fn every_stage(
     };
     let (lines_then, sums_then) = then.unzip();
     let report = make_report(config, &lines, lines_then.as_ref())?;
-    let periods = [Some((&lines, &sums)), lines_then.as_ref().zip(sums_then.as_ref())];
-    let (report, ranks) =
-        bootstrap::intervals(config, &ordered, &labels, periods, report, &mut summary)?;
+    let names = Names::new(&ordered, &labels);
+    let then = lines_then.as_ref().zip(sums_then.as_ref());
+    let both = [
+        Some(Resampling::new(&lines, &sums, names)),
+        then.map(|(lines, sums)| Resampling::new(lines, sums, names)),
+    ];
+    let (report, ranks) = bootstrap::intervals(config, both, report, &mut summary)?;
     writers.table(ranks)?;
     count_orders(&ordered, &sums, &mut summary)?;
     let owed = (&sums.tally, &ordered.amounts.currencies[..]);

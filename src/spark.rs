@@ -123,8 +123,7 @@ fn describe(
     }
     let mut tables = BTreeMap::new();
     for (table, paths) in &config.inputs {
-        let places: Result<Vec<String>> =
-            input::find(*table, paths)?.iter().map(place).collect();
+        let places: Result<Vec<String>> = input::find(*table, paths)?.iter().map(place).collect();
         tables.insert(table.name(), places?);
     }
     let mut conf = BTreeMap::new();

@@ -1401,7 +1401,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 30, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_run_over_buckets_of_persons_is_the_run(world in worlds(), number in 1_usize..5, shuffle in any::<u64>(), overlap in any::<bool>(), all in any::<bool>(), compared in any::<bool>()) {
+    fn a_run_over_buckets_of_persons_is_the_run(world in worlds(), number in 1_usize..5, shuffle in any::<u64>(), overlap in any::<bool>(), all in any::<bool>(), compared in any::<bool>(), resampled in any::<bool>()) {
         let change = |settings: &mut Settings| {
             settings.overlap = Some(overlap);
             settings.measures = all.then_some(MeasureSet::All);
@@ -1414,6 +1414,10 @@ proptest! {
             let folder = settings.output.as_ref().unwrap().parent().unwrap().to_owned();
             settings.effects = Some(folder.join("effects.csv"));
             settings.max_rejects = Some("100%".into());
+            if resampled {
+                settings.effects = None;
+                resample(settings, 7);
+            }
         };
         let whole = ran(&world, 2, 1, 0, &plain, change);
         let parts = in_buckets(&world, (number, shuffle), change);

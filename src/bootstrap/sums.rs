@@ -178,6 +178,42 @@ impl Resampled {
             .sum()
     }
 
+    /// A sum in every resample, the data as they are first.
+    pub fn values(&self, column: usize) -> impl Iterator<Item = i128> {
+        (0..=self.resamples).map(move |resample| self.value(column, resample))
+    }
+
+    /// Takes over a sum that is known from elsewhere, in every resample, the data as they are first.
+    ///
+    /// # Errors
+    ///
+    /// Sums that need more memory than may be taken.
+    pub fn take_over(&mut self, column: usize, values: &[i128]) -> Result<()> {
+        if self.places.len() <= column {
+            self.places.resize(column + 1, [NONE; LIMBS]);
+        }
+        for limb in 0..LIMBS {
+            // The last one has the sign.
+            let part = |value: &i128| match limb {
+                3 => (value >> 96) as u64,
+                _ => (value >> (32 * limb)) as u64 & u64::from(u32::MAX),
+            };
+            if values.iter().all(|value| part(value) == 0) {
+                continue;
+            }
+            let place = self.used;
+            (self.places[column][limb], self.used) = (place, place + 1);
+            self.check_memory()?;
+            for (block, values) in self.blocks.iter_mut().zip(values.chunks(LANES)) {
+                block.resize(self.used as usize, [0; LANES]);
+                for (sum, value) in block[place as usize].iter_mut().zip(values) {
+                    *sum = part(value);
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn push_terms(&mut self, column: usize, value: i128, terms: &mut Vec<Term>) {
         if self.places.len() <= column {
             self.places.resize(column + 1, [NONE; LIMBS]);
@@ -262,6 +298,19 @@ mod tests {
                 of_column.map(|at| rows.values[at] * i128::from(times[resample]))
             });
             assert_eq!(sums.value(column, resample), parts.sum::<i128>(), "{column} of {resample}");
+        }
+    }
+
+    #[test]
+    fn sums_that_are_taken_over_are_the_same() {
+        let (draws, rows) = (Draws::Poisson { seed: 3 }, rows());
+        let mut sums = Resampled::new(150, draws, 1 << 20);
+        sums.add(&rows, &|person| NAMES[person as usize], &|column| column).unwrap();
+        let mut taken = Resampled::new(150, draws, 1 << 20);
+        for column in 0..12 {
+            let values: Vec<i128> = sums.values(column).collect();
+            taken.take_over(column, &values).unwrap();
+            assert!(taken.values(column).eq(values), "{column}");
         }
     }
 

@@ -180,14 +180,15 @@ impl Cells {
         }
     }
 
-    /// Adds what is known of the cell of a combination from elsewhere, of other orders and persons.
+    /// Adds what is known of the cell of a combination from elsewhere, of other orders and persons; returns
+    /// where the cell is.
     pub fn add(
         &mut self,
         (touch, order): (u32, u32),
         (orders, persons, roles): (u64, u64, [u64; 4]),
         credited: &[Credited],
         by_role: Option<&ByRole>,
-    ) {
+    ) -> usize {
         let at = self.find(touch, order);
         let sum = &mut self.sums[at];
         sum.orders += orders;
@@ -202,6 +203,7 @@ impl Cells {
         if let (Some(mine), Some(theirs)) = (&mut self.by_role, by_role) {
             mine[at].add(theirs);
         }
+        at
     }
 
     /// Adds the cells of other persons; returns where each of theirs is among these.

@@ -20,7 +20,7 @@ const CREDITS_BY_ROLE: usize = 2 * 2 * ROLES;
 
 impl Cells {
     /// How many numbers a cell is.
-    fn width(&self) -> usize {
+    pub fn width(&self) -> usize {
         let plain = COUNTS + self.models * CREDITS;
         let by_role = ROLES + self.models * CREDITS_BY_ROLE;
         plain + if self.by_role.is_some() { by_role } else { 0 }

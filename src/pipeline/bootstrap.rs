@@ -1,18 +1,22 @@
 //! How uncertain the figures of a run are: the report of every resample, made of its sums as the
 //! report itself is, and nothing read or attributed again.
 
+use std::collections::BTreeMap;
+
 use arrow::array::RecordBatch;
 use rayon::prelude::*;
 
 use super::{
-    Attributed, Counted, MergedTables, Named, Names, Ordered, People, PeriodLines, comparison,
-    join, make_reports, whole_sessions,
+    Attributed, Counted, MergedTables, Names, Ordered, People, PeriodLines, comparison, join,
+    make_reports, whole_sessions,
 };
 use crate::bootstrap::{Bootstrap, Resampled};
 use crate::config::{Config, Output};
+use crate::engine::Cells;
 use crate::error::{Error, Result};
 use crate::report::{
-    Intervals, Line, MeasureSet, Ranks, Report, SessionCounts, Sessions, session_rows,
+    Intervals, Line, MeasureSet, Ranks, Report, SESSION_NUMBERS, SessionCounts, Sessions,
+    session_rows,
 };
 use crate::stop;
 use crate::summary::{Resamples, Summary};
@@ -43,6 +47,30 @@ pub(super) struct ResampledSessions {
 }
 
 impl ResampledSessions {
+    /// The numbers of every combination in each resample, the data as they are first.
+    pub(super) fn by_values(&self) -> BTreeMap<Vec<String>, Vec<i128>> {
+        let numbers = |code: usize| {
+            let columns = code * SESSION_NUMBERS..(code + 1) * SESSION_NUMBERS;
+            columns.flat_map(|column| self.sums.values(column)).collect()
+        };
+        let values = self.values.iter().cloned().enumerate();
+        values.map(|(code, values)| (values, numbers(code))).collect()
+    }
+
+    /// The same from [`by_values`](Self::by_values) of sessions that were counted apart.
+    pub(super) fn of_values(
+        mut sums: Resampled,
+        all: &BTreeMap<Vec<String>, Vec<i128>>,
+    ) -> Result<Self> {
+        let each = sums.resamples() + 1;
+        for (code, numbers) in all.values().enumerate() {
+            for (at, numbers) in numbers.chunks(each).enumerate() {
+                sums.take_over(code * SESSION_NUMBERS + at, numbers)?;
+            }
+        }
+        Ok(Self { sums, values: all.keys().cloned().collect() })
+    }
+
     /// The counts of a resample, of every combination that has sessions.
     fn counted(&self, known: &Counted, resample: usize) -> Counted {
         let number = |at: usize| self.sums.value(at, resample);
@@ -78,6 +106,22 @@ pub(super) fn sessions(
     }
 }
 
+/// A period, and what of it was resampled.
+#[derive(Clone, Copy)]
+pub(super) struct Resampling<'a> {
+    pub(super) period: &'a PeriodLines,
+    pub(super) names: Names<'a>,
+    pub(super) cells: &'a Cells,
+    /// The numbers of the cells in each resample.
+    pub(super) resampled: Option<&'a Resampled>,
+}
+
+impl<'a> Resampling<'a> {
+    pub(super) fn new(period: &'a PeriodLines, sums: &'a Attributed, names: Names<'a>) -> Self {
+        Self { period, names, cells: &sums.cells, resampled: sums.resampled.as_ref() }
+    }
+}
+
 /// The report with the intervals of its figures, and how likely its lines rank above each other
 /// where that is to be written; `periods` are the reported one and that which it is compared with.
 ///
@@ -86,20 +130,16 @@ pub(super) fn sessions(
 /// Sums of the data as they are that are not those of the report.
 pub(super) fn intervals<'c>(
     config: &'c Config,
-    ordered: &Ordered,
-    named: &Named,
-    [now, then]: [Option<(&PeriodLines, &Attributed)>; 2],
+    [now, then]: [Option<Resampling<'_>>; 2],
     report: Report,
     summary: &mut Summary,
 ) -> Result<(Report, Option<(&'c Output, RecordBatch)>)> {
     let (Some(bootstrap), Some(now)) = (&config.bootstrap, now) else { return Ok((report, None)) };
-    let lines = |of: (&PeriodLines, &Attributed), resample: usize| {
-        lines(config, ordered, named, of, resample)
-    };
+    let lines = |of: Resampling<'_>, resample: usize| lines(config, of, resample);
     let mut intervals = Intervals::new(&report, bootstrap, config.wide)?;
     let output = config.outputs.ranks.as_ref();
     let mut ranks = output.map(|_| Ranks::new(&report)).transpose()?;
-    if lines(now, 0) != now.0.lines {
+    if lines(now, 0) != now.period.lines {
         return Err(Error::Broken(
             "a resample that counts everybody once is not the report".to_owned(),
         ));
@@ -117,7 +157,7 @@ pub(super) fn intervals<'c>(
             };
             some.par_iter().map(renamed).collect::<Result<_>>()
         });
-        for resample in make_reports(config, now.0.measures, of_now, of_then.transpose()?)? {
+        for resample in make_reports(config, now.period.measures, of_now, of_then.transpose()?)? {
             intervals.take(&report, &resample)?;
             if let Some(ranks) = &mut ranks {
                 ranks.take(&resample);
@@ -130,17 +170,11 @@ pub(super) fn intervals<'c>(
 }
 
 /// The lines of a period in a resample.
-fn lines(
-    config: &Config,
-    ordered: &Ordered,
-    named: &Named,
-    (period, sums): (&PeriodLines, &Attributed),
-    resample: usize,
-) -> Vec<Line> {
-    let number =
-        |at: usize| sums.resampled.as_ref().map_or(0, |resampled| resampled.value(at, resample));
-    let cells = sums.cells.with_numbers(&number);
+fn lines(config: &Config, of: Resampling<'_>, resample: usize) -> Vec<Line> {
+    let Resampling { period, names, cells, resampled } = of;
+    let number = |at: usize| resampled.map_or(0, |resampled| resampled.value(at, resample));
+    let cells = cells.with_numbers(&number);
     let sessions = period.resampled.as_ref().zip(period.sessions.as_ref());
     let sessions = sessions.map(|(resampled, known)| resampled.counted(known, resample));
-    join(config, Names::new(ordered, named), &cells, (sessions.as_ref(), period.spending.as_ref()))
+    join(config, names, &cells, (sessions.as_ref(), period.spending.as_ref()))
 }

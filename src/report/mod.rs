@@ -58,8 +58,8 @@ pub use ranks::{Pairs, Ranks};
 pub(crate) use rows::channel_paths;
 pub use rows::{CREDIT_COLUMNS, CreditTable, Steps, credit_rows, journey_rows};
 pub use side::{
-    Session, SessionCounts, Sessions, Spending, Spent, Told, cost_of, session_counts, session_rows,
-    spending,
+    SESSION_NUMBERS, Session, SessionCounts, Sessions, Spending, Spent, Told, cost_of,
+    session_counts, session_rows, spending,
 };
 pub use sweep::{SweepReport, Tried};
 pub use sweep_text::render_sweep;

@@ -34,7 +34,7 @@ pub struct SessionCounts {
 }
 
 /// Numbers that counts of sessions are.
-const NUMBERS: usize = 7;
+pub const SESSION_NUMBERS: usize = 7;
 
 impl SessionCounts {
     /// Counts a session: it bounced unless it lasted long enough or had enough interactions.
@@ -58,7 +58,7 @@ impl SessionCounts {
     }
 
     /// The counts as whole numbers; see [`session_rows`].
-    fn numbers(&self) -> [i128; NUMBERS] {
+    fn numbers(&self) -> [i128; SESSION_NUMBERS] {
         [
             self.sessions.into(),
             self.bounced.into(),
@@ -72,7 +72,7 @@ impl SessionCounts {
 
     /// The counts that are these numbers of the combination of this code; see [`session_rows`].
     pub fn of_numbers(code: usize, number: &dyn Fn(usize) -> i128) -> Self {
-        let number = |at: usize| number(code * NUMBERS + at);
+        let number = |at: usize| number(code * SESSION_NUMBERS + at);
         // Counts are sums of counts, and fit where those do.
         let count = |at: usize| u64::try_from(number(at)).unwrap_or(u64::MAX);
         Self {
@@ -292,7 +292,7 @@ pub fn session_rows(
                     counts.tell(&session);
                 }
             }
-            let first = of_code[0].1 as usize * NUMBERS;
+            let first = of_code[0].1 as usize * SESSION_NUMBERS;
             for (at, number) in (first..).zip(counts.numbers()) {
                 of_persons.push(at, number);
             }

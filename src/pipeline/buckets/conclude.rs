@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::input::{self, Loaded};
 use crate::journeys::{Labels, Rates};
 use crate::output::Staged;
+use crate::pipeline::bootstrap::{self, ResampledSessions, Resampling};
 use crate::pipeline::comparison::rename_orders;
 use crate::pipeline::lines::Counted;
 use crate::pipeline::{
@@ -80,6 +81,9 @@ pub fn conclude(
         gaps::table(config, &tables, concluding.dated(config.period), counted, &mut summary)?
     };
     let report = make_report(config, &now.lines, then.as_ref().map(|then| &then.lines))?;
+    let both = [Some(&now), then.as_ref()].map(|period| period.map(Concluded::resampling));
+    let (report, ranks) = bootstrap::intervals(config, both, report, &mut summary)?;
+    writers.table(ranks)?;
     let effects = concluding.effects(&now.numbered)?;
     let owed = (&now.numbered.tally, &now.numbered.currencies[..]);
     let owed_then = then.as_ref().map(|then| &then.numbered.tally);
@@ -205,6 +209,21 @@ struct Concluded {
     orders: OrderSums,
 }
 
+impl Numbered {
+    fn names(&self) -> Names<'_> {
+        Names { touches: &self.touches, orders: &self.orders, currencies: &self.currencies }
+    }
+}
+
+impl Concluded {
+    fn resampling(&self) -> Resampling<'_> {
+        let Self { numbered, lines, .. } = self;
+        let Numbered { cells, resampled, .. } = numbered;
+        let names = numbered.names();
+        Resampling { period: lines, names, cells, resampled: resampled.as_ref() }
+    }
+}
+
 impl Concluding<'_> {
     fn dated(&self, period: (i64, i64)) -> Dated<'_> {
         (period, self.rates)
@@ -218,15 +237,14 @@ impl Concluding<'_> {
     ) -> Result<Concluded> {
         let Self { config, tables, .. } = self;
         let by_role = config.measures == MeasureSet::All;
-        let numbered = sums.numbered(config.models.len(), &self.channels(), by_role);
-        let PeriodSums { orders, sessions, bounces, .. } = sums;
-        let beside = SessionsBeside { counted: sessions, resampled: None, bounces };
-        let names = Names {
-            touches: &numbered.touches,
-            orders: &numbered.orders,
-            currencies: &numbered.currencies,
-        };
-        let cells = (names, &numbered.cells);
+        let resampled = bootstrap::resampled(config);
+        let numbered = sums.numbered(config.models.len(), &self.channels(), by_role, resampled)?;
+        let PeriodSums { orders, sessions, resampled_sessions, bounces, .. } = sums;
+        let resampled = bootstrap::resampled(config).zip(resampled_sessions);
+        let resampled = resampled.map(|(sums, all)| ResampledSessions::of_values(sums, &all));
+        let beside =
+            SessionsBeside { counted: sessions, resampled: resampled.transpose()?, bounces };
+        let cells = (numbered.names(), &numbered.cells);
         let lines = lines_beside(config, tables, self.dated(period), cells, beside, summary)?;
         let orders = if wants_orders(config) { orders } else { OrderSums::default() };
         Ok(Concluded { numbered, lines, orders })

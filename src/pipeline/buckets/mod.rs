@@ -148,7 +148,7 @@ pub fn check(config: &Config) -> Result<()> {
         ("--keep", outputs.kept.is_some()),
         ("--format html", config.extent == Extent::Page),
         ("--paths", outputs.paths.is_some()),
-        ("--bootstrap", config.bootstrap.is_some() || config.effects_bootstrap.is_some()),
+        ("--bootstrap with --effects", config.effects_bootstrap.is_some()),
         ("--min-persons", config.min_persons.is_some()),
         ("several values of a setting", config.sweep.is_some()),
         ("--load", outputs.database.is_some()),

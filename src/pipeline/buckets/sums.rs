@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::super::lines::Counted;
 use super::super::{Attributed, Named, Ordered, SessionsBeside, Tables};
 use super::DIVIDED;
+use crate::bootstrap::Resampled;
 use crate::engine::{
     ByChannel, ByRole, Cells, Credited, Observed, Part, Tally, TouchChannels, UNATTRIBUTED_CELL,
 };
@@ -69,6 +70,8 @@ pub(super) struct PeriodSums {
     by_channel: BTreeMap<(u32, u32, Currency), Part>,
     pub(super) orders: OrderSums,
     pub(super) sessions: Option<Counted>,
+    /// The numbers of sessions in each resample, the data as they are first: one after the other.
+    pub(super) resampled_sessions: Option<BTreeMap<Vec<String>, Vec<i128>>>,
     pub(super) bounces: bool,
 }
 
@@ -80,6 +83,8 @@ struct CellSums {
     roles: [u64; 4],
     credited: Vec<Credited>,
     by_role: Option<ByRole>,
+    /// The numbers of the cell in each resample, the data as they are first: one after the other.
+    resampled: Vec<i128>,
 }
 
 /// The sums of a period in the numbers of a run.
@@ -90,6 +95,7 @@ pub(super) struct Numbered {
     pub(super) cells: Cells,
     pub(super) tally: Tally,
     pub(super) by_channel: ByChannel,
+    pub(super) resampled: Option<Resampled>,
 }
 
 impl BucketSums {
@@ -207,13 +213,14 @@ impl PeriodSums {
         attributed: Attributed,
         beside: SessionsBeside,
     ) -> Self {
-        let Attributed { cells, tally, orders, by_channel, .. } = attributed;
+        let Attributed { cells, tally, orders, by_channel, resampled, .. } = attributed;
         let currencies = &ordered.amounts.currencies;
         let values = |combined: &Combined, code: u32| {
             // Without a row there may be no combination, and without dimensions there is one.
             combined.values.get(code as usize).cloned().unwrap_or_default()
         };
-        let of_cells = cells.iter().map(|(cell, credited, by_role)| {
+        let width = cells.width();
+        let of_cells = cells.iter().enumerate().map(|(at, (cell, credited, by_role))| {
             let touch =
                 (cell.touch != UNATTRIBUTED_CELL).then(|| values(&named.touches, cell.touch));
             let sums = CellSums {
@@ -222,6 +229,10 @@ impl PeriodSums {
                 roles: cell.roles,
                 credited: credited.to_vec(),
                 by_role: by_role.cloned(),
+                resampled: resampled.as_ref().map_or_else(Vec::new, |resampled| {
+                    let numbers = at * width..(at + 1) * width;
+                    numbers.flat_map(|number| resampled.values(number)).collect()
+                }),
             };
             ((touch, values(&named.orders, cell.order)), sums)
         });
@@ -244,6 +255,7 @@ impl PeriodSums {
             owed: currencies.iter().copied().zip(worth).collect(),
             by_channel: credited,
             orders,
+            resampled_sessions: beside.resampled.map(|sessions| sessions.by_values()),
             sessions: beside.counted,
             bounces: beside.bounces,
         }
@@ -263,6 +275,7 @@ impl PeriodSums {
                 (mine @ None, theirs) => *mine = theirs,
                 (Some(_), None) => {}
             }
+            grow(&mut mine.resampled, theirs.resampled, |mine, theirs| *mine += theirs);
         }
         self.counted += other.counted;
         self.attributed += other.attributed;
@@ -277,6 +290,13 @@ impl PeriodSums {
         }
         self.orders.merge(other.orders);
         add_sessions(&mut self.sessions, other.sessions);
+        if let Some(theirs) = other.resampled_sessions {
+            let mine = self.resampled_sessions.get_or_insert_default();
+            for (values, numbers) in theirs {
+                let sums = mine.entry(values).or_default();
+                grow(sums, numbers, |mine, theirs| *mine += theirs);
+            }
+        }
         self.bounces |= other.bounces;
     }
 
@@ -286,13 +306,26 @@ impl PeriodSums {
         models: usize,
         channels: &TouchChannels,
         by_role: bool,
-    ) -> Numbered {
+        mut resampled: Option<Resampled>,
+    ) -> Result<Numbered> {
         let (mut touches, mut orders) = (Combiner::default(), Combiner::default());
         let mut cells = Cells::new(models, by_role);
         for ((touch, order), sums) in &self.cells {
             let touch = touch.as_ref().map_or(UNATTRIBUTED_CELL, |touch| touches.number(touch));
             let counts = (sums.orders, sums.persons, sums.roles);
-            cells.add((touch, orders.number(order)), counts, &sums.credited, sums.by_role.as_ref());
+            let at = cells.add(
+                (touch, orders.number(order)),
+                counts,
+                &sums.credited,
+                sums.by_role.as_ref(),
+            );
+            if let Some(resampled) = &mut resampled {
+                let first = at * cells.width();
+                let numbers = sums.resampled.chunks(resampled.resamples() + 1).enumerate();
+                for (number, values) in numbers {
+                    resampled.take_over(first + number, values)?;
+                }
+            }
         }
         let currencies: Vec<Currency> = self.owed.keys().copied().collect();
         let tally = Tally {
@@ -315,14 +348,15 @@ impl PeriodSums {
                 by_channel.credit(*model as usize, place, *part);
             }
         }
-        Numbered {
+        Ok(Numbered {
             touches: touches.combined,
             orders: orders.combined,
             currencies,
             cells,
             tally,
             by_channel,
-        }
+            resampled,
+        })
     }
 }
 
