@@ -59,7 +59,7 @@ use self::others::{merge_lines, tell_short};
 use self::people::{Met, release, resolve_met};
 use self::reading::{check, count_rows, read, read_numbered, read_tables, read_whole, reading};
 use self::stored::Stored;
-use self::writing::{Writers, effects_table, paths_table, stage_report};
+use self::writing::{Writers, effects_table, named_paths, paths, paths_table, stage_report};
 use rayon::ThreadPoolBuilder;
 
 use crate::config::Config;
@@ -224,7 +224,8 @@ fn every_stage(
     let mut sums = attribute(config, &merged, &ordered, &labels, &people, &mut writers)?;
     let learnt = std::mem::take(&mut sums.effects);
     sums.effects = effects::with_intervals(config, &merged, &ordered, &labels, &people, learnt)?;
-    writers.table(paths_table(config, &ordered, &labels, &people)?)?;
+    let paths = paths(config, &ordered, &labels, &people)?;
+    writers.table(paths_table(config, paths)?)?;
     let then =
         comparison::then(config, &tables, &merged, &mut ordered, &labels, &people, &mut summary)?;
     progress.stage("reporting");

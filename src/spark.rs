@@ -94,7 +94,7 @@ pub fn run(
 fn wanted(config: &Config) -> Vec<RowTable> {
     let outputs = &config.outputs;
     let asked = [
-        (RowTable::Credits, outputs.credits.is_some()),
+        (RowTable::Credits, config.wants_credits()),
         (RowTable::Journeys, outputs.journeys.is_some()),
         (RowTable::Persons, outputs.persons.is_some()),
         (RowTable::Identity, outputs.identity.is_some()),

@@ -1413,6 +1413,7 @@ proptest! {
             }
             let folder = settings.output.as_ref().unwrap().parent().unwrap().to_owned();
             settings.effects = Some(folder.join("effects.csv"));
+            settings.paths = (!all).then(|| folder.join("paths.csv"));
             settings.max_rejects = Some("100%".into());
             if resampled {
                 settings.effects = None;

@@ -53,17 +53,8 @@ impl TouchChannels {
     ///
     /// A channel that is not in the list of its column.
     pub fn among(self, known: &[Vec<String>]) -> Result<Self> {
-        let renumbered = |(labels, known): (Labels, &Vec<String>)| {
-            let place = |value: &String| {
-                let found = known.binary_search(value).ok();
-                let found = found.and_then(|place| u32::try_from(place).ok());
-                found.ok_or_else(|| Error::Broken(format!("nobody has seen the channel `{value}`")))
-            };
-            let places: Vec<u32> = labels.values.iter().map(place).collect::<Result<_>>()?;
-            let codes = labels.codes.into_iter().map(|code| places[code as usize]).collect();
-            Ok(Labels { codes, values: known.clone() })
-        };
-        let columns = self.columns.into_iter().zip(known).map(renumbered);
+        let columns = self.columns.into_iter().zip(known);
+        let columns = columns.map(|(labels, known)| among(labels, known));
         Ok(Self { columns: columns.collect::<Result<_>>()?, of_model: self.of_model })
     }
 
@@ -79,6 +70,22 @@ impl TouchChannels {
             of_model: self.of_model.clone(),
         }
     }
+}
+
+/// The same labels, numbered as in a longer list of their values, in byte order.
+///
+/// # Errors
+///
+/// A value that is not in the list.
+pub fn among(labels: Labels, known: &[String]) -> Result<Labels> {
+    let place = |value: &String| {
+        let found = known.binary_search(value).ok();
+        let found = found.and_then(|place| u32::try_from(place).ok());
+        found.ok_or_else(|| Error::Broken(format!("nobody has seen the channel `{value}`")))
+    };
+    let places: Vec<u32> = labels.values.iter().map(place).collect::<Result<_>>()?;
+    let codes = labels.codes.into_iter().map(|code| places[code as usize]).collect();
+    Ok(Labels { codes, values: known.to_vec() })
 }
 
 /// The same labels, numbered in the byte order of their values: codes that follow from the values

@@ -27,7 +27,9 @@ use rayon::prelude::*;
 
 pub use cells::{Cell, Cells, Credited, UNATTRIBUTED_CELL};
 pub use changes::{Change, Changed, Changes, Side};
-pub use learning::{Evidence, Learnt, Observed, TouchChannels, in_byte_order, learns, observe_all};
+pub use learning::{
+    Evidence, Learnt, Observed, TouchChannels, among, in_byte_order, learns, observe_all,
+};
 pub use partition::{
     ByChannel, CreditRows, JourneyRows, Others, Partial, Partition, Parts, Tally, Work, attribute,
     attribute_all, weigh,

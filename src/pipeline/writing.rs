@@ -14,6 +14,7 @@ use crate::engine::{PathSums, Work};
 use crate::error::{Error, Result};
 use crate::identity::audit_table;
 use crate::kept::{Frame, Writing};
+use crate::money::Currency;
 use crate::output::{Staged, TableWriter};
 use crate::page::Page;
 use crate::paths::{Paths, SEPARATOR, is_direct};
@@ -22,17 +23,14 @@ use crate::summary::Summary;
 use crate::validate::{Reject, rejects_table};
 use crate::{engine, input, output, report};
 
-/// What journeys add up to by path, as rows where they are to be written.
-pub(super) fn paths_table<'c>(
-    config: &'c Config,
+/// What journeys add up to by path, where that is to be written.
+pub(super) fn paths(
+    config: &Config,
     ordered: &Ordered,
     named: &Named,
     people: &People,
-) -> Result<Option<(&'c Output, RecordBatch)>> {
-    let outputs = &config.outputs;
-    let Some((output, channels)) = outputs.paths.as_ref().zip(named.path_channels.as_ref()) else {
-        return Ok(None);
-    };
+) -> Result<Option<Paths>> {
+    let Some(channels) = named.path_channels.as_ref() else { return Ok(None) };
     let work = work(config, ordered, named);
     let mut currencies = ordered.amounts.currencies.clone();
     if currencies.is_empty() {
@@ -52,10 +50,26 @@ pub(super) fn paths_table<'c>(
         }
     };
     each_part(&work, (ordered, named), people, of_part, |part| sums.merge(&part))?;
-    let channels = channels.values.clone();
+    Ok(Some(named_paths(channels.values.clone(), currencies, sums)))
+}
+
+/// Paths with the names of their channels.
+pub(super) fn named_paths(
+    channels: Vec<String>,
+    currencies: Vec<Currency>,
+    sums: PathSums,
+) -> Paths {
     let direct = channels.iter().map(|channel| is_direct(channel)).collect();
-    let paths = Paths { channels, direct, currencies, sums };
-    Ok(Some((output, paths.table(SEPARATOR)?)))
+    Paths { channels, direct, currencies, sums }
+}
+
+/// Paths as rows, where they are to be written.
+pub(super) fn paths_table(
+    config: &Config,
+    paths: Option<Paths>,
+) -> Result<Option<(&Output, RecordBatch)>> {
+    let output = config.outputs.paths.as_ref().zip(paths);
+    output.map(|(output, paths)| Ok((output, paths.table(SEPARATOR)?))).transpose()
 }
 
 /// What models learnt of channels, as rows where they are to be written.

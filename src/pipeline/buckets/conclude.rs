@@ -15,13 +15,14 @@ use crate::error::{Error, Result};
 use crate::input::{self, Loaded};
 use crate::journeys::{Labels, Rates};
 use crate::output::Staged;
+use crate::paths::Paths;
 use crate::pipeline::bootstrap::{self, ResampledSessions, Resampling};
 use crate::pipeline::comparison::rename_orders;
 use crate::pipeline::lines::Counted;
 use crate::pipeline::{
     Dated, Finished, Inputs, Names, Outcome, PeriodLines, Progress, SessionsBeside, Tables,
     Writers, account, comparison, count_rows, effects_table, gaps, lines_beside, make_report,
-    orders, read_tables, stage_report, wants_orders,
+    named_paths, orders, paths_table, read_tables, stage_report, wants_orders,
 };
 use crate::report::{EffectsReport, MeasureSet, OrderSums};
 use crate::schema::Table;
@@ -58,6 +59,7 @@ pub fn conclude(
     let rejects = tell(config, (&inputs, &tables), &sums, &mut summary)?;
     let rates = tables.get(&Table::ExchangeRates).map(|loaded| Rates::new(&loaded.rows));
     let concluding = Concluding { config, tables: &tables, known, rates: rates.as_ref() };
+    writers.table(paths_table(config, Some(concluding.paths(&sums)))?)?;
     let BucketSums { periods, gap_sessions, .. } = sums;
     let mut periods = periods.into_iter();
     let Some(now) = periods.next() else {
@@ -93,6 +95,7 @@ pub fn conclude(
     writers.table(gaps)?;
     writers.table(effects_table(config, &effects)?)?;
     write_rows(config, &mut writers, rows)?;
+    let load = writers.loading.take().map(|loading| loading.finish(&report)).transpose()?;
     let outcome = Outcome { report: &report, summary: &summary, overview: None };
     let write = |staged: &Staged| stage_report(config, outcome, staged);
     let staged = writers.finish(config, &rejects, write, &summary)?;
@@ -104,7 +107,7 @@ pub fn conclude(
         staged,
         kept: None,
         stored: None,
-        load: None,
+        load,
     })
 }
 
@@ -157,28 +160,24 @@ fn tell(
 /// Writes the rows that the run asks for.
 fn write_rows(config: &Config, writers: &mut Writers, mut rows: Rows<'_>) -> Result<()> {
     let outputs = &config.outputs;
-    let asked: [(RowTable, Option<&Output>); 4] = [
-        (RowTable::Credits, outputs.credits.as_ref()),
-        (RowTable::Journeys, outputs.journeys.as_ref()),
-        (RowTable::Persons, outputs.persons.as_ref()),
-        (RowTable::Identity, outputs.identity.as_ref()),
+    let begin = |output: &Option<Output>| {
+        output.as_ref().map(|output| writers.begin_table(output)).transpose()
+    };
+    let (persons, identity) = (begin(&outputs.persons)?, begin(&outputs.identity)?);
+    let asked = [
+        // They may go to a database too.
+        (RowTable::Credits, writers.credits.take()),
+        (RowTable::Journeys, writers.journeys.take()),
+        (RowTable::Persons, persons),
+        (RowTable::Identity, identity),
     ];
-    for (table, output) in asked {
-        let Some(output) = output else { continue };
+    for (table, writer) in asked {
+        let Some(mut writer) = writer else { continue };
         let Some(rows) = rows.remove(&table) else {
             let name = table.name();
             return Err(Error::Contradiction(format!(
                 "`--{name}` is to be written, and nobody brings its rows"
             )));
-        };
-        let mut writer = match table {
-            RowTable::Credits => writers.credits.take(),
-            RowTable::Journeys => writers.journeys.take(),
-            RowTable::Persons | RowTable::Identity => None,
-        };
-        let mut writer = match writer.take() {
-            Some(writer) => writer,
-            None => writers.begin_table(output)?,
         };
         let mut schema = None;
         for batch in rows {
@@ -257,6 +256,15 @@ impl Concluding<'_> {
             codes: Vec::new(),
             values: known.next().cloned().unwrap_or_default(),
         })
+    }
+
+    fn paths(&self, sums: &BucketSums) -> Paths {
+        let mut currencies = sums.currencies();
+        if currencies.is_empty() {
+            currencies.push(self.config.currency);
+        }
+        let all = sums.path_sums(&currencies);
+        named_paths(self.known.path_channels().to_vec(), currencies, all)
     }
 
     fn effects(&self, numbered: &Numbered) -> Result<EffectsReport> {

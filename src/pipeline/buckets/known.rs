@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::{BucketSums, Pass};
-use crate::engine::{Learnt, Observed, TouchChannels};
+use crate::engine::{Learnt, Observed, among};
 use crate::error::{Error, Result};
 use crate::models::Asked;
 use crate::money::Currency;
-use crate::pipeline::Ordered;
+use crate::pipeline::{Named, Ordered};
 
 /// What is known of all buckets together after a pass: nothing before the first.
 #[derive(Clone, Default, Serialize, Deserialize)]
@@ -16,6 +16,8 @@ pub struct Known {
     end: Option<i64>,
     /// The channels of each column that models look at, in byte order.
     channels: Option<Vec<Vec<String>>>,
+    /// The channels of paths, in byte order, where they are asked for.
+    path_channels: Option<Vec<String>>,
     /// What models learnt, of the period that is reported and of the one that it is compared with.
     learnt: Vec<Learnt>,
     /// The currencies of orders, sorted.
@@ -38,6 +40,8 @@ impl Known {
                 known.end = sums.end;
                 let channels = sums.channels.iter();
                 known.channels = Some(channels.map(|of| of.iter().cloned().collect()).collect());
+                let of_paths = sums.path_channels.as_ref();
+                known.path_channels = of_paths.map(|of| of.iter().cloned().collect());
             }
             Pass::Learn => {
                 let learnt = |observed: &Observed| {
@@ -85,11 +89,20 @@ impl Known {
     }
 
     /// Numbers the channels of a bucket as all buckets do, once it is known which there are.
-    pub(super) fn number(&self, channels: TouchChannels) -> Result<TouchChannels> {
-        match &self.channels {
-            Some(known) => channels.among(known),
-            None => Ok(channels),
+    pub(super) fn number(&self, named: &mut Named) -> Result<()> {
+        if let Some(known) = &self.channels {
+            named.channels = std::mem::take(&mut named.channels).among(known)?;
         }
+        if let Some(known) = &self.path_channels {
+            let own = named.path_channels.take();
+            named.path_channels = own.map(|own| among(own, known)).transpose()?;
+        }
+        Ok(())
+    }
+
+    /// The channels of paths, where they are known.
+    pub(super) fn path_channels(&self) -> &[String] {
+        self.path_channels.as_deref().unwrap_or_default()
     }
 
     /// What is known, as bytes that [`from_bytes`](Self::from_bytes) reads.

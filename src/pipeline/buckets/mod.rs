@@ -26,7 +26,7 @@ use self::sums::PeriodSums;
 use self::travelling::Travelling;
 use super::{
     Named, Ready, Silent, Writers, all_persons, attribute_by, count_orders, gaps, label,
-    make_ready, observe, reattribute, sessions_beside, work as work_on,
+    make_ready, observe, paths, reattribute, sessions_beside, work as work_on,
 };
 use crate::config::{Config, Extent};
 use crate::engine;
@@ -57,10 +57,13 @@ pub enum Pass {
 }
 
 impl Pass {
-    /// The passes of a run, in their order: those before the last only where a model learns.
+    /// The passes of a run, in their order: those before the last only where a model learns, or where paths
+    /// are asked for.
     pub fn of(config: &Config) -> &'static [Self] {
         if engine::learns(&config.models) {
             &[Self::Look, Self::Learn, Self::Attribute]
+        } else if config.outputs.paths.is_some() {
+            &[Self::Look, Self::Attribute]
         } else {
             &[Self::Attribute]
         }
@@ -147,11 +150,9 @@ pub fn check(config: &Config) -> Result<()> {
         ("--store", config.store.is_some()),
         ("--keep", outputs.kept.is_some()),
         ("--format html", config.extent == Extent::Page),
-        ("--paths", outputs.paths.is_some()),
         ("--bootstrap with --effects", config.effects_bootstrap.is_some()),
         ("--min-persons", config.min_persons.is_some()),
         ("several values of a setting", config.sweep.is_some()),
-        ("--load", outputs.database.is_some()),
     ];
     match asked.into_iter().find(|(_, asked)| *asked) {
         None => Ok(()),
@@ -183,7 +184,7 @@ impl Bucket {
         known.tell(ordered)?;
         reattribute(config, merged, ordered)?;
         let mut named = label(config, &config.by, tables, merged, ordered)?;
-        named.channels = known.number(std::mem::take(&mut named.channels))?;
+        known.number(&mut named)?;
         Ok(Self { ready, named })
     }
 }
@@ -203,6 +204,11 @@ pub fn work(config: &Config, known: &Known, pass: Pass, origin: Origin<'_>) -> R
         return Ok(sums);
     }
     let periods = [Some(config.period), config.compare.map(|compare| compare.period())];
+    if pass == Pass::Attribute
+        && let Some(paths) = paths(config, &ordered, &named, &people)?
+    {
+        sums.walk(&paths);
+    }
     for (number, period) in periods.into_iter().flatten().enumerate() {
         if number > 0 {
             ordered.report(period);

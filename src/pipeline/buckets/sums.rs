@@ -12,12 +12,14 @@ use super::super::{Attributed, Named, Ordered, SessionsBeside, Tables};
 use super::DIVIDED;
 use crate::bootstrap::Resampled;
 use crate::engine::{
-    ByChannel, ByRole, Cells, Credited, Observed, Part, Tally, TouchChannels, UNATTRIBUTED_CELL,
+    ByChannel, ByRole, Cells, Credited, Observed, Part, PathSums, Tally, TouchChannels,
+    UNATTRIBUTED_CELL,
 };
 use crate::error::{Error, Result};
 use crate::identity::Account as IdentityAccount;
 use crate::journeys::Combined;
 use crate::money::Currency;
+use crate::paths::Paths;
 use crate::report::{OrderSums, SessionCounts};
 use crate::schema::Table;
 use crate::summary::{OrderCounts, Summary, TouchCounts};
@@ -42,8 +44,19 @@ pub struct BucketSums {
     pub(super) observed: Vec<Observed>,
     /// The sums of each period: the reported one, then the one that it is compared with.
     pub(super) periods: Vec<PeriodSums>,
+    /// The channels of paths, where these are asked for.
+    pub(super) path_channels: Option<BTreeSet<String>>,
+    /// What came of journeys, by the numbers of their channels.
+    pub(super) paths: BTreeMap<Vec<u32>, PathWorth>,
     /// The sessions of the reported period by source and medium, where spend is to be held against them.
     pub(super) gap_sessions: Option<Counted>,
+}
+
+/// What came of the journeys of one path: orders and what they are worth, and how many ended in none.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct PathWorth {
+    orders: BTreeMap<Currency, (u64, i128)>,
+    lost: u64,
 }
 
 /// The rows of a table.
@@ -104,6 +117,8 @@ impl BucketSums {
         self.end = (ordered.end != i64::MIN).then_some(ordered.end);
         let columns = named.channels.columns.iter();
         self.channels = columns.map(|labels| labels.values.iter().cloned().collect()).collect();
+        let of_paths = named.path_channels.as_ref();
+        self.path_channels = of_paths.map(|labels| labels.values.iter().cloned().collect());
     }
 
     /// Takes note of what was read, and of who is who.
@@ -127,6 +142,34 @@ impl BucketSums {
         self.warnings = summary.warnings.iter().cloned().collect();
     }
 
+    /// Takes note of what came of journeys by path.
+    pub(super) fn walk(&mut self, paths: &Paths) {
+        for (path, totals) in paths.sums.iter() {
+            let worth = self.paths.entry(path.to_vec()).or_default();
+            worth.lost += totals.lost;
+            for (at, currency) in paths.currencies.iter().enumerate() {
+                if totals.conversions[at] > 0 {
+                    let sum = worth.orders.entry(*currency).or_default();
+                    *sum = (sum.0 + totals.conversions[at], sum.1 + totals.amounts[at]);
+                }
+            }
+        }
+    }
+
+    /// The paths of all buckets, in these currencies.
+    pub(super) fn path_sums(&self, currencies: &[Currency]) -> PathSums {
+        let mut sums = PathSums::new(currencies.len());
+        for (path, worth) in &self.paths {
+            for (currency, orders) in &worth.orders {
+                if let Ok(at) = currencies.binary_search(currency) {
+                    sums.convert(path, at, *orders);
+                }
+            }
+            sums.lose(path, worth.lost);
+        }
+        sums
+    }
+
     /// Adds what other buckets come to, in whatever order.
     pub fn merge(&mut self, other: Self) {
         for (table, counts) in other.rows {
@@ -145,6 +188,17 @@ impl BucketSums {
         grow(&mut self.channels, other.channels, |mine, theirs| mine.extend(theirs));
         grow(&mut self.observed, other.observed, |mine, theirs| mine.merge(&theirs));
         grow(&mut self.periods, other.periods, PeriodSums::merge);
+        if let Some(theirs) = other.path_channels {
+            self.path_channels.get_or_insert_default().extend(theirs);
+        }
+        for (path, theirs) in other.paths {
+            let mine = self.paths.entry(path).or_default();
+            mine.lost += theirs.lost;
+            for (currency, (orders, amount)) in theirs.orders {
+                let sum = mine.orders.entry(currency).or_default();
+                *sum = (sum.0 + orders, sum.1 + amount);
+            }
+        }
         add_sessions(&mut self.gap_sessions, other.gap_sessions);
     }
 
