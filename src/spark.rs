@@ -24,8 +24,8 @@ use crate::calendar::format_instant;
 use crate::config::{Config, Settings};
 use crate::error::{Error, Result};
 use crate::input;
-use crate::pipeline::buckets::{self, BucketSums, Known, RowTable, Rows};
-use crate::pipeline::{Finished, Progress};
+use crate::pipeline::Progress;
+use crate::pipeline::buckets::{BucketRun, BucketSums, Concluded, Known, RowTable, Rows};
 use crate::schema::Table;
 use crate::stop;
 
@@ -52,19 +52,19 @@ pub struct Cluster {
 
 /// Does a run on Spark: the same files and the same bytes as a run on this machine.
 ///
-/// `settings` are what `config` was made of.
+/// `settings` are what the run was made of.
 ///
 /// # Errors
 ///
 /// What cannot be had bucket by bucket; a Python without the package; whatever Spark says.
 pub fn run(
-    config: &Config,
+    run: &BucketRun,
     settings: &Settings,
     cluster: &Cluster,
     progress: &dyn Progress,
-) -> Result<Finished> {
-    buckets::check(config)?;
-    buckets::check_places(config)?;
+) -> Result<Concluded> {
+    run.check_places()?;
+    let config = run.config();
     let folder = tempfile::Builder::new().prefix("apportion-").tempdir();
     let folder = folder.map_err(Error::io("write", &std::env::temp_dir()))?;
     stop::temporary(folder.path());
@@ -87,7 +87,7 @@ pub fn run(
         let batches = batches.map(|batch| -> Result<RecordBatch> { Ok(batch?) });
         streams.insert(table, Box::new(batches));
     }
-    buckets::conclude(config, sums, &known, streams, progress)
+    run.conclude(sums, &known, streams, progress)
 }
 
 /// The tables of rows that a run writes.

@@ -16,7 +16,9 @@ use apportion::journeys::ViewPolicy;
 use apportion::models::{MODELS, ask, ask_all};
 use apportion::output;
 use apportion::paths::{self, PathsReading, SEPARATOR, column_names, credit};
-use apportion::pipeline::buckets::{self, BucketSums, Components, Known, Pass, RowTable};
+use apportion::pipeline::buckets::{
+    self, BucketRun, BucketSums, Components, Concluded, Known, RowTable,
+};
 use apportion::pipeline::{Explainer, Published, Silent, identity, run, sweep};
 use apportion::report::{IdentityReport, MeasureSet, OrderMeasures};
 use apportion::schema::{Kind, Table};
@@ -185,10 +187,7 @@ fn ran(
     };
     change(&mut settings);
     let published = done(settings, threads);
-    let text = |name: &'static str| {
-        (name, fs::read_to_string(playground.path(&format!("{name}.csv"))).unwrap_or_default())
-    };
-    Ran { published, files: OUTPUTS.map(text).into() }
+    Ran { published, files: texts(&playground) }
 }
 
 /// Writes the tables of a world; returns the settings that name them, every model, and a report.
@@ -1310,7 +1309,7 @@ fn in_buckets(
     world: &World,
     (buckets, shuffle): (usize, u64),
     change: impl Fn(&mut Settings),
-) -> Ran {
+) -> (serde_json::Value, BTreeMap<&'static str, String>) {
     let playground = Playground::new();
     let mut settings = Settings {
         credits: Some(playground.path("credits.csv")),
@@ -1324,8 +1323,8 @@ fn in_buckets(
     let now = apportion::calendar::parse_instant("2030-01-01").unwrap();
     // What goes from one machine to another is text.
     let settings = Settings::from_text(&settings.to_text().unwrap()).unwrap();
-    let config = Config::new(settings.clone(), now).unwrap();
-    let configs: Vec<Config> = divided(world, buckets, shuffle)
+    let run = BucketRun::new(Config::new(settings.clone(), now).unwrap()).unwrap();
+    let runs: Vec<BucketRun> = divided(world, buckets, shuffle)
         .into_iter()
         .enumerate()
         .map(|(number, sheets)| {
@@ -1342,18 +1341,18 @@ fn in_buckets(
                     _ => {}
                 }
             }
-            Config::new(settings, now).unwrap()
+            BucketRun::new(Config::new(settings, now).unwrap()).unwrap()
         })
         .collect();
     let mut known = Known::default();
     let mut last = BucketSums::default();
-    for pass in Pass::of(&config) {
+    for pass in run.passes() {
         known = Known::from_bytes(&known.to_bytes().unwrap()).unwrap();
-        let sums = |config: &Config| {
-            let sums = buckets::work(config, &known, *pass, &|_, _| None).unwrap();
+        let sums = |run: &BucketRun| {
+            let sums = run.work(&known, *pass, &|_, _| None).unwrap();
             BucketSums::from_bytes(&sums.to_bytes().unwrap()).unwrap()
         };
-        let mut all: Vec<BucketSums> = configs.iter().map(sums).collect();
+        let mut all: Vec<BucketSums> = runs.iter().map(sums).collect();
         if shuffle % 2 == 1 {
             all.reverse();
         }
@@ -1364,13 +1363,20 @@ fn in_buckets(
                 left
             })
             .unwrap();
-        known = known.after(&config.models, *pass, &last).unwrap();
+        known = known.after(&run.config().models, *pass, &last).unwrap();
     }
     let mut rows = buckets::Rows::new();
-    for table in RowTable::ALL {
+    let outputs = &run.config().outputs;
+    let is_asked = |table: &RowTable| match table {
+        RowTable::Credits => outputs.credits.is_some(),
+        RowTable::Journeys => outputs.journeys.is_some(),
+        RowTable::Persons => outputs.persons.is_some(),
+        RowTable::Identity => outputs.identity.is_some(),
+    };
+    for table in RowTable::ALL.into_iter().filter(is_asked) {
         let mut all = Vec::new();
-        for config in &configs {
-            buckets::rows(config, &known, table, &mut |rows| {
+        for run in &runs {
+            run.rows(&known, table, &mut |rows| {
                 all.push(rows);
                 Ok(())
             })
@@ -1379,12 +1385,19 @@ fn in_buckets(
         let all = concat_batches(&all[0].schema(), &all).unwrap();
         rows.insert(table, Box::new(std::iter::once(Ok(in_order(&all)))));
     }
-    let concluded = buckets::conclude(&config, last, &known, rows, &Silent).unwrap();
-    let published = concluded.publish().unwrap();
+    let summary = match run.conclude(last, &known, rows, &Silent).unwrap() {
+        Concluded::Run(finished) => finished.publish().unwrap().summary,
+        Concluded::Sweep(swept) => swept.publish().unwrap().1,
+    };
+    (serde_json::to_value(&summary).unwrap(), texts(&playground))
+}
+
+/// The text of every output that there is.
+fn texts(playground: &Playground) -> BTreeMap<&'static str, String> {
     let text = |name: &'static str| {
         (name, fs::read_to_string(playground.path(&format!("{name}.csv"))).unwrap_or_default())
     };
-    Ran { published, files: OUTPUTS.map(text).into() }
+    OUTPUTS.map(text).into()
 }
 
 /// Rows of buckets in the order of a run.
@@ -1421,11 +1434,30 @@ proptest! {
             }
         };
         let whole = ran(&world, 2, 1, 0, &plain, change);
-        let parts = in_buckets(&world, (number, shuffle), change);
+        let (summary, parts) = in_buckets(&world, (number, shuffle), change);
         for (name, text) in &whole.files {
-            prop_assert_eq!(text, &parts.files[name], "{}", name);
+            prop_assert_eq!(text, &parts[name], "{}", name);
         }
-        let said = |ran: &Ran| serde_json::to_value(&ran.published.summary).unwrap();
-        prop_assert_eq!(said(&whole), said(&parts));
+        prop_assert_eq!(serde_json::to_value(&whole.published.summary).unwrap(), summary);
+    }
+
+    #[test]
+    fn a_sweep_over_buckets_of_persons_is_the_sweep(world in worlds(), number in 1_usize..5, shuffle in any::<u64>()) {
+        let change = |settings: &mut Settings| {
+            settings.sweep = ["lookback=2d,10d", "overlap=true,false", "half_life=1d,3d"].map(str::to_owned).to_vec();
+            settings.max_rejects = Some("100%".into());
+            (settings.journeys, settings.orders_report, settings.credits) = (None, None, None);
+            (settings.persons, settings.identity) = (None, None);
+            settings.model = ["last_click", "time_decay", "markov"].map(str::to_owned).to_vec();
+        };
+        let playground = Playground::new();
+        let mut settings = laid_out(&world, &playground, 1, 0, &plain);
+        change(&mut settings);
+        let now = apportion::calendar::parse_instant("2030-01-01").unwrap();
+        let (_, whole) = sweep(Config::new(settings, now).unwrap(), &Silent).unwrap().publish().unwrap();
+        let (summary, parts) = in_buckets(&world, (number, shuffle), change);
+        prop_assert_eq!(&texts(&playground), &parts);
+        prop_assert!(!parts["report"].is_empty());
+        prop_assert_eq!(serde_json::to_value(&whole).unwrap(), summary);
     }
 }

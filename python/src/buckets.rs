@@ -10,14 +10,13 @@ use std::io::BufWriter;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use apportion::config::{Config, Settings, asked};
+use apportion::config::{Config, Settings};
 use apportion::input::MemoryTable;
 use apportion::pipeline::buckets::{
-    self, Arriving, BucketSums, Columns, Components, Known, Pass, RowTable, check_columns,
-    keys_of_users,
+    self, Arriving, BucketRun, BucketSums, Columns, Components, Known, Pass, RowTable,
+    check_columns, keys_of_users,
 };
 use apportion::pipeline::in_pool;
-use apportion::report;
 use apportion::schema::Table;
 use apportion::{Error, stop};
 use arrow::array::{ArrayRef, AsArray, RecordBatch, RecordBatchReader, StringArray};
@@ -34,7 +33,7 @@ use tempfile::TempDir;
 
 use crate::errors::Failure;
 use crate::frame::Frame;
-use crate::run::{now, of_every_run, output_of, place, written};
+use crate::run::{Passed, now, output_of, place, published, published_sweep, written};
 use crate::working::work;
 use crate::{arguments, tables};
 
@@ -47,6 +46,8 @@ struct Plan {
     began: i64,
     /// The tables that are divided.
     tables: BTreeMap<String, Divided>,
+    /// What columns the other tables have, as Arrow streams without rows.
+    small: BTreeMap<String, Vec<u8>>,
     passes: Vec<Pass>,
     /// Whether users are joined by keys beside aliases.
     reconciles: bool,
@@ -101,6 +102,18 @@ impl Plan {
         })
     }
 
+    /// The run, whose tables have no rows.
+    fn run_of_nothing(&self) -> Result<BucketRun, Error> {
+        let small = self.small.iter().map(|(name, schema)| (name, &schema[..]));
+        let divided = self.tables.iter().map(|(name, table)| (name, &table.schema[..]));
+        let empty = |(name, schema): (&String, &[u8])| {
+            let schema = StreamReader::try_new(schema, None)?.schema();
+            empty(Table::from_name(name)?, schema)
+        };
+        let tables: Vec<_> = small.chain(divided).map(empty).collect::<Result<_, _>>()?;
+        BucketRun::new(self.config(&tables, Settings::forget_outputs)?)
+    }
+
     fn schemas(&self) -> Result<Vec<(Table, SchemaRef)>, Error> {
         let one = |(name, divided): (&String, &Divided)| {
             let reader = StreamReader::try_new(&divided.schema[..], None)?;
@@ -147,38 +160,52 @@ pub(crate) fn plan(
     let mut all = tables::gather(py, &tables::given(small)?, u64::MAX, None)?;
     let began = now();
     Ok(py.detach(|| -> Result<String, Error> {
+        let small = all.iter().map(|(table, rows)| {
+            Ok((table.name().to_owned(), schema_bytes(rows.schema()?.as_ref())?))
+        });
+        let small = small.collect::<Result<_, Error>>()?;
         for (table, schema) in &divided {
-            let none: [Result<RecordBatch, ArrowError>; 0] = [];
-            let empty = MemoryTable::gather(*table, 1, Arc::clone(schema), none, None)?;
-            all.push((*table, empty));
+            all.push(empty(*table, Arc::clone(schema))?);
         }
-        let config = Config::with_tables(settings.clone(), &all, began)?;
-        buckets::check(&config)?;
+        let run = BucketRun::new(Config::with_tables(settings.clone(), &all, began)?)?;
+        let config = run.config();
         for table in [Table::Sessions, Table::Orders] {
             if !divided.iter().any(|(given, _)| *given == table) {
                 return Err(Error::Contradiction(format!("no {table} are given")));
             }
         }
-        check_columns(&config)?;
+        check_columns(config)?;
         let one = |(table, schema): &(Table, SchemaRef)| {
             let path = PathBuf::from(format!("{table} (a table in memory)"));
-            let columns = Columns::new(&config, *table, &path, schema)?;
+            let columns = Columns::new(config, *table, &path, schema)?;
             let fields = schema.fields().iter();
             let fields = fields.filter(|field| columns.columns.contains(field.name()));
             let kept = Schema::new(fields.cloned().collect::<Vec<_>>());
-            let mut bytes = Vec::new();
-            StreamWriter::try_new(&mut bytes, &kept)?.finish()?;
-            Ok((table.name().to_owned(), Divided { columns, schema: bytes }))
+            let schema = schema_bytes(&kept)?;
+            Ok((table.name().to_owned(), Divided { columns, schema }))
         };
         let plan = Plan {
             settings: settings.to_text()?,
             began,
             tables: divided.iter().map(one).collect::<Result<_, Error>>()?,
-            passes: Pass::of(&config).to_vec(),
+            small,
+            passes: run.passes().to_vec(),
             reconciles: !config.reconcile.is_empty(),
         };
         written(&plan)
     })?)
+}
+
+/// A table without rows.
+fn empty(table: Table, schema: SchemaRef) -> Result<(Table, MemoryTable), Error> {
+    let none: [Result<RecordBatch, ArrowError>; 0] = [];
+    Ok((table, MemoryTable::gather(table, 1, schema, none, None)?))
+}
+
+fn schema_bytes(schema: &Schema) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    StreamWriter::try_new(&mut bytes, schema)?.finish()?;
+    Ok(bytes)
 }
 
 /// The component of every user of `edges`, batches with two columns of ids that are joined: `id` and
@@ -277,9 +304,9 @@ pub(crate) fn work_bucket<'py>(
     let bucket = Bucket::gather(py, (plan, known), small, batches, memory)?;
     let bytes = py.detach(|| {
         let Bucket { plan, known, tables, origins } = bucket;
-        let config = plan.bucket_config(&tables, None)?;
+        let run = BucketRun::new(plan.bucket_config(&tables, None)?)?;
         let origin = |table, row| origins.of(table, row);
-        in_pool(Some(1), || buckets::work(&config, &known, pass, &origin))??.to_bytes()
+        in_pool(Some(1), || run.work(&known, pass, &origin))??.to_bytes()
     })?;
     Ok(PyBytes::new(py, &bytes))
 }
@@ -300,14 +327,14 @@ pub(crate) fn bucket_rows(
     let bucket = Bucket::gather(py, (plan, known), small, batches, memory)?;
     Ok(py.detach(|| -> Result<Frame, Error> {
         let Bucket { plan, known, tables, .. } = bucket;
-        let config = plan.bucket_config(&tables, Some(rows))?;
+        let run = BucketRun::new(plan.bucket_config(&tables, Some(rows))?)?;
         let folder = temporary()?;
         let path = folder.path().join("rows.arrow");
         let file = File::create(&path).map_err(Error::io("write", &path))?;
         let mut sink = Some(BufWriter::new(file));
         let mut writer = None;
         in_pool(Some(1), || {
-            buckets::rows(&config, &known, rows, &mut |batch| {
+            run.rows(&known, rows, &mut |batch| {
                 if let Some(sink) = sink.take() {
                     writer = Some(StreamWriter::try_new(sink, &batch.schema())?);
                 }
@@ -351,10 +378,8 @@ pub(crate) fn known<'py>(
     let plan = Plan::read(plan)?;
     let known = Known::from_bytes(known)?;
     let bytes = work(py, None, |_| {
-        let mut settings = Settings::from_text(&plan.settings)?;
-        settings.forget_outputs();
-        let models = asked(&settings)?;
-        known.after(&models, pass, &BucketSums::from_bytes(merged)?)?.to_bytes()
+        let run = plan.run_of_nothing()?;
+        known.after(&run.config().models, pass, &BucketSums::from_bytes(merged)?)?.to_bytes()
     })?;
     Ok(PyBytes::new(py, &bytes))
 }
@@ -436,22 +461,16 @@ pub(crate) fn conclude(
             (table, batches)
         });
         let sums = BucketSums::from_bytes(merged)?;
-        let finished = in_pool(config.threads, || {
-            buckets::conclude(&config, sums, &known, rows.collect(), told)
-        })??;
-        let published = finished.publish()?;
-        let (text, table) = if config.wide {
-            (report::render_wide(&published.report), published.report.wide()?)
-        } else {
-            (report::render(&published.report), published.report.long()?)
+        let run = BucketRun::new(config)?;
+        let threads = run.config().threads;
+        let done = in_pool(threads, || run.conclude(sums, &known, rows.collect(), told))??;
+        let Passed { frames, text, summary, .. } = match done {
+            buckets::Concluded::Run(finished) => published(run.config(), finished.publish()?)?,
+            buckets::Concluded::Sweep(swept) => published_sweep(swept.publish()?)?,
         };
-        let mut frames = of_every_run(table, &published.summary)?;
-        if !published.effects.models.is_empty() {
-            frames.insert("effects", published.effects.table()?);
-        }
         let files = wanted.iter().map(|name| (name.clone(), file(name))).collect();
-        let summary = written(&published.summary)?;
-        Ok(Concluded { frames, files, folder: Arc::clone(&folder), text, summary })
+        let (folder, summary) = (Arc::clone(&folder), written(&summary)?);
+        Ok(Concluded { frames, files, folder, text, summary })
     })?;
     Ok(concluded)
 }

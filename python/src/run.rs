@@ -17,8 +17,8 @@ use apportion::explain;
 use apportion::input::MemoryTable;
 use apportion::output::Staged;
 use apportion::page::{ChartName, Page};
-use apportion::pipeline::{self, Explainer, Progress, in_pool};
-use apportion::report;
+use apportion::pipeline::{self, Explainer, Progress, Published, in_pool};
+use apportion::report::{self, SweepReport};
 use apportion::schema::Table;
 use apportion::summary::Summary;
 use apportion::{Error, stop};
@@ -79,10 +79,10 @@ struct Wanted<'a> {
 }
 
 /// What came of one pass.
-struct Passed {
-    frames: BTreeMap<&'static str, RecordBatch>,
-    text: String,
-    summary: Summary,
+pub(crate) struct Passed {
+    pub(crate) frames: BTreeMap<&'static str, RecordBatch>,
+    pub(crate) text: String,
+    pub(crate) summary: Summary,
     page: Option<Page>,
 }
 
@@ -285,7 +285,11 @@ fn ran(
         Some(_) => pipeline::run_stored(again()?, &again, told),
         None => pipeline::run(config, told),
     })??;
-    let published = finished.publish()?;
+    published(config, finished.publish()?)
+}
+
+/// What came of a run whose files are in their places.
+pub(crate) fn published(config: &Config, published: Published) -> Result<Passed, Error> {
     let wide = config.wide;
     let page = published.overview.as_ref();
     let page =
@@ -305,15 +309,18 @@ fn ran(
 
 /// Does a run that tries several values of a setting.
 fn swept(config: Config, told: &dyn Progress) -> Result<Passed, Error> {
-    let (report, summary) =
-        in_pool(config.threads, || pipeline::sweep(config, told))??.publish()?;
+    published_sweep(in_pool(config.threads, || pipeline::sweep(config, told))??.publish()?)
+}
+
+/// What came of it once its files are in their places.
+pub(crate) fn published_sweep((report, summary): (SweepReport, Summary)) -> Result<Passed, Error> {
     let mut frames = of_every_run(report.table()?, &summary)?;
     frames.insert("ranges", report.ranges()?);
     frames.insert("decisions", report.decisions()?);
     Ok(Passed { frames, text: report::render_sweep(&report), page: None, summary })
 }
 
-pub(crate) fn of_every_run(
+fn of_every_run(
     report: RecordBatch,
     summary: &Summary,
 ) -> Result<BTreeMap<&'static str, RecordBatch>, Error> {

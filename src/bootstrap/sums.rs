@@ -193,10 +193,11 @@ impl Resampled {
             self.places.resize(column + 1, [NONE; LIMBS]);
         }
         for limb in 0..LIMBS {
-            // The last one has the sign.
-            let part = |value: &i128| match limb {
-                3 => (value >> 96) as u64,
-                _ => (value >> (32 * limb)) as u64 & u64::from(u32::MAX),
+            #[expect(clippy::cast_possible_truncation, reason = "the other limbs follow")]
+            let part = |value: &i128| {
+                let shifted = (value >> (32 * limb)).cast_unsigned() as u64;
+                // The last one has the sign.
+                if limb + 1 == LIMBS { shifted } else { shifted & u64::from(u32::MAX) }
             };
             if values.iter().all(|value| part(value) == 0) {
                 continue;

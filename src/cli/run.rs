@@ -6,11 +6,12 @@ use std::time::Duration;
 use super::job::{Job, Log, wait};
 use super::progress::{Bar, clear};
 use super::stats::Stopwatch;
-use super::{Engine, RunCommand, Status, in_pool, now, say, settled, summary};
-use crate::config::{Config, Settings};
+use super::{RunCommand, Status, in_pool, now, say, settled, summary};
+use crate::config::{Config, Outputs, Settings};
 use crate::error::Result;
-use crate::pipeline::{self, Progress, write_report, write_sweep};
-use crate::spark;
+use crate::pipeline::buckets::{BucketRun, Concluded};
+use crate::pipeline::{self, Finished, Progress, Swept, write_report, write_sweep};
+use crate::spark::{self, Cluster};
 
 pub(super) fn run(command: &RunCommand) -> Result<Status> {
     let args = &command.run;
@@ -36,10 +37,10 @@ pub(super) fn run_with(
     let done = done.and_then(|(settings, (config, again))| {
         job.work(&config)?;
         let of_run = OfRun { command, job: &mut job, stopwatch: &stopwatch, bar: &bar };
-        if config.sweep.is_some() && command.engine.engine != Some(Engine::Spark) {
-            of_run.sweep(config)
-        } else {
-            of_run.run(&config, &settings, &again)
+        match command.engine.cluster()? {
+            Some(cluster) => of_run.on_spark(config, &settings, &cluster),
+            None if config.sweep.is_some() => of_run.sweep(config),
+            None => of_run.run(&config, &again),
         }
     });
     clear(bar.as_ref());
@@ -86,19 +87,29 @@ struct OfRun<'a, 'j> {
 
 impl OfRun<'_, '_> {
     /// Does one run.
-    fn run(
-        self,
-        config: &Config,
-        settings: &Settings,
-        again: &(dyn Fn() -> Result<Config> + Sync),
-    ) -> Result<Status> {
-        let Self { command, job, stopwatch, bar } = self;
-        let cluster = command.engine.cluster()?;
-        let finished = in_pool(config.threads, || match (&cluster, &config.store) {
-            (Some(cluster), _) => spark::run(config, settings, cluster, stopwatch),
-            (None, Some(_)) => pipeline::run_stored(again()?, &again, stopwatch),
-            (None, None) => pipeline::run(config, stopwatch),
+    fn run(self, config: &Config, again: &(dyn Fn() -> Result<Config> + Sync)) -> Result<Status> {
+        let stopwatch = self.stopwatch;
+        let finished = in_pool(config.threads, || match config.store {
+            Some(_) => pipeline::run_stored(again()?, &again, stopwatch),
+            None => pipeline::run(config, stopwatch),
         })??;
+        self.finish(config, finished)
+    }
+
+    /// Does a run, or tries several values of a setting, on Spark.
+    fn on_spark(self, config: Config, settings: &Settings, cluster: &Cluster) -> Result<Status> {
+        let run = BucketRun::new(config)?;
+        let stopwatch = self.stopwatch;
+        let threads = run.config().threads;
+        match in_pool(threads, || spark::run(&run, settings, cluster, stopwatch))?? {
+            Concluded::Run(finished) => self.finish(run.config(), *finished),
+            Concluded::Sweep(swept) => self.finish_sweep(&run.config().outputs, *swept),
+        }
+    }
+
+    /// Publishes a run, and says what was done.
+    fn finish(self, config: &Config, finished: Finished) -> Result<Status> {
+        let Self { command, job, stopwatch, bar } = self;
         job.check(&finished.summary)?;
         stopwatch.stage("publishing");
         // Files first: whoever reads the report may stop reading it.
@@ -117,9 +128,14 @@ impl OfRun<'_, '_> {
 
     /// The same where several values of a setting are tried.
     fn sweep(self, config: Config) -> Result<Status> {
-        let Self { command, job, stopwatch, bar } = self;
         let (threads, outputs) = (config.threads, config.outputs.clone());
+        let stopwatch = self.stopwatch;
         let swept = in_pool(threads, || pipeline::sweep(config, stopwatch))??;
+        self.finish_sweep(&outputs, swept)
+    }
+
+    fn finish_sweep(self, outputs: &Outputs, swept: Swept) -> Result<Status> {
+        let Self { command, job, stopwatch, bar } = self;
         job.check(&swept.summary)?;
         stopwatch.stage("publishing");
         let (report, summary) = swept.publish()?;

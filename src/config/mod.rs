@@ -635,12 +635,7 @@ fn mappings(settings: &Settings) -> Result<BTreeMap<Table, Mapping>> {
     Ok(mappings)
 }
 
-/// The models that settings ask for.
-///
-/// # Errors
-///
-/// A model that there is not, or a parameter that it does not have.
-pub fn asked(settings: &Settings) -> Result<Vec<Asked>> {
+fn asked(settings: &Settings) -> Result<Vec<Asked>> {
     models::ask_all(&model_texts(settings), &settings.models)
 }
 

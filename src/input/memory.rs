@@ -13,6 +13,7 @@ use arrow::compute::{cast, take_record_batch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::basic::Compression;
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
@@ -114,6 +115,26 @@ impl MemoryTable {
     /// What stands for its path in messages.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The columns that its rows have.
+    ///
+    /// # Errors
+    ///
+    /// A temporary file that cannot be read any more.
+    pub fn schema(&self) -> Result<SchemaRef> {
+        match &self.held {
+            Held::Batches(batches) => Ok(Arc::clone(&batches.schema)),
+            Held::Spilled(spilled) => {
+                let file = File::open(&spilled.file).map_err(Error::io("read", &self.path))?;
+                let reader = ArrowReaderMetadata::load(&file, ArrowReaderOptions::default());
+                let unreadable = |error: ParquetError| Error::Stream {
+                    path: self.path.clone(),
+                    source: ArrowError::ExternalError(Box::new(error)),
+                };
+                Ok(Arc::clone(reader.map_err(unreadable)?.schema()))
+            }
+        }
     }
 
     /// What its rows take, in memory or on disk.

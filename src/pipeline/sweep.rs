@@ -10,13 +10,16 @@ use super::{
     make_reports, reattribute, report_lines, require,
 };
 use crate::config::{Config, Sweep, SweptWindow};
+use crate::engine::Tally;
 use crate::error::{Error, Result};
 use crate::journeys::Window;
+use crate::money::Currency;
 use crate::output::{self, Format, Sink, Staged};
-use crate::report::{Line, Measures, SweepReport, Tried, render_sweep};
+use crate::report::{EffectsReport, Line, Measures, SweepReport, Tried, render_sweep};
 use crate::schema::Table;
 use crate::stop;
 use crate::summary::{Proof, Summary, SweepAccount, WindowAccount};
+use crate::validate::Reject;
 
 /// A sweep that is done, its files written and not yet in their places.
 pub struct Swept {
@@ -45,10 +48,15 @@ pub fn sweep(mut config: Config, progress: &dyn Progress) -> Result<Swept> {
     let Some(mut sweep) = config.sweep.take() else {
         return Err(Error::Contradiction("no `--sweep` names a setting".to_owned()));
     };
-    // What one of them needs is read, and what one of them may hold is kept.
+    prepare_sweep(&mut config, &mut sweep);
+    every_stage(&config, &sweep, progress)
+}
+
+/// Makes a configuration that of a run which all of a sweep can be had from: what one of them needs is read,
+/// and what one of them may hold is kept.
+pub(super) fn prepare_sweep(config: &mut Config, sweep: &mut Sweep) {
     config.models = std::mem::take(&mut sweep.models);
     config.window = sweep.widest;
-    every_stage(&config, &sweep, progress)
 }
 
 fn every_stage(config: &Config, sweep: &Sweep, progress: &dyn Progress) -> Result<Swept> {
@@ -64,12 +72,45 @@ fn every_stage(config: &Config, sweep: &Sweep, progress: &dyn Progress) -> Resul
     let (all, lines, measures) =
         each_window(config, &windows.distinct, whose, &mut merged, &mut ordered, &mut summary)?;
     progress.stage("reporting");
+    if let Some(first) = all.first() {
+        count_orders(&ordered, first, &mut summary)?;
+    }
+    writers.people(config, &tables, &people, &ordered)?;
+    let of_window = |Attributed { tally, effects, .. }| SweptSums {
+        tally,
+        currencies: ordered.amounts.currencies.clone(),
+        effects,
+    };
+    let sums = all.into_iter().map(of_window).collect();
+    let rejects = &ordered.rejects[..];
+    conclude_sweep(config, sweep, (sums, lines, measures), (writers, rejects), summary)
+}
+
+/// What the orders of a window come to beside the lines of a report.
+pub(super) struct SweptSums {
+    pub(super) tally: Tally,
+    pub(super) currencies: Vec<Currency>,
+    pub(super) effects: EffectsReport,
+}
+
+/// Makes the report of all windows, and writes the files that are written at the end.
+pub(super) fn conclude_sweep(
+    config: &Config,
+    sweep: &Sweep,
+    (all, lines, measures): (Vec<SweptSums>, Vec<Vec<Line>>, Measures),
+    (writers, rejects): (Writers, &[Reject]),
+    mut summary: Summary,
+) -> Result<Swept> {
+    let windows = Windows::new(&sweep.windows);
     let reports = make_reports(config, measures, lines, None)?;
     let mut proved = Proved::default();
     for ((sums, report), window) in all.iter().zip(&reports).zip(windows.names(sweep)) {
-        count_orders(&ordered, sums, &mut summary)?;
-        let owed = (&sums.tally, &ordered.amounts.currencies[..]);
-        account(config, owed, None, (report, &sums.effects), &mut summary)?;
+        let SweptSums { tally, currencies, effects } = sums;
+        summary.orders.counted = tally.counted;
+        summary.orders.attributed = tally.attributed;
+        summary.orders.unattributed = tally.counted - tally.attributed;
+        summary.touches.in_journeys = tally.touches;
+        account(config, (tally, currencies), None, (report, effects), &mut summary)?;
         proved.take(&mut summary, &window);
     }
     proved.give(&mut summary, sweep);
@@ -82,8 +123,7 @@ fn every_stage(config: &Config, sweep: &Sweep, progress: &dyn Progress) -> Resul
         writers.table(Some((output, report.decisions()?)))?;
     }
     let write = |staged: &Staged| write_sweep(outputs.format, &report, staged.sink()?);
-    writers.people(config, &tables, &people, &ordered)?;
-    let staged = writers.finish(config, &ordered.rejects, write, &summary)?;
+    let staged = writers.finish(config, rejects, write, &summary)?;
     Ok(Swept { report, summary, staged })
 }
 
@@ -140,14 +180,14 @@ pub fn write_sweep(format: &Format, report: &SweepReport, sink: Sink) -> Result<
 }
 
 /// The distinct windows of a sweep, each attributed once.
-struct Windows {
-    distinct: Vec<Window>,
+pub(super) struct Windows {
+    pub(super) distinct: Vec<Window>,
     /// The position of each window of the sweep among them.
     at: Vec<usize>,
 }
 
 impl Windows {
-    fn new(windows: &[SweptWindow]) -> Self {
+    pub(super) fn new(windows: &[SweptWindow]) -> Self {
         let mut distinct: Vec<Window> = Vec::new();
         let at = windows.iter().map(|one| {
             let known = distinct.iter().position(|known| *known == one.window);

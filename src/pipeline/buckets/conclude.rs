@@ -8,8 +8,8 @@ use arrow::array::RecordBatch;
 
 use super::sums::{Numbered, PeriodSums};
 use super::travelling::{arrived, home};
-use super::{BucketSums, DIVIDED, Known, RowTable, check};
-use crate::config::{Config, Output};
+use super::{BucketRun, BucketSums, DIVIDED, Known, RowTable};
+use crate::config::{Config, Output, Sweep};
 use crate::engine::TouchChannels;
 use crate::error::{Error, Result};
 use crate::input::{self, Loaded};
@@ -18,13 +18,14 @@ use crate::output::Staged;
 use crate::paths::Paths;
 use crate::pipeline::bootstrap::{self, ResampledSessions, Resampling};
 use crate::pipeline::comparison::rename_orders;
-use crate::pipeline::lines::Counted;
+use crate::pipeline::lines::{Counted, Owed};
+use crate::pipeline::sweep::{Swept, SweptSums, conclude_sweep};
 use crate::pipeline::{
     Dated, Finished, Inputs, Names, Outcome, PeriodLines, Progress, SessionsBeside, Tables,
-    Writers, account, comparison, count_rows, effects_table, gaps, lines_beside, make_report,
+    Writers, account, comparison, count_rows, effects_table, gaps, join, lines_beside, make_report,
     named_paths, orders, paths_table, read_tables, stage_report, wants_orders,
 };
-use crate::report::{EffectsReport, MeasureSet, OrderSums};
+use crate::report::{EffectsReport, Line, MeasureSet, OrderSums};
 use crate::schema::Table;
 use crate::summary::{Summary, TableRead};
 use crate::validate::{Reject, Rule};
@@ -32,83 +33,68 @@ use crate::validate::{Reject, Rule};
 /// Rows of buckets in the order of a run, by the table that they are of.
 pub type Rows<'a> = BTreeMap<RowTable, Box<dyn Iterator<Item = Result<RecordBatch>> + Send + 'a>>;
 
-/// Makes the report of what all buckets came to, and writes every file of the run.
-///
-/// The tables that are not divided are read here, from the inputs of `config`; of the others only the files
-/// are counted, where there are any. `rows` are those of the tables that the run writes, all buckets in the
-/// order of [`PERSON`](super::PERSON) and [`ROW`](super::ROW), one batch at least.
-///
-/// # Errors
-///
-/// As of [`run`](crate::pipeline::run); rows that are to be written and are not there.
-pub fn conclude(
-    config: &Config,
-    sums: BucketSums,
-    known: &Known,
-    rows: Rows<'_>,
-    progress: &dyn Progress,
-) -> Result<Finished> {
-    check(config)?;
-    let mut summary = Summary::new(config.as_of);
-    let mut writers = Writers::begin(config)?;
-    progress.stage("reporting");
-    let inputs = Inputs::gather(config, progress)?;
-    let small: Vec<Table> =
-        Table::ALL.into_iter().filter(|table| !DIVIDED.contains(table)).collect();
-    let tables = read_tables(config, &inputs, &small, progress)?;
-    let rejects = tell(config, (&inputs, &tables), &sums, &mut summary)?;
-    let rates = tables.get(&Table::ExchangeRates).map(|loaded| Rates::new(&loaded.rows));
-    let concluding = Concluding { config, tables: &tables, known, rates: rates.as_ref() };
-    writers.table(paths_table(config, Some(concluding.paths(&sums)))?)?;
-    let BucketSums { periods, gap_sessions, .. } = sums;
-    let mut periods = periods.into_iter();
-    let Some(now) = periods.next() else {
-        return Err(Error::Contradiction("there is not one bucket to report".to_owned()));
-    };
-    let now = concluding.period(now, config.period, &mut summary)?;
-    let then = match (&config.compare, periods.next()) {
-        (Some(comparison), Some(then)) => {
-            let mut then = concluding.period(then, comparison.period(), &mut summary)?;
-            comparison::rename(config, &mut then.lines.lines)?;
-            rename_orders(config, &mut then.orders)?;
-            Some(then)
+/// A run that is concluded, its files written and not yet in their places.
+pub enum Concluded {
+    /// A run.
+    Run(Box<Finished>),
+    /// One that tried several values of a setting.
+    Sweep(Box<Swept>),
+}
+
+impl BucketRun {
+    /// Makes the report of what all buckets came to, and writes every file of the run.
+    ///
+    /// The tables that are not divided are read here, from the inputs of the configuration; of the others
+    /// only the files are counted, where there are any. `rows` are those of the tables that the run writes,
+    /// all buckets in the order of [`PERSON`](super::PERSON) and [`ROW`](super::ROW), one batch at least.
+    ///
+    /// # Errors
+    ///
+    /// As of [`run`](crate::pipeline::run); rows that are to be written and are not there.
+    pub fn conclude(
+        &self,
+        sums: BucketSums,
+        known: &Known,
+        rows: Rows<'_>,
+        progress: &dyn Progress,
+    ) -> Result<Concluded> {
+        let config = &self.config;
+        let mut summary = Summary::new(config.as_of);
+        let mut writers = Writers::begin(config)?;
+        progress.stage("reporting");
+        let inputs = Inputs::gather(config, progress)?;
+        let small: Vec<Table> =
+            Table::ALL.into_iter().filter(|table| !DIVIDED.contains(table)).collect();
+        let tables = read_tables(config, &inputs, &small, progress)?;
+        let rejects = tell(config, (&inputs, &tables), &sums, &mut summary)?;
+        let rates = tables.get(&Table::ExchangeRates).map(|loaded| Rates::new(&loaded.rows));
+        let concluding = Concluding { config, tables: &tables, known, rates: rates.as_ref() };
+        writers.table(paths_table(config, Some(concluding.paths(&sums)))?)?;
+        let BucketSums { periods, gap_sessions, .. } = sums;
+        if periods.len() != self.rounds.len() {
+            return Err(Error::Contradiction(format!(
+                "{} of {} rounds were attributed: there is not one whole bucket to report",
+                periods.len(),
+                self.rounds.len()
+            )));
         }
-        (Some(_), None) => {
-            return Err(Error::Broken("nobody attributed the period compared with".to_owned()));
+        let rounds = periods.into_iter().zip(&self.rounds);
+        let rounds =
+            rounds.map(|(sums, round)| concluding.period(sums, round.period, &mut summary));
+        let rounds: Vec<Concludable> = rounds.collect::<Result<_>>()?;
+        let gaps = {
+            let counted = || Ok(Cow::Owned::<Counted>(gap_sessions.unwrap_or_default()));
+            gaps::table(config, &tables, concluding.dated(config.period), counted, &mut summary)?
+        };
+        writers.table(gaps)?;
+        write_rows(config, &mut writers, rows)?;
+        if let Some(sweep) = &self.sweep {
+            let swept = concluding.sweep(sweep, rounds, (writers, &rejects), summary)?;
+            return Ok(Concluded::Sweep(Box::new(swept)));
         }
-        (None, _) => None,
-    };
-    let gaps = {
-        let counted = || Ok(Cow::Owned::<Counted>(gap_sessions.unwrap_or_default()));
-        gaps::table(config, &tables, concluding.dated(config.period), counted, &mut summary)?
-    };
-    let report = make_report(config, &now.lines, then.as_ref().map(|then| &then.lines))?;
-    let both = [Some(&now), then.as_ref()].map(|period| period.map(Concluded::resampling));
-    let (report, ranks) = bootstrap::intervals(config, both, report, &mut summary)?;
-    writers.table(ranks)?;
-    let effects = concluding.effects(&now.numbered)?;
-    let owed = (&now.numbered.tally, &now.numbered.currencies[..]);
-    let owed_then = then.as_ref().map(|then| &then.numbered.tally);
-    account(config, owed, owed_then, (&report, &effects), &mut summary)?;
-    let orders_then = then.map(|then| then.orders);
-    writers.table(orders::table(config, now.orders, orders_then, &mut summary)?)?;
-    writers.table(gaps)?;
-    writers.table(effects_table(config, &effects)?)?;
-    write_rows(config, &mut writers, rows)?;
-    let load = writers.loading.take().map(|loading| loading.finish(&report)).transpose()?;
-    let outcome = Outcome { report: &report, summary: &summary, overview: None };
-    let write = |staged: &Staged| stage_report(config, outcome, staged);
-    let staged = writers.finish(config, &rejects, write, &summary)?;
-    Ok(Finished {
-        report,
-        effects,
-        summary,
-        overview: None,
-        staged,
-        kept: None,
-        stored: None,
-        load,
-    })
+        let finished = concluding.run(rounds, (writers, &rejects), summary)?;
+        Ok(Concluded::Run(Box::new(finished)))
+    }
 }
 
 /// Tells the summary what was read and counted, and returns what was rejected, in the order of a run.
@@ -201,20 +187,24 @@ struct Concluding<'a> {
     rates: Option<&'a Rates>,
 }
 
-/// A period in the numbers of a run.
-struct Concluded {
+/// A round in the numbers of a run.
+struct Concludable {
     numbered: Numbered,
     lines: PeriodLines,
     orders: OrderSums,
 }
 
 impl Numbered {
+    fn owed(&self) -> Owed<'_> {
+        (&self.tally, &self.currencies)
+    }
+
     fn names(&self) -> Names<'_> {
         Names { touches: &self.touches, orders: &self.orders, currencies: &self.currencies }
     }
 }
 
-impl Concluded {
+impl Concludable {
     fn resampling(&self) -> Resampling<'_> {
         let Self { numbered, lines, .. } = self;
         let Numbered { cells, resampled, .. } = numbered;
@@ -224,6 +214,77 @@ impl Concluded {
 }
 
 impl Concluding<'_> {
+    /// Concludes a run: its first round is that of the reported period, the second, where there is one, that
+    /// of the period it is compared with.
+    fn run(
+        &self,
+        rounds: Vec<Concludable>,
+        (mut writers, rejects): (Writers, &[Reject]),
+        mut summary: Summary,
+    ) -> Result<Finished> {
+        let config = self.config;
+        let mut rounds = rounds.into_iter();
+        let (Some(now), mut then) = (rounds.next(), rounds.next()) else {
+            return Err(Error::Broken("a run has no round".to_owned()));
+        };
+        if let Some(then) = &mut then {
+            comparison::rename(config, &mut then.lines.lines)?;
+            rename_orders(config, &mut then.orders)?;
+        }
+        let report = make_report(config, &now.lines, then.as_ref().map(|then| &then.lines))?;
+        let both = [Some(&now), then.as_ref()].map(|round| round.map(Concludable::resampling));
+        let (report, ranks) = bootstrap::intervals(config, both, report, &mut summary)?;
+        writers.table(ranks)?;
+        let effects = self.effects(0, &now.numbered)?;
+        let owed_then = then.as_ref().map(|then| &then.numbered.tally);
+        account(config, now.numbered.owed(), owed_then, (&report, &effects), &mut summary)?;
+        let orders_then = then.map(|then| then.orders);
+        writers.table(orders::table(config, now.orders, orders_then, &mut summary)?)?;
+        writers.table(effects_table(config, &effects)?)?;
+        let load = writers.loading.take().map(|loading| loading.finish(&report)).transpose()?;
+        let outcome = Outcome { report: &report, summary: &summary, overview: None };
+        let write = |staged: &Staged| stage_report(config, outcome, staged);
+        let staged = writers.finish(config, rejects, write, &summary)?;
+        Ok(Finished {
+            report,
+            effects,
+            summary,
+            overview: None,
+            staged,
+            kept: None,
+            stored: None,
+            load,
+        })
+    }
+
+    /// Concludes a sweep: a round is a window.
+    fn sweep(
+        &self,
+        sweep: &Sweep,
+        rounds: Vec<Concludable>,
+        (writers, rejects): (Writers, &[Reject]),
+        summary: Summary,
+    ) -> Result<Swept> {
+        let mut sums = Vec::with_capacity(rounds.len());
+        let mut all: Vec<Vec<Line>> = Vec::with_capacity(rounds.len());
+        let mut first: Option<PeriodLines> = None;
+        for (number, Concludable { numbered, lines, .. }) in rounds.into_iter().enumerate() {
+            all.push(match &first {
+                // Sessions and spend are those of the period, whatever the window.
+                Some(first) => {
+                    let beside = (first.sessions.as_ref(), first.spending.as_ref());
+                    join(self.config, numbered.names(), &numbered.cells, beside)
+                }
+                None => first.insert(lines).lines.clone(),
+            });
+            let effects = self.effects(number, &numbered)?;
+            let Numbered { tally, currencies, .. } = numbered;
+            sums.push(SweptSums { tally, currencies, effects });
+        }
+        let measures = first.map(|first| first.measures).unwrap_or_default();
+        conclude_sweep(self.config, sweep, (sums, all, measures), (writers, rejects), summary)
+    }
+
     fn dated(&self, period: (i64, i64)) -> Dated<'_> {
         (period, self.rates)
     }
@@ -233,7 +294,7 @@ impl Concluding<'_> {
         sums: PeriodSums,
         period: (i64, i64),
         summary: &mut Summary,
-    ) -> Result<Concluded> {
+    ) -> Result<Concludable> {
         let Self { config, tables, .. } = self;
         let by_role = config.measures == MeasureSet::All;
         let resampled = bootstrap::resampled(config);
@@ -246,7 +307,7 @@ impl Concluding<'_> {
         let cells = (numbered.names(), &numbered.cells);
         let lines = lines_beside(config, tables, self.dated(period), cells, beside, summary)?;
         let orders = if wants_orders(config) { orders } else { OrderSums::default() };
-        Ok(Concluded { numbered, lines, orders })
+        Ok(Concludable { numbered, lines, orders })
     }
 
     /// The channels that all buckets have.
@@ -267,10 +328,16 @@ impl Concluding<'_> {
         named_paths(self.known.path_channels().to_vec(), currencies, all)
     }
 
-    fn effects(&self, numbered: &Numbered) -> Result<EffectsReport> {
+    fn effects(&self, round: usize, numbered: &Numbered) -> Result<EffectsReport> {
         let models: Vec<String> =
             self.config.models.iter().map(|asked| asked.name.clone()).collect();
         let Numbered { currencies, by_channel, .. } = numbered;
-        EffectsReport::new(&models, self.known.learnt(0), &self.channels(), by_channel, currencies)
+        EffectsReport::new(
+            &models,
+            self.known.learnt(round),
+            &self.channels(),
+            by_channel,
+            currencies,
+        )
     }
 }

@@ -1,9 +1,9 @@
 //! A run over buckets of persons, each worked on by itself wherever it is, and what all of them come to.
 //!
 //! A bucket holds whole persons: every user that anything joins, with every row of theirs. So a bucket is
-//! worked on by the very stages of a run ([`work`]), and what comes of it ([`BucketSums`]) are counts and
+//! worked on by the very stages of a run ([`BucketRun::work`]), and what comes of it ([`BucketSums`]) are counts and
 //! exact sums, which are those of a run over everything once they are added up, in any order.
-//! [`conclude`] makes the report of them, and writes the files. Models that learn need to know what all
+//! [`BucketRun::conclude`] makes the report of them, and writes the files. Models that learn need to know what all
 //! buckets have: each [`Pass`] gathers it, and [`Known`] takes it to the next.
 //!
 //! Not for which person is in which bucket, nor for how rows get there: that is whoever shuffles them.
@@ -24,14 +24,16 @@ use serde::{Deserialize, Serialize};
 
 use self::sums::PeriodSums;
 use self::travelling::Travelling;
+use super::sweep::{Windows, prepare_sweep};
 use super::{
-    Named, Ready, Silent, Writers, all_persons, attribute_by, count_orders, gaps, label,
-    make_ready, observe, paths, reattribute, sessions_beside, work as work_on,
+    Named, Ready, SessionsBeside, Silent, Writers, all_persons, attribute_by, count_orders, gaps,
+    label, make_ready, observe, paths, reattribute, sessions_beside, work as work_on,
 };
-use crate::config::{Config, Extent};
-use crate::engine;
+use crate::config::{Config, Extent, Sweep};
+use crate::engine::{self, Observed};
 use crate::error::{Error, Result};
 use crate::identity::audit_table;
+use crate::journeys::{Touches, Window};
 use crate::output::TableWriter;
 use crate::schema::Table;
 use crate::summary::Summary;
@@ -40,7 +42,7 @@ use crate::validate::Reject;
 pub use self::arriving::{Arriving, FILE, FILE_ROW, Origins, TABLE};
 pub use self::columns::{Columns, Place, check_columns, keys_of_users};
 pub use self::components::Components;
-pub use self::conclude::{Rows, conclude};
+pub use self::conclude::{Concluded, Rows};
 pub use self::known::Known;
 pub use self::sums::BucketSums;
 
@@ -54,20 +56,6 @@ pub enum Pass {
     Learn,
     /// The credit of every order.
     Attribute,
-}
-
-impl Pass {
-    /// The passes of a run, in their order: those before the last only where a model learns, or where paths
-    /// are asked for.
-    pub fn of(config: &Config) -> &'static [Self] {
-        if engine::learns(&config.models) {
-            &[Self::Look, Self::Learn, Self::Attribute]
-        } else if config.outputs.paths.is_some() {
-            &[Self::Look, Self::Attribute]
-        } else {
-            &[Self::Attribute]
-        }
-    }
 }
 
 /// The tables whose rows come bucket by bucket; all others are small, and each bucket has them whole.
@@ -138,107 +126,194 @@ pub const ROW: &str = "_row";
 /// Where a row of a table was read, by its number in the bucket from 1; none where nobody knows.
 pub type Origin<'a> = &'a dyn Fn(Table, u64) -> Option<(PathBuf, u64)>;
 
-/// An error if a run asks for what needs all persons at once.
-///
-/// # Errors
-///
-/// What that is, in a setting's words.
-pub fn check(config: &Config) -> Result<()> {
-    let outputs = &config.outputs;
-    let asked = [
-        ("--items", config.inputs.contains_key(&Table::Items)),
-        ("--store", config.store.is_some()),
-        ("--keep", outputs.kept.is_some()),
-        ("--format html", config.extent == Extent::Page),
-        ("--bootstrap with --effects", config.effects_bootstrap.is_some()),
-        ("--min-persons", config.min_persons.is_some()),
-        ("several values of a setting", config.sweep.is_some()),
-    ];
-    match asked.into_iter().find(|(_, asked)| *asked) {
-        None => Ok(()),
-        Some((what, _)) => Err(Error::Contradiction(format!(
-            "{what} cannot be had bucket by bucket yet: leave it out, or run on one machine (`--engine local`)"
-        ))),
-    }
+/// A run that is done bucket by bucket.
+pub struct BucketRun {
+    config: Config,
+    /// What is tried, where several values of a setting are.
+    sweep: Option<Sweep>,
+    rounds: Vec<Round>,
 }
 
-/// An error if a place that the run writes to cannot be written to: better known before the work.
-///
-/// # Errors
-///
-/// What is wrong with the place.
-pub fn check_places(config: &Config) -> Result<()> {
-    Writers::begin(config).map(drop)
+/// What orders are attributed by: once for each round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Round {
+    window: Window,
+    period: (i64, i64),
+}
+
+impl BucketRun {
+    /// The run that `config` means.
+    ///
+    /// # Errors
+    ///
+    /// What needs all persons at once, in a setting's words.
+    pub fn new(mut config: Config) -> Result<Self> {
+        let outputs = &config.outputs;
+        let asked = [
+            ("--items", config.inputs.contains_key(&Table::Items)),
+            ("--store", config.store.is_some()),
+            ("--keep", outputs.kept.is_some()),
+            ("--format html", config.extent == Extent::Page),
+            ("--bootstrap with --effects", config.effects_bootstrap.is_some()),
+            ("--min-persons", config.min_persons.is_some()),
+        ];
+        if let Some((what, _)) = asked.into_iter().find(|(_, asked)| *asked) {
+            return Err(Error::Contradiction(format!(
+                "{what} cannot be had bucket by bucket yet: leave it out, or run on one machine (`--engine local`)"
+            )));
+        }
+        let sweep = config.sweep.take();
+        let Some(mut sweep) = sweep else {
+            let then = config.compare.map(|compare| compare.period());
+            let periods = [Some(config.period), then].into_iter().flatten();
+            let rounds = periods.map(|period| Round { window: config.window, period }).collect();
+            return Ok(Self { config, sweep: None, rounds });
+        };
+        prepare_sweep(&mut config, &mut sweep);
+        let windows = Windows::new(&sweep.windows).distinct.into_iter();
+        let rounds = windows.map(|window| Round { window, period: config.period }).collect();
+        Ok(Self { config, sweep: Some(sweep), rounds })
+    }
+
+    /// What the run is.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The passes of the run, in their order: those before the last only where a model learns, or where
+    /// paths are asked for.
+    pub fn passes(&self) -> &'static [Pass] {
+        if engine::learns(&self.config.models) {
+            &[Pass::Look, Pass::Learn, Pass::Attribute]
+        } else if self.config.outputs.paths.is_some() {
+            &[Pass::Look, Pass::Attribute]
+        } else {
+            &[Pass::Attribute]
+        }
+    }
+
+    /// An error if a place that the run writes to cannot be written to: better known before the work.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the place.
+    pub fn check_places(&self) -> Result<()> {
+        Writers::begin(&self.config).map(drop)
+    }
+
+    /// Works on the bucket that the tables of the run's configuration hold.
+    ///
+    /// # Errors
+    ///
+    /// As of [`run`](super::run), but for rejects: how many are too many is known of all buckets together.
+    pub fn work(&self, known: &Known, pass: Pass, origin: Origin<'_>) -> Result<BucketSums> {
+        let mut summary = Summary::new(self.config.as_of);
+        let mut bucket = Bucket::new(self, known, &mut summary)?;
+        let mut sums = BucketSums::default();
+        for (number, round) in self.rounds.iter().enumerate() {
+            bucket.turn_to(&self.config, known, *round)?;
+            match pass {
+                Pass::Look => sums.see(&bucket.ready.ordered, &bucket.named),
+                Pass::Learn => sums.observed.push(bucket.observe(&self.config)?),
+                Pass::Attribute => {
+                    bucket.attribute(self, known, number, &mut sums, &mut summary)?;
+                }
+            }
+        }
+        if pass == Pass::Attribute {
+            let Ready { tables, ordered, .. } = &bucket.ready;
+            let rejects = ordered.rejects.iter().filter(|reject| DIVIDED.contains(&reject.table));
+            let rejects = rejects.map(|reject| placed(reject.clone(), origin)).collect();
+            sums.account(tables, &summary, rejects);
+        }
+        Ok(sums)
+    }
 }
 
 /// A bucket whose touches and orders are in their order, with what they are called.
 struct Bucket {
     ready: Ready,
     named: Named,
+    round: Round,
+    /// Touches as they were before discount codes said where orders came from, where that depends on the
+    /// round.
+    clean: Option<(Touches, RecordBatch)>,
 }
 
 impl Bucket {
-    fn new(config: &Config, known: &Known, summary: &mut Summary) -> Result<Self> {
+    fn new(run: &BucketRun, known: &Known, summary: &mut Summary) -> Result<Self> {
+        let BucketRun { config, rounds, .. } = run;
         let mut ready = make_ready(config, &Silent, summary)?;
         let Ready { tables, merged, ordered, .. } = &mut ready;
         known.tell(ordered)?;
+        let clean = (!config.vouchers.is_empty() && rounds.len() > 1)
+            .then(|| (ordered.touches.clone(), merged.touches.clone()));
+        ordered.window = rounds[0].window;
         reattribute(config, merged, ordered)?;
         let mut named = label(config, &config.by, tables, merged, ordered)?;
         known.number(&mut named)?;
-        Ok(Self { ready, named })
+        Ok(Self { ready, named, round: rounds[0], clean })
     }
-}
 
-/// Works on the bucket that the tables of `config` hold.
-///
-/// # Errors
-///
-/// As of [`run`](super::run), but for rejects: how many are too many is known of all buckets together.
-pub fn work(config: &Config, known: &Known, pass: Pass, origin: Origin<'_>) -> Result<BucketSums> {
-    let mut summary = Summary::new(config.as_of);
-    let Bucket { ready, named } = Bucket::new(config, known, &mut summary)?;
-    let Ready { tables, people, merged, mut ordered, .. } = ready;
-    let mut sums = BucketSums::default();
-    if pass == Pass::Look {
-        sums.see(&ordered, &named);
-        return Ok(sums);
-    }
-    let periods = [Some(config.period), config.compare.map(|compare| compare.period())];
-    if pass == Pass::Attribute
-        && let Some(paths) = paths(config, &ordered, &named, &people)?
-    {
-        sums.walk(&paths);
-    }
-    for (number, period) in periods.into_iter().flatten().enumerate() {
-        if number > 0 {
-            ordered.report(period);
+    /// Attributes by another round from now on.
+    fn turn_to(&mut self, config: &Config, known: &Known, round: Round) -> Result<()> {
+        let Self { ready, named, clean, .. } = self;
+        let Ready { tables, merged, ordered, .. } = ready;
+        if self.round.window != round.window {
+            ordered.window = round.window;
+            if let Some((touches, rows)) = clean {
+                (ordered.touches, merged.touches) = (touches.clone(), rows.clone());
+                reattribute(config, merged, ordered)?;
+                *named = label(config, &config.by, tables, merged, ordered)?;
+                known.number(named)?;
+            }
         }
-        if pass == Pass::Learn {
-            let of_period = work_on(config, &ordered, &named);
-            sums.observed.push(observe(&of_period, (&ordered, &named), &people)?);
-            continue;
+        if self.round.period != round.period {
+            ordered.report(round.period);
         }
+        self.round = round;
+        Ok(())
+    }
+
+    fn observe(&self, config: &Config) -> Result<Observed> {
+        let Ready { people, ordered, .. } = &self.ready;
+        observe(&work_on(config, ordered, &self.named), (ordered, &self.named), people)
+    }
+
+    /// Attributes the orders of a round, and counts what stands beside them.
+    fn attribute(
+        &self,
+        run: &BucketRun,
+        known: &Known,
+        number: usize,
+        sums: &mut BucketSums,
+        summary: &mut Summary,
+    ) -> Result<()> {
+        let (config, Self { named, .. }) = (&run.config, self);
+        let Ready { tables, people, merged, ordered, .. } = &self.ready;
+        let whose = (merged, people);
         let learnt = known.learnt(number);
-        let whose = (&merged, &people);
-        let attributed =
-            attribute_by(config, whose, &ordered, &named, learnt, &mut Writers::none())?;
-        let beside = sessions_beside(config, whose, &ordered)?;
+        let attributed = attribute_by(config, whose, ordered, named, learnt, &mut Writers::none())?;
+        // Sessions are those of the period, whatever the window.
+        let beside = if number == 0 || run.sweep.is_none() {
+            sessions_beside(config, whose, ordered)?
+        } else {
+            SessionsBeside { counted: None, resampled: None, bounces: false }
+        };
         if number == 0 {
-            count_orders(&ordered, &attributed, &mut summary)?;
+            if let Some(paths) = paths(config, ordered, named, people)? {
+                sums.walk(&paths);
+            }
+            count_orders(ordered, &attributed, summary)?;
             if tables.contains_key(&Table::Spend) {
                 let counted = beside.counted.as_ref();
-                let of_gaps = gaps::sessions(config, &merged, &ordered, counted)?;
+                let of_gaps = gaps::sessions(config, merged, ordered, counted)?;
                 sums.gap_sessions = Some(of_gaps.into_owned());
             }
         }
-        sums.periods.push(PeriodSums::new(&ordered, &named, attributed, beside));
+        sums.periods.push(PeriodSums::new(ordered, named, attributed, beside));
+        Ok(())
     }
-    if pass == Pass::Attribute {
-        let rejects = ordered.rejects.iter().filter(|reject| DIVIDED.contains(&reject.table));
-        let rejects = rejects.map(|reject| placed(reject.clone(), origin)).collect();
-        sums.account(&tables, &summary, rejects);
-    }
-    Ok(sums)
 }
 
 /// A reject with where its row was read, not where it stands in the bucket.
@@ -247,47 +322,43 @@ fn placed(reject: Reject, origin: Origin<'_>) -> Reject {
     Reject { place, ..reject }
 }
 
-/// The rows of a table that a bucket has, with [`PERSON`] and [`ROW`], by which rows of all buckets are
-/// put in the order that they have in a run over everything; in types that every engine knows, with the
-/// schema of the run in the metadata of theirs.
-///
-/// # Errors
-///
-/// As of [`work`].
-pub fn rows(
-    config: &Config,
-    known: &Known,
-    table: RowTable,
-    take: &mut dyn FnMut(RecordBatch) -> Result<()>,
-) -> Result<()> {
-    let mut summary = Summary::new(config.as_of);
-    let Bucket { ready, named } = Bucket::new(config, known, &mut summary)?;
-    let Ready { tables, people, merged, ordered, .. } = ready;
-    let mut taken = Travelling::new(table, take);
-    match table {
-        RowTable::Credits | RowTable::Journeys => {
-            let (sender, rows) = mpsc::channel();
-            let mut writers = Writers::none();
-            let gathered: Box<dyn TableWriter> = Box::new(Gathered(sender));
-            let place = if table == RowTable::Credits {
-                &mut writers.credits
-            } else {
-                &mut writers.journeys
-            };
-            *place = Some(gathered);
-            attribute_by(
-                config,
-                (&merged, &people),
-                &ordered,
-                &named,
-                known.learnt(0),
-                &mut writers,
-            )?;
-            drop(writers);
-            rows.into_iter().try_for_each(|rows| taken.take(&rows))
+impl BucketRun {
+    /// The rows of a table that a bucket has, with [`PERSON`] and [`ROW`], by which rows of all buckets are
+    /// put in the order that they have in a run over everything; in types that every engine knows, with
+    /// the schema of the run in the metadata of theirs.
+    ///
+    /// # Errors
+    ///
+    /// As of [`work`](Self::work).
+    pub fn rows(
+        &self,
+        known: &Known,
+        table: RowTable,
+        take: &mut dyn FnMut(RecordBatch) -> Result<()>,
+    ) -> Result<()> {
+        let mut summary = Summary::new(self.config.as_of);
+        let Bucket { ready, named, .. } = Bucket::new(self, known, &mut summary)?;
+        let Ready { tables, people, merged, ordered, .. } = ready;
+        let mut taken = Travelling::new(table, take);
+        match table {
+            RowTable::Credits | RowTable::Journeys => {
+                let (sender, rows) = mpsc::channel();
+                let mut writers = Writers::none();
+                let gathered: Box<dyn TableWriter> = Box::new(Gathered(sender));
+                let place = if table == RowTable::Credits {
+                    &mut writers.credits
+                } else {
+                    &mut writers.journeys
+                };
+                *place = Some(gathered);
+                let (whose, learnt) = ((&merged, &people), known.learnt(0));
+                attribute_by(&self.config, whose, &ordered, &named, learnt, &mut writers)?;
+                drop(writers);
+                rows.into_iter().try_for_each(|rows| taken.take(&rows))
+            }
+            RowTable::Persons => taken.take(&all_persons(&tables, &people, &ordered)?),
+            RowTable::Identity => taken.take(&audit_table(&people.identity)?),
         }
-        RowTable::Persons => taken.take(&all_persons(&tables, &people, &ordered)?),
-        RowTable::Identity => taken.take(&audit_table(&people.identity)?),
     }
 }
 

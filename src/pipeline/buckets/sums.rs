@@ -116,9 +116,13 @@ impl BucketSums {
     pub(super) fn see(&mut self, ordered: &Ordered, named: &Named) {
         self.end = (ordered.end != i64::MIN).then_some(ordered.end);
         let columns = named.channels.columns.iter();
-        self.channels = columns.map(|labels| labels.values.iter().cloned().collect()).collect();
-        let of_paths = named.path_channels.as_ref();
-        self.path_channels = of_paths.map(|labels| labels.values.iter().cloned().collect());
+        let columns = columns.map(|labels| labels.values.iter().cloned().collect()).collect();
+        grow(&mut self.channels, columns, |mine: &mut BTreeSet<String>, theirs| {
+            mine.extend(theirs);
+        });
+        if let Some(labels) = &named.path_channels {
+            self.path_channels.get_or_insert_default().extend(labels.values.iter().cloned());
+        }
     }
 
     /// Takes note of what was read, and of who is who.
