@@ -18,7 +18,7 @@ use crate::items::Account;
 use crate::money::Currency;
 use crate::report::{Gap, GapKind, ModelEffects, OrderMeasures, Total};
 use crate::schema::Table;
-use crate::validate::{Reject, count_by_rule};
+use crate::validate::Rule;
 
 /// What a run did.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -405,13 +405,15 @@ impl Summary {
         self.repaired += loaded.repaired;
     }
 
-    /// Takes note of what was rejected.
-    pub fn reject(&mut self, rejects: &[Reject]) {
-        self.rejected = rejects.len() as u64;
-        self.rejects = count_by_rule(rejects)
-            .into_iter()
-            .map(|(table, rule, rows)| RejectedBy { table: table.name(), rule: rule.name(), rows })
-            .collect();
+    /// Takes note of what was rejected, by table and rule.
+    pub fn reject(&mut self, counts: &[(Table, Rule, u64)]) {
+        self.rejected = counts.iter().map(|(_, _, rows)| rows).sum();
+        let by = |(table, rule, rows): &(Table, Rule, u64)| RejectedBy {
+            table: table.name(),
+            rule: rule.name(),
+            rows: *rows,
+        };
+        self.rejects = counts.iter().map(by).collect();
     }
 
     /// Takes note of what a reader should know, once.

@@ -67,7 +67,7 @@ fn check(config: &Config) -> Result<(String, Status)> {
     let of_tables = tables.values().flat_map(|loaded| &loaded.rejects);
     let rejects: Vec<Reject> = inputs.rejects().iter().chain(of_tables).cloned().collect();
     let read = tables.values().map(|loaded| loaded.read).sum();
-    let too_many = config.max_rejects.check(inputs.rows_read(read), &rejects).err();
+    let too_many = config.max_rejects.check(inputs.rows_read(read), &count_by_rule(&rejects)).err();
     let problems = found.iter().filter(|finding| finding.weight == Weight::Problem).count();
     text.push_str(&conclusion(&unreadable, too_many.as_ref(), &found));
     let status = if !unreadable.is_empty() {

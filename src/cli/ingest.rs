@@ -100,7 +100,7 @@ fn ingest(
     let mut waiting =
         items::read(&config.meaning(), &sources, scratch, &|rows| progress.rows(rows))?;
     let account = std::mem::take(&mut waiting.account);
-    config.max_rejects.check(account.read, &account.rejects)?;
+    config.max_rejects.check(account.read, &count_by_rule(&account.rejects))?;
     progress.stage("merging items");
     let ingested = items::merge(waiting, folder)?;
     let rows = ingested.rows.clone();

@@ -35,7 +35,7 @@ use crate::money::{Currency, convert};
 use crate::schema::Table;
 use crate::summary::Summary;
 use crate::touchpoints::instants;
-use crate::validate::Reject;
+use crate::validate::{Reject, count_by_rule};
 
 /// The tables whose rows are versions of touches and orders.
 const VERSIONED: [Table; 3] = [Table::Sessions, Table::Postviews, Table::Orders];
@@ -112,7 +112,7 @@ impl Explainer {
         let touches = order_touches(&config, &inputs, &tables, &people, &mut merged, None)?;
         let mut ordered =
             order(&config, &inputs, &tables, &merged, &people, touches, &mut summary)?;
-        summary.reject(&ordered.rejects);
+        summary.reject(&count_by_rule(&ordered.rejects));
         want(&config, &tables, &people, &merged, &mut ordered)?;
         reattribute(&config, &mut merged, &mut ordered)?;
         let named = label(&config, &config.by, &tables, &merged, &ordered)?;

@@ -14,7 +14,7 @@ use crate::journeys::{Amounts, Labels, OrderSettings, Orders, Rates, Touches, Wi
 use crate::merge::external_ids;
 use crate::schema::Table;
 use crate::summary::Summary;
-use crate::validate::{Reject, Rule};
+use crate::validate::{Reject, Rule, count_by_rule};
 use crate::vouchers::Replacement;
 use crate::{channels, journeys, report, vouchers};
 
@@ -221,7 +221,8 @@ pub(super) fn check_rejects(
     rejects: &[Reject],
     summary: &mut Summary,
 ) -> Result<()> {
-    summary.reject(rejects);
+    let counts = count_by_rule(rejects);
+    summary.reject(&counts);
     let read = tables.values().map(|loaded| loaded.read).sum();
-    config.max_rejects.check(inputs.rows_read(read), rejects)
+    config.max_rejects.check(inputs.rows_read(read), &counts)
 }

@@ -1,13 +1,15 @@
 //! What a page shows beside the report: the same orders in the same order, attributed once more by
 //! time, with a look at their journeys.
 
-use super::{MergedTables, Names, Ordered, Tables, join_by, label, persons_with_orders, work};
+use super::{
+    MergedTables, Named, Names, Ordered, Tables, join_by, label, persons_with_orders, work,
+};
 use crate::calendar::{Span, day_of};
 use crate::config::{Config, Extent};
 use crate::engine::{self, Cells, Learnt, Work};
 use crate::error::{Error, Result};
 use crate::journeys::Dimension;
-use crate::report::{JourneySums, Overview, Report, readable_span};
+use crate::report::{JourneySums, NamedJourneys, Overview, Report, readable_span};
 
 /// Gathers what a page shows, where one is wanted.
 ///
@@ -26,8 +28,29 @@ pub(super) fn gather(
     if config.extent != Extent::Page {
         return Ok(None);
     }
-    let (span, by) = by_time(config, ordered);
-    let named = label(config, &by, tables, merged, ordered)?;
+    let (span, by) = by_time(config, shown(ordered));
+    let whose = (tables, merged);
+    let Some(sums) = sums(config, &by, whose, ordered, learnt)? else { return Ok(None) };
+    let names = Names::new(ordered, &sums.named);
+    overview(config, (span, by), (names, &sums.cells), sums.journeys, report).map(Some)
+}
+
+/// What a page shows, in sums.
+pub(super) struct OverviewSums {
+    pub(super) named: Named,
+    pub(super) cells: Cells,
+    pub(super) journeys: NamedJourneys,
+}
+
+/// Attributes orders by time, and looks at their journeys.
+pub(super) fn sums(
+    config: &Config,
+    by: &[Dimension],
+    (tables, merged): (&Tables, &MergedTables),
+    ordered: &Ordered,
+    learnt: &Learnt,
+) -> Result<Option<OverviewSums>> {
+    let named = label(config, by, tables, merged, ordered)?;
     let Some(steps) = &named.steps else { return Ok(None) };
     let work = Work {
         fitted: &learnt.fitted,
@@ -51,7 +74,23 @@ pub(super) fn gather(
             Ok(())
         },
     )?;
-    let over_time = join_by(config, &by, Names::new(ordered, &named), &cells, (None, None));
+    let journeys = journeys.named(&steps.path, &ordered.amounts.currencies);
+    Ok(Some(OverviewSums { named, cells, journeys }))
+}
+
+/// What a page shows, from sums.
+///
+/// # Errors
+///
+/// Credit over time that does not add up to the report.
+pub(super) fn overview(
+    config: &Config,
+    (span, by): (Span, Vec<Dimension>),
+    (names, cells): (Names<'_>, &Cells),
+    journeys: NamedJourneys,
+    report: &Report,
+) -> Result<Overview> {
+    let over_time = join_by(config, &by, names, cells, (None, None));
     for total in &report.totals {
         let of_model = over_time.iter().filter(|line| line.currency == total.currency);
         let amount: i128 = of_model.map(|line| line.credited[total.model].amount).sum();
@@ -65,28 +104,28 @@ pub(super) fn gather(
             )));
         }
     }
-    let journeys = journeys.named(&steps.path, &ordered.amounts.currencies);
-    Ok(Some(Overview { by, span, over_time, journeys }))
+    let journeys = journeys.journeys(names.currencies);
+    Ok(Overview { by, span, over_time, journeys })
+}
+
+/// The first and the last instant of an order that is shown, if any is.
+pub(super) fn shown(ordered: &Ordered) -> Option<(i64, i64)> {
+    let orders = &ordered.orders;
+    let shown = orders.counted.iter().zip(&orders.reported).zip(&orders.wanted);
+    let at = orders.at.iter().zip(shown);
+    let at = at.filter(|(_, ((counted, reported), wanted))| **counted && **reported && **wanted);
+    at.map(|(at, _)| (*at, *at)).reduce(|(first, last), (at, _)| (first.min(at), last.max(at)))
 }
 
 /// The span that a page divides time into, and the dimensions of the report with it: the report's own
 /// span where it has one, else what the days of its orders ask for.
-fn by_time(config: &Config, ordered: &Ordered) -> (Span, Vec<Dimension>) {
+pub(super) fn by_time(config: &Config, shown: Option<(i64, i64)>) -> (Span, Vec<Dimension>) {
     let own = config.by.iter().find_map(|dimension| match dimension {
         Dimension::Span(span) => Some(*span),
         Dimension::Touch(_) | Dimension::Order(_) | Dimension::Item(_) => None,
     });
     let span = own.unwrap_or_else(|| {
-        let orders = &ordered.orders;
-        let shown = orders.counted.iter().zip(&orders.reported).zip(&orders.wanted);
-        let at = orders.at.iter().zip(shown);
-        let at =
-            at.filter(|(_, ((counted, reported), wanted))| **counted && **reported && **wanted);
-        let (first, last) =
-            at.fold((i64::MAX, i64::MIN), |(first, last), (at, _)| (first.min(*at), last.max(*at)));
-        if first > last {
-            return Span::Day;
-        }
+        let Some((first, last)) = shown else { return Span::Day };
         let days = day_of(last, config.zone) - day_of(first, config.zone);
         readable_span(days.num_days() + 1)
     });

@@ -52,7 +52,9 @@ pub use lines::{Keys, Line, LineKey, OTHER, Sums, lines, meet};
 pub use markdown::markdown;
 pub use measures::{MeasureSet, is_own_column};
 pub use orders::{OrderMeasures, OrderSums, OrderTable, Places, order_rows};
-pub use overview::{JourneySums, Journeys, Overview, PathWorth, Step, Worth, readable_span};
+pub use overview::{
+    JourneySums, Journeys, NamedJourneys, Overview, PathWorth, Step, Worth, readable_span,
+};
 pub use persons::with_orders;
 pub use ranks::{Pairs, Ranks};
 pub(crate) use rows::channel_paths;

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
 
 use crate::calendar::{Span, day_of};
 use crate::engine::JourneyRows;
@@ -140,25 +141,96 @@ impl JourneySums {
     }
 
     /// What the journeys are like, in the words of their steps.
-    pub fn named(self, path: &Combined, currencies: &[Currency]) -> Journeys {
+    pub fn named(self, path: &Combined, currencies: &[Currency]) -> NamedJourneys {
         let name = |(code, count): &(u32, u32)| (path.values[*code as usize].join(" / "), *count);
+        let worth = |worth: &Worth| {
+            let of = |(at, currency): (usize, &Currency)| (*currency, worth.of(at));
+            let all = currencies.iter().enumerate().map(of);
+            NamedWorth(all.filter(|(_, (orders, _))| *orders > 0).collect())
+        };
+        let mut named = NamedJourneys {
+            days: self.days.iter().map(|(day, sums)| (*day, worth(sums))).collect(),
+            paths: BTreeMap::new(),
+            lengths: self.lengths.iter().map(|(at, sums)| (*at, worth(sums))).collect(),
+            lags: self.lags.iter().map(|(at, sums)| (*at, worth(sums))).collect(),
+        };
         // Different values may read alike; codes depend on who was seen first.
-        let mut named: BTreeMap<(Vec<Step>, bool), Worth> = BTreeMap::new();
-        for ((steps, more), worth) in self.paths {
+        for ((steps, more), sums) in &self.paths {
             let steps = steps.iter().map(name).collect();
-            named.entry((steps, more)).or_default().merge(&worth);
+            named.paths.entry((steps, *more)).or_default().merge(&worth(sums));
         }
+        named
+    }
+}
+
+/// Orders and what they are worth, by currency.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct NamedWorth(BTreeMap<Currency, (u64, i128)>);
+
+impl NamedWorth {
+    fn merge(&mut self, other: &Self) {
+        for (currency, (orders, amount)) in &other.0 {
+            let sum = self.0.entry(*currency).or_default();
+            *sum = (sum.0 + orders, sum.1 + amount);
+        }
+    }
+
+    fn numbered(&self, currencies: &[Currency]) -> Worth {
+        let mut worth = Worth::default();
+        for (at, currency) in currencies.iter().enumerate() {
+            if let Some((orders, amount)) = self.0.get(currency) {
+                worth.add(at, *orders, *amount);
+            }
+        }
+        worth
+    }
+}
+
+/// What the journeys of some orders are like, in words, so that those of others can be added.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedJourneys {
+    days: BTreeMap<NaiveDate, NamedWorth>,
+    paths: BTreeMap<(Vec<Step>, bool), NamedWorth>,
+    lengths: BTreeMap<usize, NamedWorth>,
+    lags: BTreeMap<usize, NamedWorth>,
+}
+
+impl NamedJourneys {
+    /// Adds the journeys of other orders.
+    pub fn merge(&mut self, other: Self) {
+        fn add<K: Ord>(mine: &mut BTreeMap<K, NamedWorth>, theirs: BTreeMap<K, NamedWorth>) {
+            for (key, worth) in theirs {
+                mine.entry(key).or_default().merge(&worth);
+            }
+        }
+        add(&mut self.days, other.days);
+        add(&mut self.paths, other.paths);
+        add(&mut self.lengths, other.lengths);
+        add(&mut self.lags, other.lags);
+    }
+
+    /// What the journeys are like, with orders counted in these currencies.
+    pub fn journeys(self, currencies: &[Currency]) -> Journeys {
+        let numbered = |sums: BTreeMap<usize, NamedWorth>| {
+            sums.into_iter().map(|(at, worth)| (at, worth.numbered(currencies))).collect()
+        };
+        let days = self.days.into_iter().map(|(day, worth)| (day, worth.numbered(currencies)));
+        let named = self.paths;
         let mut paths: Vec<PathWorth> = named
             .into_iter()
-            .map(|((steps, more), worth)| PathWorth { steps, more, worth })
+            .map(|((steps, more), worth)| PathWorth {
+                steps,
+                more,
+                worth: worth.numbered(currencies),
+            })
             .collect();
         paths.sort_by_key(|path| std::cmp::Reverse(path.worth.all_orders()));
         Journeys {
             currencies: currencies.to_vec(),
-            days: self.days,
+            days: days.collect(),
             paths,
-            lengths: classes(&LENGTHS, self.lengths),
-            lags: classes(&LAGS, self.lags),
+            lengths: classes(&LENGTHS, numbered(self.lengths)),
+            lags: classes(&LAGS, numbered(self.lags)),
         }
     }
 }
@@ -279,7 +351,7 @@ mod tests {
         };
         sums.add((&of, &orders), &path, &journeys(0, &touches), Tz::UTC);
         sums.add((&of, &orders), &path, &journeys(1, &touches[..20]), Tz::UTC);
-        let named = sums.named(&path, &[Currency::NONE]);
+        let named = sums.named(&path, &[Currency::NONE]).journeys(&[Currency::NONE]);
         assert_eq!(named.paths.len(), 1);
         assert_eq!((named.paths[0].steps.len(), named.paths[0].more), (STEPS, true));
         assert_eq!(named.paths[0].worth.of(0), (2, 1250));

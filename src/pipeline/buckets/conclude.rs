@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use arrow::array::RecordBatch;
 
-use super::sums::{Numbered, PeriodSums};
+use super::sums::{Numbered, PeriodSums, first};
 use super::travelling::{arrived, home};
 use super::{BucketRun, BucketSums, DIVIDED, Known, RowTable};
 use crate::config::{Config, Output, Sweep};
@@ -23,12 +23,12 @@ use crate::pipeline::sweep::{Swept, SweptSums, conclude_sweep};
 use crate::pipeline::{
     Dated, Finished, Inputs, Names, Outcome, PeriodLines, Progress, SessionsBeside, Tables,
     Writers, account, comparison, count_rows, effects_table, gaps, join, lines_beside, make_report,
-    named_paths, orders, paths_table, read_tables, stage_report, wants_orders,
+    named_paths, orders, overview, paths_table, read_tables, stage_report, wants_orders,
 };
-use crate::report::{EffectsReport, Line, MeasureSet, OrderSums};
+use crate::report::{EffectsReport, Line, MeasureSet, NamedJourneys, OrderSums};
 use crate::schema::Table;
 use crate::summary::{Summary, TableRead};
-use crate::validate::{Reject, Rule};
+use crate::validate::{Reject, Rule, count_by_rule};
 
 /// Rows of buckets in the order of a run, by the table that they are of.
 pub type Rows<'a> = BTreeMap<RowTable, Box<dyn Iterator<Item = Result<RecordBatch>> + Send + 'a>>;
@@ -70,7 +70,7 @@ impl BucketRun {
         let rates = tables.get(&Table::ExchangeRates).map(|loaded| Rates::new(&loaded.rows));
         let concluding = Concluding { config, tables: &tables, known, rates: rates.as_ref() };
         writers.table(paths_table(config, Some(concluding.paths(&sums)))?)?;
-        let BucketSums { periods, gap_sessions, .. } = sums;
+        let BucketSums { periods, gap_sessions, over_time, .. } = sums;
         if periods.len() != self.rounds.len() {
             return Err(Error::Contradiction(format!(
                 "{} of {} rounds were attributed: there is not one whole bucket to report",
@@ -92,7 +92,7 @@ impl BucketRun {
             let swept = concluding.sweep(sweep, rounds, (writers, &rejects), summary)?;
             return Ok(Concluded::Sweep(Box::new(swept)));
         }
-        let finished = concluding.run(rounds, (writers, &rejects), summary)?;
+        let finished = concluding.run(rounds, over_time, (writers, &rejects), summary)?;
         Ok(Concluded::Run(Box::new(finished)))
     }
 }
@@ -129,17 +129,24 @@ fn tell(
     for warning in &sums.warnings {
         summary.warn(warning);
     }
-    let of_small = tables.values().flat_map(|loaded| &loaded.rejects);
-    let mut rejects: Vec<Reject> = sums.rejects.iter().chain(of_small).cloned().collect();
-    // Orders without a rate are found last, when there is one row of each.
-    let order = |reject: &Reject| {
-        let Reject { table, place, external_id, rule, message } = reject;
-        let is_merged = *rule == Rule::MissingRate;
-        (is_merged, *table, place.clone(), external_id.clone(), *rule, message.clone())
-    };
-    rejects.sort_by_cached_key(order);
-    summary.reject(&rejects);
-    config.max_rejects.check(summary.rows_read(), &rejects)?;
+    let of_small: Vec<Reject> =
+        tables.values().flat_map(|loaded| &loaded.rejects).cloned().collect();
+    let mut rejected = sums.rejected.clone();
+    for (table, rule, rows) in count_by_rule(&of_small) {
+        *rejected.entry((table, rule)).or_default() += rows;
+    }
+    let counts: Vec<(Table, Rule, u64)> =
+        rejected.into_iter().map(|((table, rule), rows)| (table, rule, rows)).collect();
+    let rejects = first(sums.rejects.iter().cloned().chain(of_small).collect());
+    summary.reject(&counts);
+    if summary.rejected > rejects.len() as u64 {
+        summary.warn(&format!(
+            "the first {} of {} rejected rows are listed",
+            rejects.len(),
+            summary.rejected
+        ));
+    }
+    config.max_rejects.check(summary.rows_read(), &counts)?;
     Ok(rejects)
 }
 
@@ -219,6 +226,7 @@ impl Concluding<'_> {
     fn run(
         &self,
         rounds: Vec<Concludable>,
+        over_time: Option<(PeriodSums, NamedJourneys)>,
         (mut writers, rejects): (Writers, &[Reject]),
         mut summary: Summary,
     ) -> Result<Finished> {
@@ -238,23 +246,21 @@ impl Concluding<'_> {
         let effects = self.effects(0, &now.numbered)?;
         let owed_then = then.as_ref().map(|then| &then.numbered.tally);
         account(config, now.numbered.owed(), owed_then, (&report, &effects), &mut summary)?;
+        let overview = over_time.map(|(sums, journeys)| {
+            let by = overview::by_time(config, self.known.shown());
+            let numbered = sums.numbered(config.models.len(), &self.channels(), false, None)?;
+            let names = Names { currencies: &now.numbered.currencies, ..numbered.names() };
+            overview::overview(config, by, (names, &numbered.cells), journeys, &report)
+        });
+        let overview = overview.transpose()?;
         let orders_then = then.map(|then| then.orders);
         writers.table(orders::table(config, now.orders, orders_then, &mut summary)?)?;
         writers.table(effects_table(config, &effects)?)?;
         let load = writers.loading.take().map(|loading| loading.finish(&report)).transpose()?;
-        let outcome = Outcome { report: &report, summary: &summary, overview: None };
+        let outcome = Outcome { report: &report, summary: &summary, overview: overview.as_ref() };
         let write = |staged: &Staged| stage_report(config, outcome, staged);
         let staged = writers.finish(config, rejects, write, &summary)?;
-        Ok(Finished {
-            report,
-            effects,
-            summary,
-            overview: None,
-            staged,
-            kept: None,
-            stored: None,
-            load,
-        })
+        Ok(Finished { report, effects, summary, overview, staged, kept: None, stored: None, load })
     }
 
     /// Concludes a sweep: a round is a window.

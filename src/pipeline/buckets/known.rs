@@ -18,6 +18,8 @@ pub struct Known {
     channels: Option<Vec<Vec<String>>>,
     /// The channels of paths, in byte order, where they are asked for.
     path_channels: Option<Vec<String>>,
+    /// The first and the last instant of an order that is shown.
+    shown: Option<(i64, i64)>,
     /// What models learnt, of the period that is reported and of the one that it is compared with.
     learnt: Vec<Learnt>,
     /// The currencies of orders, sorted.
@@ -37,7 +39,7 @@ impl Known {
         let mut known = self.clone();
         match pass {
             Pass::Look => {
-                known.end = sums.end;
+                (known.end, known.shown) = (sums.end, sums.shown);
                 let channels = sums.channels.iter();
                 known.channels = Some(channels.map(|of| of.iter().cloned().collect()).collect());
                 let of_paths = sums.path_channels.as_ref();
@@ -98,6 +100,11 @@ impl Known {
             named.path_channels = own.map(|own| among(own, known)).transpose()?;
         }
         Ok(())
+    }
+
+    /// The first and the last instant of an order that is shown, if any is.
+    pub(super) fn shown(&self) -> Option<(i64, i64)> {
+        self.shown
     }
 
     /// The channels of paths, where they are known.

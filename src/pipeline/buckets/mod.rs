@@ -27,7 +27,7 @@ use self::travelling::Travelling;
 use super::sweep::{Windows, prepare_sweep};
 use super::{
     Named, Ready, SessionsBeside, Silent, Writers, all_persons, attribute_by, count_orders, gaps,
-    label, make_ready, observe, paths, reattribute, sessions_beside, work as work_on,
+    label, make_ready, observe, overview, paths, reattribute, sessions_beside, work as work_on,
 };
 use crate::config::{Config, Extent, Sweep};
 use crate::engine::{self, Observed};
@@ -44,7 +44,7 @@ pub use self::columns::{Columns, Place, check_columns, keys_of_users};
 pub use self::components::Components;
 pub use self::conclude::{Concluded, Rows};
 pub use self::known::Known;
-pub use self::sums::BucketSums;
+pub use self::sums::{BucketSums, MOST_REJECTS};
 
 /// What is worked out of every bucket before anything more can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -153,7 +153,6 @@ impl BucketRun {
             ("--items", config.inputs.contains_key(&Table::Items)),
             ("--store", config.store.is_some()),
             ("--keep", outputs.kept.is_some()),
-            ("--format html", config.extent == Extent::Page),
             ("--bootstrap with --effects", config.effects_bootstrap.is_some()),
             ("--min-persons", config.min_persons.is_some()),
         ];
@@ -181,11 +180,11 @@ impl BucketRun {
     }
 
     /// The passes of the run, in their order: those before the last only where a model learns, or where
-    /// paths are asked for.
+    /// paths or a page are asked for.
     pub fn passes(&self) -> &'static [Pass] {
         if engine::learns(&self.config.models) {
             &[Pass::Look, Pass::Learn, Pass::Attribute]
-        } else if self.config.outputs.paths.is_some() {
+        } else if self.config.outputs.paths.is_some() || self.config.extent == Extent::Page {
             &[Pass::Look, Pass::Attribute]
         } else {
             &[Pass::Attribute]
@@ -303,6 +302,11 @@ impl Bucket {
         if number == 0 {
             if let Some(paths) = paths(config, ordered, named, people)? {
                 sums.walk(&paths);
+            }
+            if config.extent == Extent::Page {
+                let (_, by) = overview::by_time(config, known.shown());
+                let over_time = overview::sums(config, &by, (tables, merged), ordered, learnt)?;
+                sums.over_time = over_time.map(|of| PeriodSums::over_time(ordered, of));
             }
             count_orders(ordered, &attributed, summary)?;
             if tables.contains_key(&Table::Spend) {

@@ -12,7 +12,7 @@ use super::super::{Attributed, Named, Ordered, SessionsBeside, Tables};
 use super::DIVIDED;
 use crate::bootstrap::Resampled;
 use crate::engine::{
-    ByChannel, ByRole, Cells, Credited, Observed, Part, PathSums, Tally, TouchChannels,
+    ByChannel, ByRole, Cells, Credited, Learnt, Observed, Part, PathSums, Tally, TouchChannels,
     UNATTRIBUTED_CELL,
 };
 use crate::error::{Error, Result};
@@ -20,17 +20,25 @@ use crate::identity::Account as IdentityAccount;
 use crate::journeys::Combined;
 use crate::money::Currency;
 use crate::paths::Paths;
-use crate::report::{OrderSums, SessionCounts};
+use crate::pipeline::overview::{OverviewSums, shown};
+use crate::report::{EffectsReport, NamedJourneys, OrderSums, SessionCounts};
 use crate::schema::Table;
 use crate::summary::{OrderCounts, Summary, TouchCounts};
-use crate::validate::Reject;
+use crate::validate::{Reject, Rule, count_by_rule};
+
+/// The most rejected rows that are listed: whoever adds buckets up is not to hold every bad row of a
+/// cluster.
+pub const MOST_REJECTS: usize = 100_000;
 
 /// What a bucket comes to in a pass, or several buckets together.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub struct BucketSums {
     /// The rows of each divided table.
     pub(super) rows: BTreeMap<Table, RowCounts>,
+    /// Rejected rows in the order of a run: at most [`MOST_REJECTS`], the first ones.
     pub(super) rejects: Vec<Reject>,
+    /// How many there are, by table and rule.
+    pub(super) rejected: BTreeMap<(Table, Rule), u64>,
     pub(super) identity: IdentityAccount,
     pub(super) touches: TouchCounts,
     pub(super) order_counts: OrderCounts,
@@ -48,6 +56,10 @@ pub struct BucketSums {
     pub(super) path_channels: Option<BTreeSet<String>>,
     /// What came of journeys, by the numbers of their channels.
     pub(super) paths: BTreeMap<Vec<u32>, PathWorth>,
+    /// The first and the last instant of an order that is shown.
+    pub(super) shown: Option<(i64, i64)>,
+    /// The same orders over time, and what their journeys are like, where a page is asked for.
+    pub(super) over_time: Option<(PeriodSums, NamedJourneys)>,
     /// The sessions of the reported period by source and medium, where spend is to be held against them.
     pub(super) gap_sessions: Option<Counted>,
 }
@@ -115,6 +127,7 @@ impl BucketSums {
     /// Takes note of which channels there are, and of when the last touch or order was.
     pub(super) fn see(&mut self, ordered: &Ordered, named: &Named) {
         self.end = (ordered.end != i64::MIN).then_some(ordered.end);
+        self.shown = around(self.shown, shown(ordered));
         let columns = named.channels.columns.iter();
         let columns = columns.map(|labels| labels.values.iter().cloned().collect()).collect();
         grow(&mut self.channels, columns, |mine: &mut BTreeSet<String>, theirs| {
@@ -139,7 +152,10 @@ impl BucketSums {
                 self.rows.insert(table, counts);
             }
         }
-        self.rejects = rejects;
+        for (table, rule, rows) in count_by_rule(&rejects) {
+            self.rejected.insert((table, rule), rows);
+        }
+        self.rejects = first(rejects);
         self.identity = summary.identity.clone();
         self.touches = summary.touches.clone();
         self.order_counts = summary.orders.clone();
@@ -183,12 +199,25 @@ impl BucketSums {
             sum.rejected += counts.rejected;
             sum.repaired += counts.repaired;
         }
-        self.rejects.extend(other.rejects);
+        let rejects = std::mem::take(&mut self.rejects).into_iter().chain(other.rejects);
+        self.rejects = first(rejects.collect());
+        for (by, rows) in other.rejected {
+            *self.rejected.entry(by).or_default() += rows;
+        }
         self.identity.add(&other.identity);
         self.touches.add(&other.touches);
         self.order_counts.add(&other.order_counts);
         self.warnings.extend(other.warnings);
         self.end = self.end.max(other.end);
+        self.shown = around(self.shown, other.shown);
+        match (&mut self.over_time, other.over_time) {
+            (Some((sums, journeys)), Some((theirs, their_journeys))) => {
+                sums.merge(theirs);
+                journeys.merge(their_journeys);
+            }
+            (mine @ None, theirs) => *mine = theirs,
+            (Some(_), None) => {}
+        }
         grow(&mut self.channels, other.channels, |mine, theirs| mine.extend(theirs));
         grow(&mut self.observed, other.observed, |mine, theirs| mine.merge(&theirs));
         grow(&mut self.periods, other.periods, PeriodSums::merge);
@@ -222,7 +251,7 @@ impl BucketSums {
     }
 
     /// What a bucket comes to, as bytes that [`from_bytes`](Self::from_bytes) reads: the same sums are the
-    /// same bytes, but for the order of rejects.
+    /// same bytes.
     ///
     /// # Errors
     ///
@@ -239,6 +268,25 @@ impl BucketSums {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         from_bytes(bytes)
     }
+}
+
+/// The least span of time that holds both.
+fn around(one: Option<(i64, i64)>, other: Option<(i64, i64)>) -> Option<(i64, i64)> {
+    let both = one.into_iter().chain(other);
+    both.reduce(|(first, last), (from, to)| (first.min(from), last.max(to)))
+}
+
+/// The first rejects of some, in the order of a run.
+pub(super) fn first(mut rejects: Vec<Reject>) -> Vec<Reject> {
+    // Orders without a rate are found last, when there is one row of each.
+    let order = |reject: &Reject| {
+        let Reject { table, place, external_id, rule, message } = reject;
+        let is_merged = *rule == Rule::MissingRate;
+        (is_merged, *table, place.clone(), external_id.clone(), *rule, message.clone())
+    };
+    rejects.sort_by_cached_key(order);
+    rejects.truncate(MOST_REJECTS);
+    rejects
 }
 
 /// Adds lists place by place, where the longer may be either.
@@ -317,6 +365,22 @@ impl PeriodSums {
             sessions: beside.counted,
             bounces: beside.bounces,
         }
+    }
+
+    /// The cells of an overview, under their names; nothing else of it is a period's.
+    pub(super) fn over_time(ordered: &Ordered, overview: OverviewSums) -> (Self, NamedJourneys) {
+        let OverviewSums { named, cells, journeys } = overview;
+        let attributed = Attributed {
+            cells,
+            tally: Tally::new(ordered.amounts.currencies.len()),
+            orders: OrderSums::default(),
+            resampled: None,
+            effects: EffectsReport::default(),
+            learnt: Learnt::default(),
+            by_channel: ByChannel::default(),
+        };
+        let beside = SessionsBeside { counted: None, resampled: None, bounces: false };
+        (Self::new(ordered, &named, attributed, beside), journeys)
     }
 
     fn merge(&mut self, other: Self) {
