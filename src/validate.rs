@@ -139,7 +139,7 @@ pub struct Verdict {
 /// Ids that stand for no user: a template that was not filled, or a null that became text.
 ///
 /// Compared without case, and without the blanks, brackets and quotes around it.
-const PLACEHOLDERS: [&str; 12] = [
+pub const PLACEHOLDERS: [&str; 12] = [
     "user_id",
     "userid",
     "user-id",

@@ -18,6 +18,7 @@ use apportion::pipeline::buckets::{
 };
 use apportion::pipeline::in_pool;
 use apportion::schema::Table;
+use apportion::validate::PLACEHOLDERS;
 use apportion::{Error, stop};
 use arrow::array::{ArrayRef, AsArray, RecordBatch, RecordBatchReader, StringArray};
 use arrow::compute::cast;
@@ -51,6 +52,10 @@ struct Plan {
     passes: Vec<Pass>,
     /// Whether users are joined by keys beside aliases.
     reconciles: bool,
+    /// Ids that stand for no user: rows under them join nobody, and may be in any bucket.
+    placeholders: Vec<String>,
+    /// The tables of rows that the settings say where to write.
+    written: Vec<String>,
 }
 
 /// A table that is divided into buckets.
@@ -144,6 +149,9 @@ pub(crate) fn plan(
         file.paths_of(table).clear();
     }
     let mut settings = arguments::settings(settings)?.over(file);
+    let mut is_written = |name: &str| place(&mut settings, name).is_some_and(|at| at.is_some());
+    let names = RowTable::ALL.map(RowTable::name).into_iter();
+    let row_tables: Vec<String> = names.filter(|name| is_written(name)).map(str::to_owned).collect();
     for name in &wanted {
         let place = place(&mut settings, name);
         let place =
@@ -191,6 +199,8 @@ pub(crate) fn plan(
             small,
             passes: run.passes().to_vec(),
             reconciles: !config.reconcile.is_empty(),
+            placeholders: PLACEHOLDERS.map(str::to_owned).to_vec(),
+            written: row_tables,
         };
         written(&plan)
     })?)

@@ -85,7 +85,8 @@ impl Known {
         let own = std::mem::replace(&mut ordered.amounts.currencies, currencies.clone());
         let places: Vec<u16> = own.iter().map(place).collect::<Result<_>>()?;
         for currency in &mut ordered.orders.currency {
-            *currency = places[*currency as usize];
+            // An order that is not counted may be alone in its currency, which is then none of these.
+            *currency = places.get(usize::from(*currency)).copied().unwrap_or_default();
         }
         Ok(())
     }
