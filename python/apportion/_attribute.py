@@ -33,6 +33,28 @@ Source = str | os.PathLike[str] | ArrowStream | ArrowArray
 Given = Source | Sequence[Source] | None
 
 
+def settings_said(
+    settings: Settings,
+    models: Texts | Mapping[str, Mapping[str, object]] | None,
+    by: Texts | None,
+    lookback: Duration | None,
+) -> dict[str, object]:
+    """Settings as `apportion.toml` names them, out of keywords."""
+    said: dict[str, object] = dict(settings)
+    if "from_" in said:
+        if "from" in said:
+            raise SettingError("`from` and `from_` are one setting; name it once")
+        said["from"] = said.pop("from_")
+    if isinstance(models, Mapping):
+        said["models"] = models
+    elif models is not None:
+        if said.get("model") is not None:
+            raise SettingError("`models` and `model` both name models; leave out one of them")
+        said["model"] = models
+    said.update({"by": by, "lookback": lookback})
+    return said
+
+
 def attribute(
     sessions: Given = None,
     orders: Given = None,
@@ -83,18 +105,7 @@ def attribute(
         ApportionError: or one of its kinds, with the words of the command line.
         KeyboardInterrupt: when it is interrupted, within a moment.
     """
-    said: dict[str, object] = dict(settings)
-    if "from_" in said:
-        if "from" in said:
-            raise SettingError("`from` and `from_` are one setting; name it once")
-        said["from"] = said.pop("from_")
-    if isinstance(models, Mapping):
-        said["models"] = models
-    elif models is not None:
-        if said.get("model") is not None:
-            raise SettingError("`models` and `model` both name models; leave out one of them")
-        said["model"] = models
-    said.update({"by": by, "lookback": lookback})
+    said = settings_said(settings, models, by, lookback)
     given = {
         "sessions": sessions,
         "orders": orders,

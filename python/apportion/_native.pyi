@@ -45,6 +45,7 @@ def compare(
     models: list[str],
     days: tuple[str | None, str | None],
 ) -> tuple[Frame, str]: ...
+
 class Concluded:
     """A run that was done bucket by bucket."""
 

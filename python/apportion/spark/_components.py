@@ -1,0 +1,150 @@
+"""Which users have to be worked on together: the connected components of everything that joins two ids.
+
+Nodes are numbers: 64 bits of a hash of an id, with its kind. Where two ids meet in one number, their
+components are worked on together, which changes no answer, only who keeps whom company.
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import TYPE_CHECKING
+
+from pyspark import StorageLevel
+from pyspark.sql import functions as F
+
+from ._frames import node, present, text
+from ._kernel import COMPONENTS, KEYS, Components, KeyEdges
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pyspark.sql import DataFrame
+
+    from ._plan import Plan
+
+#: So many edges are joined in one task; beyond, Spark joins them in rounds.
+#:
+EDGES_OF_ONE_TASK = 30_000_000
+#: How often the rounds are begun again when an executor dies with what one of them had found.
+_ATTEMPTS = 3
+
+
+def edges(plan: Plan, frames: Mapping[str, DataFrame], partitions: int) -> DataFrame | None:
+    """Pairs of nodes `a` and `b` that belong together; none where nothing can join anything.
+
+    A pair may be there several times.
+    """
+    found: list[DataFrame] = []
+    pairs: list[DataFrame] = []
+    for name, frame in frames.items():
+        table = plan.tables[name]
+        user = present(text(table.user), plan.placeholders)
+        if table.to is not None:
+            other = present(text(table.to), plan.placeholders)
+            joined = frame.select(node("user", user).alias("a"), node("user", other).alias("b"))
+            found.append(joined.where("a <> b"))
+        # A row that occurs under two users is one of them's: both have to see all of it.
+        elif table.id is not None and table.user is not None:
+            row = node(name, present(text(table.id)))
+            pairs.append(frame.select(row.alias("b"), node("user", user).alias("a")))
+    if plan.reconciles and "users" in frames:
+        keys = frames["users"].mapInArrow(KeyEdges(plan.text), KEYS)
+        pairs.append(
+            keys.select(node("key", F.col("b")).alias("b"), node("user", present(F.col("a"))).alias("a"))
+        )
+    if pairs:
+        found.append(_shared(reduce(lambda left, right: left.union(right), pairs), partitions))
+    return reduce(lambda left, right: left.union(right), found) if found else None
+
+
+def _shared(pairs: DataFrame, partitions: int) -> DataFrame:
+    """Of pairs of something and a user the ones whose something has several users."""
+    # Shuffled once for all three steps: tables are read once, and most ids occur once, so that there is
+    # nothing to gain from counting before.
+    whole = pairs.where("a is not null and b is not null").repartition(partitions, "b")
+    users = whole.groupBy("b").agg(F.min("a").alias("least"), F.max("a").alias("greatest"))
+    shared = users.where("least < greatest").select("b")
+    return whole.join(shared, "b", "left_semi").select("a", "b").distinct()
+
+
+def components(edges: DataFrame, edges_of_one_task: int = EDGES_OF_ONE_TASK) -> tuple[DataFrame, int] | None:
+    """The component of every node that has an edge, and how many nodes those are; none without edges.
+
+    The frame is persisted, and the caller's to unpersist.
+    """
+    held = edges.persist(StorageLevel.DISK_ONLY)
+    try:
+        count = held.count()
+        if count == 0:
+            return None
+        found = in_one_task(held) if count <= edges_of_one_task else in_rounds(held)
+        found = found.persist(StorageLevel.DISK_ONLY)
+        return found, found.count()
+    finally:
+        held.unpersist()
+
+
+def in_one_task(edges: DataFrame) -> DataFrame:
+    """The components by one task that sees every edge."""
+    return edges.select("a", "b").coalesce(1).mapInArrow(Components(), COMPONENTS)
+
+
+def in_rounds(edges: DataFrame) -> DataFrame:
+    """The components by joins of Spark alone, for edges that no task can hold.
+
+    Every node is tied to the least node that it knows of, first those above it and then those below
+    (Kiveris et al. 2014, *Connected Components in MapReduce and Beyond*), until nothing changes: a star
+    around the least node of each component. The number of rounds grows with the logarithm of the longest
+    chain.
+    """
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            return _stars(edges)
+        except Exception as error:
+            # What is cut off from its past is lost with its executor.
+            if attempt == _ATTEMPTS or "checkpoint" not in str(error).lower():
+                raise
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _stars(edges: DataFrame) -> DataFrame:
+    greater, lesser = F.greatest("a", "b"), F.least("a", "b")
+    stars = _cut(edges.where("a <> b").select(greater.alias("u"), lesser.alias("v")).distinct())
+    before = None
+    while before != (now := _signature(stars)):
+        before = now
+        stars = _cut(_tied_below(_tied_above(stars)))
+    centres = stars.select(F.col("v").alias("node"), F.col("v").alias("component")).distinct()
+    return stars.select(F.col("u").alias("node"), F.col("v").alias("component")).union(centres)
+
+
+def _tied_above(edges: DataFrame) -> DataFrame:
+    """Ties every neighbour above a node to the least of the node and all its neighbours."""
+    both = edges.union(edges.select(F.col("v").alias("u"), F.col("u").alias("v")))
+    least = both.groupBy("u").agg(F.min("v").alias("least"))
+    tied = both.where("v > u").join(least, "u")
+    return tied.select(F.col("v").alias("u"), F.least("u", "least").alias("v")).distinct()
+
+
+def _tied_below(edges: DataFrame) -> DataFrame:
+    """Ties every neighbour below a node, and the node, to the least of those."""
+    least = edges.groupBy("u").agg(F.min("v").alias("least"))
+    moved = edges.join(least, "u").where("v <> least")
+    moved = moved.select(F.col("v").alias("u"), F.col("least").alias("v"))
+    return moved.union(least.select("u", F.col("least").alias("v"))).distinct()
+
+
+def _signature(edges: DataFrame) -> tuple[int, int]:
+    """What tells one set of edges from another."""
+    (row,) = edges.agg(F.count(F.lit(1)), F.bit_xor(F.xxhash64("u", "v"))).collect()
+    return row[0], row[1]
+
+
+def _cut(frame: DataFrame) -> DataFrame:
+    """The frame without its past, or the plan of each round would hold those of all before it twice.
+
+    Where `spark.checkpoint.dir` names a folder that outlives executors, it is used.
+    """
+    if frame.sparkSession.conf.get("spark.checkpoint.dir", None):
+        return frame.checkpoint()
+    return frame.localCheckpoint()

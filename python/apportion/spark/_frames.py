@@ -1,0 +1,122 @@
+"""Spark's data frames, whether they speak to a Spark of this process (classic) or to a server (Connect)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pyarrow
+import pyarrow.compute
+from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType, DataType, MapType, NullType, StructField, StructType
+
+from .._errors import InputError, TableTypeError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pyspark.sql import Column, DataFrame
+
+    from ._plan import Place
+
+#: What Unicode calls white space: an id of nothing else is none.
+WHITE_SPACE = "".join(
+    map(chr, [*range(0x9, 0xE), 0x20, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B)])
+) + "".join(map(chr, [0x2028, 0x2029, 0x202F, 0x205F, 0x3000]))
+#: What stands around an id that stands for no user, as `{{user_id}}` has it.
+BRACKETS = "{}[]()<>$%\"'"
+#: Letters whose case does not matter in such an id: those of ASCII, and no others.
+_UPPER, _LOWER = "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz"
+#: An id of so many letters is none of those that stand for no user.
+_LONG = 40
+
+
+def is_frame(value: object) -> bool:
+    """Whether something is a data frame of Spark, of either kind."""
+    return hasattr(value, "mapInArrow") and hasattr(value, "sparkSession")
+
+
+def frame_of(table: str, value: Any) -> DataFrame:
+    """What is given for a table, which has to be a data frame of Spark."""
+    if not is_frame(value):
+        kind = f"{type(value).__module__}.{type(value).__qualname__}"
+        raise TableTypeError(
+            f"`{table}` cannot be read from a `{kind}`: give a data frame of Spark, as"
+            " `spark.read.parquet(...)` or `spark.createDataFrame(...)` makes one"
+        )
+    frame: DataFrame = value
+    doubled = sorted({name for name in frame.columns if frame.columns.count(name) > 1})
+    if doubled:
+        raise InputError(f"`{table}` has several columns `{doubled[0]}`: drop or rename all but one")
+    return frame
+
+
+def arrow_schema(frame: DataFrame) -> pyarrow.Schema:
+    """The Arrow schema that the rows of a frame have on their way to Python. Reads no row."""
+    return pyarrow.schema([_nullable(column) for column in frame.limit(0).toArrow().schema])
+
+
+def _nullable(column: pyarrow.Field) -> pyarrow.Field:
+    """A column that may be null, whatever Spark knows of it: beside rows of other tables it is."""
+    kind = column.type
+    if pyarrow.types.is_struct(kind):
+        kind = pyarrow.struct([_nullable(part) for part in kind])
+    return pyarrow.field(column.name, kind)
+
+
+def nullable(kind: DataType) -> DataType:
+    """The type of Spark whose fields may all be null."""
+    if isinstance(kind, StructType):
+        return StructType([StructField(part.name, nullable(part.dataType)) for part in kind.fields])
+    if isinstance(kind, ArrayType):
+        return ArrayType(nullable(kind.elementType))
+    return kind
+
+
+def quoted(name: str) -> str:
+    """A name of a column, with whatever letters."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+def text(place: Place | None) -> Column:
+    """An id as text; null where there is no place for it."""
+    if place is None or not place.column:
+        return F.lit(None if place is None else place.constant).cast("string")
+    return F.col(".".join(map(quoted, place.column))).cast("string")
+
+
+def present(identifier: Column, placeholders: Sequence[str] = ()) -> Column:
+    """An id, or null where it is blank or stands for no user."""
+    is_blank = F.btrim(identifier, F.lit(WHITE_SPACE)) == ""
+    if not placeholders:
+        return F.when(~is_blank, identifier)
+    bare = F.translate(F.btrim(identifier, F.lit(WHITE_SPACE + BRACKETS)), _UPPER, _LOWER)
+    is_meant = (F.length(identifier) >= _LONG) | ~bare.isin(*placeholders)
+    return F.when(~is_blank & is_meant, identifier)
+
+
+def node(kind: str, identifier: Column) -> Column:
+    """The number that stands for an id of a kind; of none it is null.
+
+    Two ids that have one number are worked on together, which costs nothing but the company.
+    """
+    return F.when(identifier.isNotNull(), F.xxhash64(F.lit(kind), identifier))
+
+
+def row_node(frame: DataFrame) -> Column:
+    """A number for a row by what it holds, so that rows without an id are spread evenly."""
+    hashed = [F.col(quoted(field.name)) for field in frame.schema.fields if _is_hashed(field.dataType)]
+    return F.xxhash64(F.lit("row"), *hashed)
+
+
+def _is_hashed(kind: DataType) -> bool:
+    if isinstance(kind, ArrayType):
+        return _is_hashed(kind.elementType)
+    if isinstance(kind, StructType):
+        return all(_is_hashed(field.dataType) for field in kind.fields)
+    return not isinstance(kind, MapType | NullType) and kind.typeName() != "variant"
+
+
+def row_of(frame: DataFrame, columns: Sequence[str]) -> Column:
+    """A row as one value: the columns that are named, in the order in which the frame has them."""
+    wanted = set(columns)
+    return F.struct(*[F.col(quoted(name)) for name in frame.columns if name in wanted])

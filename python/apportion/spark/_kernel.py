@@ -1,0 +1,222 @@
+"""What runs in the tasks of Spark: callables that take batches of Arrow and give batches of Arrow.
+
+Each is made on the driver, sent as it is, and found again by its name on the executor, where `apportion`
+is installed as well. They hold no session of Spark and know nothing of partitions.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pyarrow
+import pyarrow.compute
+import pyarrow.ipc
+
+from .. import _native
+from .._errors import ApportionError
+from ._types import fitted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+#: What a task of a pass gives: what its bucket comes to, or why it cannot be; and what it took.
+PARTIAL = (
+    "partial binary, failed string, rows bigint, seconds double, longest double, cpu double, waited double"
+)
+_PARTIAL = pyarrow.schema(
+    [
+        ("partial", pyarrow.binary()),
+        ("failed", pyarrow.string()),
+        ("rows", pyarrow.int64()),
+        ("seconds", pyarrow.float64()),
+        ("longest", pyarrow.float64()),
+        ("cpu", pyarrow.float64()),
+        ("waited", pyarrow.float64()),
+    ]
+)
+#: Columns that say where a row stands: by its person in byte order, then by its number.
+ORDER = ("_person", "_row")
+_STANDS = (("person", pyarrow.string()), ("row", pyarrow.int64()))
+#: What a chunk of a table is on its way to the driver: Arrow's bytes, and where its rows stand.
+PACKED = (
+    "batch binary, in_order boolean, first_person string, first_row bigint,"
+    " last_person string, last_row bigint"
+)
+_PACKED = pyarrow.schema(
+    [
+        ("batch", pyarrow.binary()),
+        ("in_order", pyarrow.bool_()),
+        *((f"{end}_{part}", kind) for end in ("first", "last") for part, kind in _STANDS),
+    ]
+)
+
+COMPONENTS = "node bigint, component bigint"
+_COMPONENTS = pyarrow.schema([("node", pyarrow.int64()), ("component", pyarrow.int64())])
+
+KEYS = "a string, b string"
+_KEYS = pyarrow.schema([("a", pyarrow.string()), ("b", pyarrow.string())])
+
+
+@dataclass
+class _Watched:
+    """Batches on their way into the kernel: how many rows they have, and how long they were waited for."""
+
+    batches: Iterator[pyarrow.RecordBatch]
+    rows: int = 0
+    waited: float = field(default=0.0)
+
+    def __iter__(self) -> Iterator[pyarrow.RecordBatch]:
+        return self
+
+    def __next__(self) -> pyarrow.RecordBatch:
+        began = time.perf_counter()
+        try:
+            batch = next(self.batches)
+        finally:
+            self.waited += time.perf_counter() - began
+        self.rows += batch.num_rows
+        return batch
+
+
+@dataclass(frozen=True)
+class Work:
+    """One pass over a bucket: a row with what the bucket comes to, mergeable with that of any other.
+
+    What makes the run impossible is told as data, since a task that raises is tried again in vain.
+    """
+
+    plan: str
+    what: str
+    known: bytes
+    small: Mapping[str, bytes]
+    memory: int
+
+    def __call__(self, batches: Iterator[pyarrow.RecordBatch]) -> Iterator[pyarrow.RecordBatch]:
+        began, cpu = time.perf_counter(), time.process_time()
+        watched = _Watched(iter(batches))
+        partial = failed = None
+        try:
+            small = small_tables(self.small)
+            partial = _native.work_bucket(self.plan, self.what, self.known, small, watched, self.memory)
+        except ApportionError as error:
+            failed = f"{type(error).__name__}:{error}"
+        seconds = time.perf_counter() - began
+        row = {
+            "partial": [partial],
+            "failed": [failed],
+            "rows": [watched.rows],
+            "seconds": [seconds],
+            "longest": [seconds],
+            "cpu": [time.process_time() - cpu],
+            "waited": [watched.waited],
+        }
+        yield pyarrow.RecordBatch.from_pydict(row, _PARTIAL)
+
+
+@dataclass(frozen=True)
+class Merge:
+    """Several of what buckets come to as one."""
+
+    def __call__(self, batches: Iterator[pyarrow.RecordBatch]) -> Iterator[pyarrow.RecordBatch]:
+        tables = [pyarrow.Table.from_batches([batch]) for batch in batches]
+        if not tables:
+            return
+        merged = merged_partials(pyarrow.concat_tables(tables))
+        yield pyarrow.RecordBatch.from_pylist([merged], _PARTIAL)
+
+
+def merged_partials(told: pyarrow.Table) -> dict[str, Any]:
+    """What all these rows come to, as one of them."""
+    columns = {name: told[name].to_pylist() for name in _PARTIAL.names}
+    failed = min((text for text in columns["failed"] if text is not None), default=None)
+    merged = (
+        None if failed else _native.merge_partials([one for one in columns["partial"] if one is not None])
+    )
+    return {
+        "partial": merged,
+        "failed": failed,
+        "rows": sum(columns["rows"]),
+        "seconds": sum(columns["seconds"]),
+        "longest": max(columns["longest"], default=0.0),
+        "cpu": sum(columns["cpu"]),
+        "waited": sum(columns["waited"]),
+    }
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows that a bucket has in a table, such as credits; `_person` and `_row` say where each stands."""
+
+    plan: str
+    what: str
+    known: bytes
+    small: Mapping[str, bytes]
+    memory: int
+    schema: pyarrow.Schema
+
+    def __call__(self, batches: Iterator[pyarrow.RecordBatch]) -> Iterator[pyarrow.RecordBatch]:
+        small = small_tables(self.small)
+        rows = _native.bucket_rows(self.plan, self.what, self.known, small, batches, self.memory)
+        for batch in pyarrow.RecordBatchReader.from_stream(rows):
+            yield fitted(batch, self.schema)
+
+
+def small_tables(streams: Mapping[str, bytes]) -> dict[str, pyarrow.Table]:
+    """The small tables out of their streams."""
+    return {name: pyarrow.ipc.open_stream(stream).read_all() for name, stream in streams.items()}
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Rows in their order as bytes of Arrow, so that the driver handles batches and never a row."""
+
+    #: The schema of the bytes, without the columns that say where rows stand.
+    schema: pyarrow.Schema
+
+    def __call__(self, batches: Iterator[pyarrow.RecordBatch]) -> Iterator[pyarrow.RecordBatch]:
+        for batch in batches:
+            if batch.num_rows == 0:
+                continue
+            stands = [batch[name] for name in ORDER]
+            chunk = {
+                "batch": fitted(batch, self.schema).serialize().to_pybytes(),
+                "in_order": _is_in_order(*stands),
+                **{f"first_{part}": at[0].as_py() for (part, _), at in zip(_STANDS, stands, strict=True)},
+                **{f"last_{part}": at[-1].as_py() for (part, _), at in zip(_STANDS, stands, strict=True)},
+            }
+            yield pyarrow.RecordBatch.from_pylist([chunk], _PACKED)
+
+
+def _is_in_order(persons: pyarrow.Array, rows: pyarrow.Array) -> bool:
+    """Whether every row stands after the one before it."""
+    compute = pyarrow.compute
+    same = compute.equal(persons[1:], persons[:-1])
+    after = compute.greater(rows[1:], rows[:-1])
+    is_after = compute.or_(compute.greater(persons[1:], persons[:-1]), compute.and_(same, after))
+    return bool(compute.all(is_after, min_count=0).as_py())
+
+
+@dataclass(frozen=True)
+class Components:
+    """The connected components of all edges in one task: the number of each node's."""
+
+    def __call__(self, batches: Iterator[pyarrow.RecordBatch]) -> Iterator[pyarrow.RecordBatch]:
+        found = _native.components(batches)
+        for batch in pyarrow.table(found).to_batches(max_chunksize=1 << 16):
+            columns = [batch["id"].cast(pyarrow.int64()), batch["component"].cast(pyarrow.int64())]
+            yield pyarrow.RecordBatch.from_arrays(columns, schema=_COMPONENTS)
+
+
+@dataclass(frozen=True)
+class KeyEdges:
+    """Users and the keys of their profiles that join them to others."""
+
+    plan: str
+
+    def __call__(self, batches: Iterator[pyarrow.RecordBatch]) -> Iterator[pyarrow.RecordBatch]:
+        for batch in batches:
+            edges = pyarrow.table(_native.key_edges(self.plan, batch))
+            for found in edges.to_batches():
+                yield fitted(found, _KEYS)

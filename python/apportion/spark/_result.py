@@ -1,0 +1,141 @@
+"""What came of a run on Spark."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from .._errors import SettingError
+from .._table import Table
+from ._kernel import ORDER
+from ._plan import ROWS
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from pyspark.sql import DataFrame
+
+    from .. import _native
+    from ._passes import Effort
+    from ._run import SparkRun
+
+
+class SparkResult:
+    """A run that is done: small tables here, and tables of rows where Spark keeps them.
+
+    `report`, `effects`, `proof` and `rejects` are tables as those of `apportion.Result`. `credits`,
+    `journeys`, `persons` and `identity` are data frames of Spark, which are worked out when Spark is asked
+    for their rows. What Spark holds for them is let go of by `close`, or at the end of a `with` block;
+    rows that are asked for later are worked out from the inputs again.
+    """
+
+    ALWAYS = frozenset({"report", "effects", "proof", "rejects"})
+
+    def __init__(self, run: SparkRun, concluded: _native.Concluded) -> None:
+        self._run = run
+        self._concluded = concluded
+        self._tables: dict[str, Table] = {}
+
+    def table(self, name: str) -> Table:
+        """One of the small tables, by its name."""
+        if name not in self._tables:
+            frame = self._concluded.frame(name)
+            if frame is None and name == "effects":
+                why = "says nothing without a model that learns, such as `--model markov`"
+                raise SettingError(f"`--effects` {why}")
+            if frame is None:
+                raise KeyError(f"this run has no table `{name}`")
+            self._tables[name] = Table(frame, name)
+        return self._tables[name]
+
+    def rows(self, name: str, *, ordered: bool = False) -> DataFrame:
+        """One of the tables of rows, by its name.
+
+        Rows are in no order, and `_person` and `_row` say where each stands; those that are `ordered` are in
+        the order of `apportion.attribute`, and have no columns but its own.
+        """
+        if name not in ROWS:
+            raise KeyError(f"no table of rows is named `{name}`; choose from {', '.join(ROWS)}")
+        rows = self._run.rows(name)
+        return rows.sort(*ORDER).drop(*ORDER) if ordered else rows
+
+    @property
+    def report(self) -> Table:
+        """A row for each model and combination of dimension values; of a sweep, for each result too."""
+        return self.table("report")
+
+    @property
+    def effects(self) -> Table:
+        """What models that learn say of channels."""
+        return self.table("effects")
+
+    @property
+    def proof(self) -> Table:
+        """What each model credited in each currency, against what is owed."""
+        return self.table("proof")
+
+    @property
+    def rejects(self) -> Table:
+        """Every row that was rejected, with its table and rule."""
+        return self.table("rejects")
+
+    @property
+    def credits(self) -> DataFrame:
+        """A row for each order, touch and model."""
+        return self.rows("credits")
+
+    @property
+    def journeys(self) -> DataFrame:
+        """A row for each order, with the path that led to it."""
+        return self.rows("journeys")
+
+    @property
+    def persons(self) -> DataFrame:
+        """A row for each person."""
+        return self.rows("persons")
+
+    @property
+    def identity(self) -> DataFrame:
+        """A row for each user id, with how it came to its person."""
+        return self.rows("identity")
+
+    @property
+    def efforts(self) -> list[Effort]:
+        """What each pass over the rows took of the tasks of Spark."""
+        return list(self._run.efforts)
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What was done, in numbers, as `--summary` writes it."""
+        summary: dict[str, Any] = json.loads(self._concluded.summary())
+        return summary
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a reader should know before trusting the numbers."""
+        return list(self.summary["warnings"])
+
+    def close(self) -> None:
+        """Lets go of what Spark holds for tables of rows."""
+        self._run.unpersist()
+
+    def __enter__(self) -> SparkResult:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __str__(self) -> str:
+        return self._concluded.text()
+
+    def __repr__(self) -> str:
+        orders = self.summary["orders"]
+        return (
+            f"<apportion.spark.SparkResult: {orders['counted']:,} orders,"
+            f" {orders['attributed']:,} of them attributed>"
+        )
+
+    def _repr_html_(self) -> str:
+        return f"{self.report._repr_html_()}{self.proof._repr_html_()}"

@@ -1,0 +1,157 @@
+"""A run on Spark: components, shuffle, passes, and what they come to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pyarrow
+from pyspark import StorageLevel
+
+from .. import _native
+from .._errors import MissingInputError, TableTypeError
+from ._components import EDGES_OF_ONE_TASK, components, edges
+from ._frames import arrow_schema, frame_of, is_frame
+from ._passes import Passes, Small
+from ._plan import SHUFFLED, SMALL, Plan
+from ._shuffle import shuffled
+from ._stream import ordered_stream
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from pyspark.sql import DataFrame
+
+    from .._progress import Progress
+    from ._passes import Effort
+
+#: What one task holds in memory, unless it is said.
+MEMORY = "512MiB"
+#: Into how many buckets users are divided where neither the caller nor Spark says.
+_PARTITIONS = 200
+
+
+class SparkRun:
+    """A run whose rows stay with Spark: what it comes to, and the rows that can be asked for.
+
+    `wanted` are the tables of rows for which the shuffled rows are kept. `places` are columns that say
+    where a row came from, if frames have them.
+    """
+
+    def __init__(
+        self,
+        tables: Mapping[str, Any],
+        settings: Mapping[str, object],
+        config: str | os.PathLike[str] | Mapping[str, Any] | None,
+        *,
+        partitions: int | None,
+        memory: int,
+        wanted: Sequence[str],
+        told: Progress,
+        places: Sequence[str] = (),
+        edges_of_one_task: int = EDGES_OF_ONE_TASK,
+    ) -> None:
+        self._frames = {
+            name: frame_of(name, tables[name]) for name in SHUFFLED if tables.get(name) is not None
+        }
+        if not self._frames:
+            raise MissingInputError("there is no table to read: give `sessions` and `orders`")
+        told("collecting small tables", 0)
+        small = {name: tables[name] for name in SMALL if tables.get(name) is not None}
+        self._small = Small.of({name: _collected(name, table, places) for name, table in small.items()})
+        self._schemas = {name: arrow_schema(frame.drop(*places)) for name, frame in self._frames.items()}
+        self._settings, self._config, self._places = settings, config, places
+        self._wanted = tuple(wanted)
+        #: What is worked out, and how.
+        self.plan = self._planned(self._wanted)
+        #: The tables of rows for which shuffled rows are kept.
+        self._kept = {*self._wanted, *self.plan.written}
+        spark = next(iter(self._frames.values())).sparkSession
+        said = partitions or int(spark.conf.get("spark.sql.shuffle.partitions", None) or _PARTITIONS)
+        self._partitions = said
+        self._passes = Passes(self.plan, self._small, said, memory)
+        self._components: tuple[DataFrame, int] | None = None
+        self._buckets: DataFrame | None = None
+        self._held: list[DataFrame] = []
+        try:
+            self._run(told, edges_of_one_task)
+        except BaseException:
+            self.unpersist()
+            raise
+        if not self._kept:
+            self.unpersist()
+
+    def _planned(self, wanted: Sequence[str]) -> Plan:
+        return Plan.of(self._settings, self._config, self._schemas, self._small.tables, wanted)
+
+    def _run(self, told: Progress, edges_of_one_task: int) -> None:
+        told("joining user ids", 0)
+        joined = edges(self.plan, self._frames, self._partitions)
+        self._components = None if joined is None else components(joined, edges_of_one_task)
+        if self._components is not None:
+            self._held.append(self._components[0])
+        buckets = self._shuffled(self.plan)
+        if len(self.plan.passes) > 1 or self._kept:
+            buckets = buckets.persist(StorageLevel.DISK_ONLY)
+            self._held.append(buckets)
+        self._buckets = buckets
+        self._passes.run(buckets, told)
+
+    def _shuffled(self, plan: Plan) -> DataFrame:
+        return shuffled(plan, self._frames, self._components, self._partitions, self._places)
+
+    @property
+    def partial(self) -> bytes:
+        """What all buckets come to."""
+        return self._passes.merged
+
+    @property
+    def known(self) -> bytes:
+        """What is known of all buckets together."""
+        return self._passes.known
+
+    @property
+    def efforts(self) -> Sequence[Effort]:
+        """What the passes took."""
+        return self._passes.efforts
+
+    def rows(self, name: str) -> DataFrame:
+        """The rows of a table, with where each stands in the order of the table."""
+        if name in self._kept and self._buckets is not None:
+            return self._passes.rows(self.plan, self._buckets, name)
+        # What such rows need besides was not shuffled: it is now.
+        plan = self._planned([name]).at_the_clock_of(self.plan)
+        return self._passes.rows(plan, self._shuffled(plan), name)
+
+    def stream(self, name: str) -> tuple[pyarrow.Schema, Iterator[pyarrow.RecordBatch]]:
+        """The rows of a table that is wanted in their order, batch by batch, and their schema."""
+        return ordered_stream(self.rows(name), self._passes.schema(self.plan, name))
+
+    def concluded(self, progress: Progress | None = None) -> _native.Concluded:
+        """The report and all that goes with it; writes the files that the settings name."""
+        streams = {name: self.stream(name) for name in self.plan.written}
+        rows = {
+            name: pyarrow.RecordBatchReader.from_batches(schema, batches)
+            for name, (schema, batches) in streams.items()
+        }
+        text, small = self.plan.text, self._small.tables
+        return _native.conclude(text, self.known, self.partial, small, rows, ["rejects"], progress)
+
+    def unpersist(self) -> None:
+        """Lets go of what Spark holds for rows that may be asked for."""
+        while self._held:
+            self._held.pop().unpersist()
+
+
+def _collected(name: str, value: Any, places: Sequence[str]) -> pyarrow.Table:
+    """A small table whole: of Spark, or of whatever speaks the Arrow PyCapsule interface."""
+    if is_frame(value):
+        table: pyarrow.Table = frame_of(name, value).drop(*places).toArrow()
+        return table
+    if hasattr(value, "__arrow_c_stream__"):
+        return pyarrow.table(value)
+    kind = f"{type(value).__module__}.{type(value).__qualname__}"
+    raise TableTypeError(
+        f"`{name}` cannot be read from a `{kind}`: give a data frame of Spark, or a table that speaks the"
+        " Arrow PyCapsule interface, such as a pyarrow table or a data frame of Polars or pandas"
+    )
