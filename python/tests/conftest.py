@@ -14,6 +14,9 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
+#: Those of Spark need more to be installed, and have a script of their own.
+collect_ignore = ["spark"]
+
 ROOT = Path(__file__).resolve().parents[2]
 SHOP = ROOT / "datasets" / "shop"
 #: The command line; `tests/python.sh` builds it.
