@@ -1284,13 +1284,15 @@ fn divided(world: &World, buckets: usize, shuffle: u64) -> Vec<Vec<Sheet>> {
             }
         }
     }
+    let number = |user: &str| user[1..].parse::<i64>().unwrap();
     for (left, right) in joined {
-        components.join(left, right);
+        components.join(number(left), number(right));
     }
-    let component: BTreeMap<String, String> = components.end().into_iter().collect();
+    let component: BTreeMap<i64, i64> = components.end().collect();
     let bucket = |user: &String| {
-        let least = component.get(user).unwrap_or(user);
-        (least[1..].parse::<usize>().unwrap() + 3) % buckets
+        let user = number(user);
+        let least = component.get(&user).unwrap_or(&user);
+        (usize::try_from(*least).unwrap() + 3) % buckets
     };
     let of_bucket = |number: usize| {
         all.iter().map(move |(table, header, rows)| {

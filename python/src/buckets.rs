@@ -20,9 +20,9 @@ use apportion::pipeline::in_pool;
 use apportion::schema::Table;
 use apportion::validate::PLACEHOLDERS;
 use apportion::{Error, stop};
-use arrow::array::{ArrayRef, AsArray, RecordBatch, RecordBatchReader, StringArray};
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchReader, StringArray};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Int64Type, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
@@ -151,7 +151,8 @@ pub(crate) fn plan(
     let mut settings = arguments::settings(settings)?.over(file);
     let mut is_written = |name: &str| place(&mut settings, name).is_some_and(|at| at.is_some());
     let names = RowTable::ALL.map(RowTable::name).into_iter();
-    let row_tables: Vec<String> = names.filter(|name| is_written(name)).map(str::to_owned).collect();
+    let row_tables: Vec<String> =
+        names.filter(|name| is_written(name)).map(str::to_owned).collect();
     for name in &wanted {
         let place = place(&mut settings, name);
         let place =
@@ -218,25 +219,28 @@ fn schema_bytes(schema: &Schema) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
-/// The component of every user of `edges`, batches with two columns of ids that are joined: `id` and
-/// `component`, the least id of all that are joined.
+/// The component of every node of `edges`, batches with two columns of numbers that are joined: `node` and
+/// `component`, the least node of all that are joined.
 #[pyfunction]
 pub(crate) fn components(py: Python<'_>, edges: &Bound<'_, PyAny>) -> Result<Frame, Failure> {
     let mut components = Components::default();
     for batch in edges.try_iter()? {
         let batch = RecordBatch::from_pyarrow_bound(&batch?)?;
-        let text = |at: usize| cast(batch.column(at), &DataType::Utf8).map_err(Error::from);
-        let (left, right) = (text(0)?, text(1)?);
+        let numbers = |at: usize| cast(batch.column(at), &DataType::Int64).map_err(Error::from);
+        let (left, right) = (numbers(0)?, numbers(1)?);
         py.detach(|| {
-            let pairs = left.as_string::<i32>().iter().zip(right.as_string::<i32>());
+            let left = left.as_primitive::<Int64Type>().iter();
+            let pairs = left.zip(right.as_primitive::<Int64Type>());
             for (left, right) in pairs.filter_map(|(left, right)| left.zip(right)) {
                 components.join(left, right);
             }
         });
     }
-    let rows = py.detach(|| {
-        let (ids, components): (Vec<String>, Vec<String>) = components.end().into_iter().unzip();
-        two_texts(["id", "component"], ids, components)
+    let rows = py.detach(|| -> Result<RecordBatch, Error> {
+        let (nodes, components): (Vec<i64>, Vec<i64>) = components.end().unzip();
+        let column = |numbers: Vec<i64>| -> ArrayRef { Arc::new(Int64Array::from(numbers)) };
+        let columns = [("node", column(nodes)), ("component", column(components))];
+        Ok(RecordBatch::try_from_iter(columns)?)
     })?;
     Ok(Frame::new(rows))
 }
@@ -252,22 +256,14 @@ pub(crate) fn key_edges(
     let given = PyDict::new(py);
     given.set_item("users", users)?;
     let tables = tables::gather(py, &tables::given(&given)?, u64::MAX, None)?;
-    let rows = py.detach(|| {
+    let rows = py.detach(|| -> Result<RecordBatch, Error> {
         let plan = Plan::read(plan)?;
         let config = plan.config(&tables, Settings::forget_outputs)?;
-        let (users, keys) = keys_of_users(&config)?.into_iter().unzip();
-        two_texts(["a", "b"], users, keys)
+        let (users, keys): (Vec<String>, Vec<String>) = keys_of_users(&config)?.into_iter().unzip();
+        let column = |texts: Vec<String>| -> ArrayRef { Arc::new(StringArray::from(texts)) };
+        Ok(RecordBatch::try_from_iter([("a", column(users)), ("b", column(keys))])?)
     })?;
     Ok(Frame::new(rows))
-}
-
-fn two_texts(
-    names: [&str; 2],
-    left: Vec<String>,
-    right: Vec<String>,
-) -> Result<RecordBatch, Error> {
-    let column = |texts: Vec<String>| -> ArrayRef { Arc::new(StringArray::from(texts)) };
-    Ok(RecordBatch::try_from_iter([(names[0], column(left)), (names[1], column(right))])?)
 }
 
 /// The rows of a bucket and the small tables beside them.

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 #: So many edges are joined in one task; beyond, Spark joins them in rounds.
 #:
-#: The task takes some 250 bytes for each node, and an edge brings one or two: at most 2 GB.
-EDGES_OF_ONE_TASK = 4_000_000
+#: The task takes some 60 bytes for each node, and an edge brings one or two: at most 4 GB.
+EDGES_OF_ONE_TASK = 30_000_000
 #: How often the rounds are begun again when an executor dies with what one of them had found.
 _ATTEMPTS = 3
 

@@ -203,10 +203,9 @@ class Components:
     """The connected components of all edges in one task: the number of each node's."""
 
     def __call__(self, batches: Iterator[pyarrow.RecordBatch]) -> Iterator[pyarrow.RecordBatch]:
-        found = _native.components(batches)
-        for batch in pyarrow.table(found).to_batches(max_chunksize=1 << 16):
-            columns = [batch["id"].cast(pyarrow.int64()), batch["component"].cast(pyarrow.int64())]
-            yield pyarrow.RecordBatch.from_arrays(columns, schema=_COMPONENTS)
+        found = pyarrow.table(_native.components(batches))
+        for batch in found.to_batches(max_chunksize=1 << 16):
+            yield fitted(batch, _COMPONENTS)
 
 
 @dataclass(frozen=True)

@@ -69,8 +69,11 @@ impl Arriving {
             }
             let rows = batch.column_by_name(name).ok_or_else(|| unmade(name))?;
             let Some(rows) = rows.as_struct_opt() else { return Err(unmade(name)) };
+            // Whatever its maker says, a column may have holes where rows are of another table.
+            let fields =
+                rows.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
             let columns = RecordBatch::try_new(
-                Schema::new(rows.fields().clone()).into(),
+                Schema::new(fields.collect::<Vec<_>>()).into(),
                 rows.columns().to_vec(),
             )?;
             gathered.take(&filter_record_batch(&columns, &own)?)?;

@@ -4,11 +4,12 @@
 //! said to be, and, where keys reconcile, two with the same key. That is more than what makes them one
 //! person, and just what may. Not for who is who; that is `identity`, bucket by bucket.
 
-use crate::ids::Interner;
+use hashbrown::HashMap;
 
-/// Users that are joined, pair by pair.
+/// Nodes that are joined, pair by pair: users, and what users share. A node is a number, such as a hash of
+/// an id: two with the same number only keep each other company.
 ///
-/// Memory is the ids once, and some 30 bytes each.
+/// Memory is some 40 bytes a node.
 ///
 /// # Example
 ///
@@ -16,61 +17,64 @@ use crate::ids::Interner;
 /// use apportion::pipeline::buckets::Components;
 ///
 /// let mut components = Components::default();
-/// components.join("ann", "bob");
-/// components.join("dora", "carl");
-/// components.join("bob", "carl");
-/// components.join("eve", "eve");
-/// let of: Vec<(String, String)> = components.end();
-/// assert_eq!(of.iter().filter(|(_, component)| component == "ann").count(), 4);
+/// components.join(7, 3);
+/// components.join(12, 40);
+/// components.join(3, 40);
+/// components.join(5, 5);
+/// let of: Vec<(i64, i64)> = components.end().collect();
+/// assert_eq!(of, [(7, 3), (3, 3), (12, 3), (40, 3), (5, 5)]);
 /// ```
 #[derive(Default)]
 pub struct Components {
-    ids: Interner,
-    /// Another user of the same component, or itself.
+    places: HashMap<i64, u32>,
+    nodes: Vec<i64>,
+    /// Another node of the same component, or itself, by its place.
     next: Vec<u32>,
 }
 
 impl Components {
-    /// Joins two users, and all whom either was joined with.
-    pub fn join(&mut self, left: &str, right: &str) {
-        let (left, right) = (self.number(left), self.number(right));
+    /// Joins two nodes, and all that either was joined with.
+    ///
+    /// # Panics
+    ///
+    /// With more than 2^32 nodes.
+    pub fn join(&mut self, left: i64, right: i64) {
+        let (left, right) = (self.place(left), self.place(right));
         let (left, right) = (self.root(left), self.root(right));
-        // The lower number is the root, so that chains stay short whatever the order.
+        // The earlier one is the root, so that chains stay short whatever the order.
         self.next[left.max(right) as usize] = left.min(right);
     }
 
-    fn number(&mut self, id: &str) -> u32 {
-        let number = self.ids.intern(id);
-        if number as usize == self.next.len() {
-            self.next.push(number);
+    fn place(&mut self, node: i64) -> u32 {
+        let next = u32::try_from(self.nodes.len()).expect("fewer than 2^32 nodes");
+        let place = *self.places.entry(node).or_insert(next);
+        if place == next {
+            self.nodes.push(node);
+            self.next.push(place);
         }
-        number
+        place
     }
 
-    fn root(&mut self, mut user: u32) -> u32 {
-        while self.next[user as usize] != user {
-            let after = self.next[self.next[user as usize] as usize];
-            self.next[user as usize] = after;
-            user = after;
+    fn root(&mut self, mut place: u32) -> u32 {
+        while self.next[place as usize] != place {
+            let after = self.next[self.next[place as usize] as usize];
+            self.next[place as usize] = after;
+            place = after;
         }
-        user
+        place
     }
 
-    /// Every user with its component, called by the least of its ids in byte order.
-    pub fn end(mut self) -> Vec<(String, String)> {
-        let users = u32::try_from(self.next.len()).unwrap_or(u32::MAX);
-        let roots: Vec<u32> = (0..users).map(|user| self.root(user)).collect();
-        let mut least: Vec<u32> = (0..users).collect();
-        for (user, root) in (0..).zip(&roots) {
+    /// Every node with its component, called by the least of its nodes: in the order in which nodes were
+    /// met.
+    pub fn end(mut self) -> impl Iterator<Item = (i64, i64)> {
+        self.places = HashMap::new();
+        let places = (0..).take(self.nodes.len());
+        let roots: Vec<u32> = places.map(|place| self.root(place)).collect();
+        let mut least = self.nodes.clone();
+        for (node, root) in self.nodes.iter().zip(&roots) {
             let known = &mut least[*root as usize];
-            if self.ids.name(user) < self.ids.name(*known) {
-                *known = user;
-            }
+            *known = (*known).min(*node);
         }
-        let named = (0..).zip(&roots).map(|(user, root)| {
-            let component = least[*root as usize];
-            (self.ids.name(user).to_owned(), self.ids.name(component).to_owned())
-        });
-        named.collect()
+        self.nodes.into_iter().zip(roots).map(move |(node, root)| (node, least[root as usize]))
     }
 }
