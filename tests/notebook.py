@@ -14,11 +14,18 @@ import nbformat
 from nbclient import NotebookClient
 
 
+def is_noise(output):
+    """Whether an output is what libraries say of the machine that they run on."""
+    return output.get("name") == "stderr"
+
+
 def answers(notebook):
     """What each cell printed or returned, as text; of a picture only that there is one."""
     found = []
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
+            if is_noise(output):
+                continue
             data = output.get("data", {})
             text = data.get("text/plain", output.get("text", ""))
             found.append("a picture" if "image/png" in data else text)
@@ -38,6 +45,8 @@ def main():
     if arguments.write:
         for cell in notebook.cells:
             cell.metadata.pop("execution", None)
+            if "outputs" in cell:
+                cell.outputs = [output for output in cell.outputs if not is_noise(output)]
         nbformat.write(notebook, arguments.notebook)
         return
     if len(before) != len(after):

@@ -41,6 +41,8 @@ tested() { # folder, kind, arguments of pytest
 tested "$tools" cluster "$@"
 # The same tables by way of a server; golden runs and what a cluster alone has are done.
 tested "$tools" connect --ignore python/tests/spark/test_golden.py "$@"
+# The notebook, on the Spark of its first cell.
+"$tools/bin/python" tests/notebook.py examples/spark/shop.ipynb
 if made "$sail" python/tests/spark/requirements-sail.txt; then
   tested "$sail" sail --ignore python/tests/spark/test_golden.py "$@"
 else

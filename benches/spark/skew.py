@@ -35,23 +35,22 @@ def mixed(numbers: numpy.ndarray) -> numpy.ndarray:
 
 def persons_of(world: Path) -> numpy.ndarray:
     """The number of the component of every session and order."""
-    aliases = pyarrow.parquet.read_table(
-        world / "user_aliases.parquet", columns=["from_user_external_id", "to_user_external_id"]
-    )
-    joined = pyarrow.table(_native.components(aliases.to_batches()))
-    users = pyarrow.chunked_array(
-        [
-            chunk.cast(pyarrow.string())
-            for table in ("sessions", "orders")
-            for chunk in pyarrow.parquet.read_table(world / f"{table}.parquet", columns=["user_external_id"])[
-                "user_external_id"
-            ].chunks
-        ]
-    )
-    place = pyarrow.compute.index_in(users, joined["id"])
-    component = pyarrow.compute.take(joined["component"], place)
-    named = pyarrow.compute.coalesce(component, users).combine_chunks()
-    return named.dictionary_encode().indices.to_numpy()
+
+    def ids(table: str, column: str) -> pyarrow.Array:
+        rows = pyarrow.parquet.read_table(world / f"{table}.parquet", columns=[column])
+        return rows[column].cast(pyarrow.string()).combine_chunks()
+
+    of_rows = [ids(table, "user_external_id") for table in ("sessions", "orders")]
+    ends = [ids("user_aliases", f"{end}_user_external_id") for end in ("from", "to")]
+    numbers = pyarrow.concat_arrays([*of_rows, *ends]).dictionary_encode().indices.cast(pyarrow.int64())
+    rows = sum(map(len, of_rows))
+    users, left = numbers[:rows], numbers[rows : rows + len(ends[0])]
+    edges = pyarrow.table({"a": left, "b": numbers[rows + len(ends[0]) :]})
+    joined = pyarrow.table(_native.components(edges.to_batches()))
+    place = pyarrow.compute.index_in(users, joined["node"].combine_chunks())
+    component = pyarrow.compute.take(joined["component"].combine_chunks(), place)
+    persons = pyarrow.compute.coalesce(component, users)
+    return persons.dictionary_encode().indices.to_numpy()
 
 
 def main() -> None:
