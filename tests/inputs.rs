@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fs;
 #[cfg(unix)]
 use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -18,6 +19,10 @@ use arrow::array::{
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field, Int16Type};
 use common::{Playground, parquet_from_rows, said, write_parquet};
+use parquet::column::writer::ColumnWriter;
+use parquet::data_type::{ByteArray, Int96};
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::parser::parse_message_type;
 
 const SESSIONS: &str = "external_id,user_external_id,created_at,utm_source,utm_medium
 s1,u1,2024-03-01T10:00:00Z,google,cpc
@@ -122,6 +127,67 @@ fn every_type_that_carries_the_meaning_gives_the_same_answer() {
             let said = report(&playground, &[], &["utm_source", "amount"]);
             assert_eq!(said, ["google 10.00"], "{} {}", user.data_type(), time.data_type());
         }
+    }
+}
+
+/// A Parquet file of one row with times of 96 bits, alone and in a struct, which no Arrow writer makes.
+fn write_wide_times(at: [Int96; 2], path: &Path) {
+    let schema = "message sessions {
+        required binary external_id (string);
+        required int96 created_at;
+        required group user {
+            required binary external_id (string);
+            required int96 created_at;
+        }
+    }";
+    let schema = Arc::new(parse_message_type(schema).unwrap());
+    let file = fs::File::create(path).unwrap();
+    let mut writer = SerializedFileWriter::new(file, schema, Arc::default()).unwrap();
+    let mut group = writer.next_row_group().unwrap();
+    let mut texts = vec![ByteArray::from("u1"), ByteArray::from("s1")];
+    let mut times = at.to_vec();
+    while let Some(mut column) = group.next_column().unwrap() {
+        match column.untyped() {
+            ColumnWriter::ByteArrayColumnWriter(column) => {
+                column.write_batch(&[texts.pop().unwrap()], None, None).map(drop)
+            }
+            ColumnWriter::Int96ColumnWriter(column) => {
+                column.write_batch(&[times.pop().unwrap()], None, None).map(drop)
+            }
+            _ => unreachable!("the schema has no other columns"),
+        }
+        .unwrap();
+        column.close().unwrap();
+    }
+    group.close().unwrap();
+    writer.close().unwrap();
+}
+
+/// Nanoseconds of 64 bits end in 2262, and 9999-12-31 is what many systems write for ever.
+#[test]
+fn times_of_96_bits_hold_every_year() {
+    let julian = |days: u32, seconds: u64| {
+        let nanoseconds = seconds * 1_000_000_000;
+        let mut time = Int96::new();
+        let low = u32::try_from(nanoseconds & u64::from(u32::MAX)).unwrap();
+        time.set_data(low, u32::try_from(nanoseconds >> 32).unwrap(), 2_440_588 + days);
+        time
+    };
+    // 1970-01-02T00:00:01Z, and 9999-12-31T23:59:59Z.
+    let (early, late) = (julian(1, 1), julian(2_932_896, 86_399));
+    for (user, touched, said) in [(late, early, "1970-01-02"), (early, late, "9999-12-31")] {
+        let playground = playground();
+        write_wide_times([user, touched], &playground.path("sessions.parquet"));
+        let never = ORDERS.replace("2024-03-03T10:00:00Z", "9999-12-31T23:59:59.5Z");
+        playground.table("orders", &never);
+        let clock = ["--as-of", "9999-12-31T23:59:59.9Z", "--lookback", "none"];
+        let dated = ["--date-by", "touch", "--by", "day", "--persons", "persons.csv"];
+        let rows = report(&playground, &[&clock[..], &dated].concat(), &["day", "amount"]);
+        assert_eq!(rows, [format!("{said} 10.00")]);
+        let persons = fs::read_to_string(playground.path("persons.csv")).unwrap();
+        let created =
+            if said == "1970-01-02" { "9999-12-31T23:59:59Z" } else { "1970-01-02T00:00:01Z" };
+        assert!(persons.contains(created), "{persons}");
     }
 }
 

@@ -17,21 +17,26 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Date32Array, DictionaryArray, Float64Array, Int64Array,
-    StringViewArray, StringViewBuilder, TimestampMicrosecondArray, new_null_array,
+    Array, ArrayRef, AsArray, BooleanArray, Date32Array, DictionaryArray, FixedSizeBinaryArray,
+    Float64Array, Int64Array, StringViewArray, StringViewBuilder, TimestampMicrosecondArray,
+    new_null_array,
 };
-use arrow::compute::cast;
+use arrow::compute::{CastOptions, cast, cast_with_options};
 use arrow::datatypes::{
     DataType, Date32Type, Date64Type, Decimal128Type, Float32Type, Float64Type, Int32Type,
     Int64Type, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
     TimestampNanosecondType, TimestampSecondType,
 };
 use chrono::Datelike;
+use uuid::Uuid;
 
 use crate::calendar::{DAY, SECOND, format_instant, parse_day, parse_instant};
 use crate::money::{self, Currency, Units};
 use crate::schema::Kind;
 use crate::validate::Rule;
+
+/// How Arrow says what Parquet calls a UUID.
+const UNIVERSAL_ID: DataType = DataType::FixedSizeBinary(16);
 
 /// A decoded column and the values that could not be understood.
 pub(crate) struct Decoded {
@@ -90,6 +95,12 @@ pub(crate) fn decode(
         DataType::Dictionary(_, values) => &cast(array, values).ok()?,
         _ => array,
     };
+    let plain = match kind {
+        // A column that nothing is known of may hold anything, and what is no text is nothing there.
+        Kind::Any => plain,
+        _ if is_bytes(plain.data_type()) => &text_of_bytes(plain)?,
+        _ => plain,
+    };
     match kind {
         Kind::Id => ids(plain),
         Kind::Text => kind_of_text(plain.data_type()).then(|| text(plain, lower)).flatten(),
@@ -129,6 +140,23 @@ fn kind_of_text(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
 }
 
+/// Whether a column is of bytes, as Hive and Impala write text and others where they are asked to.
+fn is_bytes(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Binary | DataType::LargeBinary | DataType::BinaryView)
+}
+
+/// The text that bytes hold; `None` where one of them is none, since half of an id is another id.
+fn text_of_bytes(array: &ArrayRef) -> Option<ArrayRef> {
+    let strict = CastOptions { safe: false, ..CastOptions::default() };
+    cast_with_options(array, &DataType::Utf8View, &strict).ok()
+}
+
+/// What identifies something by sixteen bytes, as text: `f81d4fae-7dec-11d0-a765-00a0c91e6bf6`.
+fn universal_ids(array: &FixedSizeBinaryArray) -> StringViewArray {
+    let ids = array.iter().map(|id| Some(Uuid::from_slice(id?).ok()?.to_string()));
+    ids.collect()
+}
+
 /// Any array as text views; columns written as bytes hold text too.
 fn views(array: &ArrayRef) -> Option<StringViewArray> {
     let array = match array.data_type() {
@@ -139,12 +167,11 @@ fn views(array: &ArrayRef) -> Option<StringViewArray> {
 }
 
 fn ids(array: &ArrayRef) -> Option<Decoded> {
+    if *array.data_type() == UNIVERSAL_ID {
+        return Some(Decoded::good(universal_ids(array.as_fixed_size_binary())));
+    }
     let carries = kind_of_text(array.data_type())
         || array.data_type().is_integer()
-        || matches!(
-            array.data_type(),
-            DataType::Binary | DataType::LargeBinary | DataType::BinaryView
-        )
         || matches!(
             array.data_type(),
             DataType::Decimal32(_, 0)
@@ -166,6 +193,9 @@ fn is_blank(text: &str) -> bool {
 }
 
 fn text(array: &ArrayRef, lower: bool) -> Option<Decoded> {
+    if *array.data_type() == UNIVERSAL_ID {
+        return Some(Decoded::good(universal_ids(array.as_fixed_size_binary())));
+    }
     if matches!(array.data_type(), DataType::Timestamp(..)) {
         let times = times(array)?.array;
         let times = times.as_primitive::<TimestampMicrosecondType>().iter();
@@ -198,9 +228,15 @@ fn texts(array: &ArrayRef) -> Option<Decoded> {
     if kind_of_text(array.data_type()) {
         return text(array, false);
     }
+    let of_texts = |item: &DataType| match item {
+        DataType::Dictionary(_, values) => kind_of_text(values),
+        item => kind_of_text(item) || is_bytes(item),
+    };
     let lists = match array.data_type() {
-        DataType::List(item) | DataType::LargeList(item) if kind_of_text(item.data_type()) => {
-            cast(array, &DataType::LargeList(Arc::clone(item))).ok()?
+        DataType::List(item) | DataType::LargeList(item) if of_texts(item.data_type()) => {
+            let item = item.as_ref().clone().with_data_type(DataType::Utf8View);
+            let strict = CastOptions { safe: false, ..CastOptions::default() };
+            cast_with_options(array, &DataType::LargeList(Arc::new(item)), &strict).ok()?
         }
         _ => return None,
     };
@@ -208,7 +244,8 @@ fn texts(array: &ArrayRef) -> Option<Decoded> {
         .as_list::<i64>()
         .iter()
         .map(|list| {
-            let codes = views(&list?)?;
+            let codes = list?;
+            let codes = codes.as_string_view();
             Some(codes.iter().flatten().collect::<Vec<_>>().join(","))
         })
         .collect();
@@ -424,7 +461,8 @@ fn note_bad(
 #[cfg(test)]
 mod tests {
     use arrow::array::{
-        Decimal128Array, DictionaryArray, Int32Array, StringArray, TimestampNanosecondArray,
+        BinaryArray, Decimal128Array, DictionaryArray, Int32Array, StringArray,
+        TimestampNanosecondArray,
     };
     use arrow::datatypes::Int8Type;
 
@@ -443,6 +481,39 @@ mod tests {
         let ids = decoded(Int32Array::from(vec![7]), Kind::Id).unwrap().array;
         assert_eq!(ids.as_string_view().value(0), "7");
         assert!(decoded(Float64Array::from(vec![7.0]), Kind::Id).is_none());
+    }
+
+    #[test]
+    fn bytes_are_the_text_that_they_hold_or_refused() {
+        let bytes: [&[u8]; 2] = ["S\u{fc}d".as_bytes(), b" "];
+        for kind in [Kind::Id, Kind::Text, Kind::Texts] {
+            let texts = decoded(BinaryArray::from(bytes.to_vec()), kind).unwrap().array;
+            let texts: Vec<_> = texts.as_string_view().iter().collect();
+            assert_eq!(texts, [Some("S\u{fc}d"), None]);
+            let broken: &[u8] = b"S\xfcd";
+            assert!(decoded(BinaryArray::from(vec![broken]), kind).is_none());
+        }
+        let times = decoded(BinaryArray::from(vec![&b"1970-01-01T00:00:01Z"[..]]), Kind::Time);
+        assert_eq!(
+            times.unwrap().array.as_primitive::<TimestampMicrosecondType>().value(0),
+            SECOND
+        );
+    }
+
+    #[test]
+    fn sixteen_bytes_are_an_id_with_hyphens() {
+        let id = [
+            0xf8, 0x1d, 0x4f, 0xae, 0x7d, 0xec, 0x11, 0xd0, 0xa7, 0x65, 0, 0xa0, 0xc9, 30, 107, 246,
+        ];
+        for kind in [Kind::Id, Kind::Any] {
+            let ids = [Some(id), None].into_iter();
+            let ids = FixedSizeBinaryArray::try_from_sparse_iter_with_size(ids, 16).unwrap();
+            let ids = decoded(ids, kind).unwrap().array;
+            let ids: Vec<_> = ids.as_string_view().iter().collect();
+            assert_eq!(ids, [Some("f81d4fae-7dec-11d0-a765-00a0c91e6bf6"), None]);
+        }
+        let short = FixedSizeBinaryArray::try_from_iter([[1_u8; 8]].into_iter()).unwrap();
+        assert!(decoded(short, Kind::Id).is_none());
     }
 
     #[test]

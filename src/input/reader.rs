@@ -25,6 +25,7 @@ use parquet::arrow::arrow_reader::{
 use parquet::basic::Type;
 use parquet::errors::ParquetError;
 use parquet::file::reader::ChunkReader;
+use parquet::schema::types::Type as ParquetType;
 use rayon::prelude::*;
 
 use super::ahead::Ahead;
@@ -303,7 +304,7 @@ impl<'a> Plan<'a> {
                         column.kind = Kind::Money;
                     }
                 }
-                let handy = with_handy_texts(&opened, repetitive).map_err(|source| {
+                let handy = with_handy_types(&opened, repetitive).map_err(|source| {
                     let why = "its schema is damaged";
                     not_parquet(reading.table, &opened.path, why, Some(source))
                 })?;
@@ -749,15 +750,47 @@ fn undecodable(table: Table, path: &Path, source: ArrowError) -> Error {
     not_parquet(table, path, "its pages cannot be decoded", Some(source.into()))
 }
 
-/// Asks for text as views of its pages, and for `repetitive` columns as the dictionaries that they
-/// mostly are written as: neither copies what many rows share. Nothing is asked of a table in memory.
-fn with_handy_texts(
+/// The type in which times of 96 bits are asked for, alone or in structs: whole microseconds. As nanoseconds
+/// of 64 bits, which is what they are read as unless something else is asked for, all before 1678 and
+/// after 2262 would be other times.
+fn with_all_years(data_type: &DataType, written: &ParquetType) -> Option<DataType> {
+    match (data_type, written) {
+        (DataType::Timestamp(TimeUnit::Nanosecond, zone), ParquetType::PrimitiveType { .. }) => {
+            let is_wide = written.get_physical_type() == Type::INT96;
+            is_wide.then(|| DataType::Timestamp(TimeUnit::Microsecond, zone.clone()))
+        }
+        (DataType::Struct(fields), ParquetType::GroupType { fields: written, .. }) => {
+            let mut asked = fields.to_vec();
+            for field in &mut asked {
+                let column = written.iter().find(|column| column.name() == field.name());
+                if let Some(whole) =
+                    column.and_then(|column| with_all_years(field.data_type(), column))
+                {
+                    *field = Arc::new(field.as_ref().clone().with_data_type(whole));
+                }
+            }
+            (asked[..] != fields[..]).then(|| DataType::Struct(asked.into()))
+        }
+        _ => None,
+    }
+}
+
+/// Asks for times whole, for text as views of its pages, and for `repetitive` columns as the dictionaries
+/// that they mostly are written as: neither copies what many rows share. Nothing is asked of a table in
+/// memory.
+fn with_handy_types(
     opened: &Opened,
     repetitive: &BTreeSet<&str>,
 ) -> Result<Option<ArrowReaderMetadata>, ParquetError> {
     let Content::Parquet { metadata, .. } = &opened.content else { return Ok(None) };
     let schema = metadata.schema();
+    let written = metadata.metadata().file_metadata().schema().get_fields();
     let wanted = |name: &str, data_type: &DataType| -> Option<DataType> {
+        if let Some(column) = written.iter().find(|column| column.name() == name)
+            && let Some(whole) = with_all_years(data_type, column)
+        {
+            return Some(whole);
+        }
         // A column of the file may serve as several of the table.
         let of_file = |column: &&Found| match &column.origin {
             Origin::File(path) => path.len() == 1 && path[0] == name,
