@@ -5,7 +5,9 @@
 
 use std::ops::Range;
 
-use chrono::{DateTime, Datelike, Duration, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeZone};
+use chrono::{
+    DateTime, Datelike, Duration, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeZone, Timelike,
+};
 use chrono_tz::Tz;
 
 /// Microseconds in a second.
@@ -18,7 +20,8 @@ pub const EARLIEST: i64 = -62_135_596_800 * SECOND;
 /// The last instant that is accepted: the end of the year 9999.
 pub const LATEST: i64 = 253_402_300_800 * SECOND - 1;
 
-/// Reads RFC 3339 text, with a space for the `T` and without a zone (then UTC) too.
+/// Reads RFC 3339 text, with a space for the `T`, with a zone such as `+0530` or `+05` and without one
+/// (then UTC) too.
 ///
 /// # Example
 ///
@@ -30,16 +33,23 @@ pub const LATEST: i64 = 253_402_300_800 * SECOND - 1;
 /// ```
 pub fn parse_instant(text: &str) -> Option<i64> {
     let text = text.trim();
+    let with_zone = |pattern| DateTime::parse_from_str(text, pattern);
+    let without = |pattern| NaiveDateTime::parse_from_str(text, pattern);
     DateTime::parse_from_rfc3339(text)
-        .or_else(|_| DateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f%#z"))
-        .map(|at| at.timestamp_micros())
-        .or_else(|_| {
-            NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f")
-                .or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f"))
-                .map(|at| at.and_utc().timestamp_micros())
-        })
+        .or_else(|_| with_zone("%Y-%m-%d %H:%M:%S%.f%#z"))
+        .or_else(|_| with_zone("%Y-%m-%dT%H:%M:%S%.f%#z"))
+        .map(|at| at.naive_utc())
+        .or_else(|_| without("%Y-%m-%dT%H:%M:%S%.f"))
+        .or_else(|_| without("%Y-%m-%d %H:%M:%S%.f"))
         .ok()
-        .or_else(|| Some(parse_day(text)?.and_time(NaiveTime::MIN).and_utc().timestamp_micros()))
+        .filter(|at| !is_second_sixty(*at) || (at.hour(), at.minute()) == (23, 59))
+        .or_else(|| Some(parse_day(text)?.and_time(NaiveTime::MIN)))
+        .map(|at| at.and_utc().timestamp_micros())
+}
+
+/// Whether a time is in a leap second: they end days of UTC, and count as the second after them.
+fn is_second_sixty(at: NaiveDateTime) -> bool {
+    at.nanosecond() >= 1_000_000_000
 }
 
 /// Reads a calendar day, `2024-03-31`.
@@ -103,9 +113,12 @@ pub fn parse_zone(text: &str) -> Option<Tz> {
     text.trim().parse().ok()
 }
 
-/// The calendar day of an instant in a zone.
+/// The calendar day of an instant in a zone. What the zone has in the last hours before the year 1, or in
+/// the first after 9999, is of the first and last day that there is.
 pub fn day_of(instant: i64, zone: Tz) -> NaiveDate {
-    utc(instant).with_timezone(&zone).date_naive()
+    let day = utc(instant).with_timezone(&zone).date_naive();
+    let (first, last) = (utc(EARLIEST).date_naive(), utc(LATEST).date_naive());
+    day.clamp(first, last)
 }
 
 /// An instant by the clock of a zone.
@@ -202,6 +215,39 @@ mod tests {
     fn the_accepted_range_is_the_years_1_to_9999() {
         assert_eq!(parse_instant("0001-01-01T00:00:00Z"), Some(EARLIEST));
         assert_eq!(parse_instant("9999-12-31T23:59:59.999999Z"), Some(LATEST));
+    }
+
+    #[test]
+    fn a_day_of_the_first_and_last_year_stays_there_in_every_zone() {
+        let day = |instant, zone| day_of(instant, parse_zone(zone).unwrap()).to_string();
+        assert_eq!(day(LATEST, "Pacific/Kiritimati"), "9999-12-31");
+        assert_eq!(day(EARLIEST, "Pacific/Pago_Pago"), "0001-01-01");
+        assert_eq!(day(EARLIEST, "America/New_York"), "0001-01-01");
+        assert_eq!(day(LATEST - DAY, "Pacific/Kiritimati"), "9999-12-31");
+    }
+
+    #[test]
+    fn a_leap_second_counts_as_the_second_after_it_and_is_none_elsewhere() {
+        for text in ["2016-12-31T23:59:60Z", "2016-12-31 23:59:60", "2017-01-01T05:29:60+05:30"] {
+            assert_eq!(parse_instant(text), parse_instant("2017-01-01T00:00:00Z"), "{text}");
+        }
+        let half = parse_instant("2016-12-31T23:59:60.5Z").map(format_instant);
+        assert_eq!(half.as_deref(), Some("2017-01-01T00:00:00.500000Z"));
+        for text in ["2024-01-01T12:00:60Z", "2016-12-31T23:59:60+05:30", "2016-12-31T23:59:61Z"] {
+            assert_eq!(parse_instant(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn zones_of_half_and_quarter_hours_are_understood_however_they_are_written() {
+        let text = ["+05:45", "+0545", "-0330", "-03:30", "+05", "-00:00"];
+        let utc = ["18:15", "18:15", "03:30", "03:30", "19:00", "00:00"];
+        for (zone, expected) in text.iter().zip(utc) {
+            for blank in ["T", " "] {
+                let at = parse_instant(&format!("2024-03-01{blank}00:00:00{zone}")).unwrap();
+                assert_eq!(format_instant(at)[11..16], *expected, "{zone}");
+            }
+        }
     }
 
     #[test]
