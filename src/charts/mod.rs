@@ -21,6 +21,7 @@ pub use picture::{MOST_PIXELS, png};
 
 use self::canvas::Canvas;
 use crate::error::{Error, Result};
+use crate::output::table::printable_lines;
 
 /// What a chart says, in words and in shapes.
 #[derive(Debug, Clone, PartialEq)]
@@ -221,10 +222,11 @@ impl Chart {
             title { (self.title) }
             desc { (self.description) }
         };
-        Ok(format!(
+        // XML has no way to write most control characters.
+        Ok(printable_lines(&format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" viewBox=\"{view}\" role=\"img\">{}\n{body}",
             tag.into_string()
-        ))
+        )))
     }
 
     /// The chart as a part of a page, at a width in pixels: without a ground and a title of its own,

@@ -30,7 +30,7 @@ pub(super) struct DiffArgs {
     /// The last day of the orders that are compared
     #[arg(long, value_name = "DATE")]
     to: Option<String>,
-    /// The format: table, csv, json, ndjson, parquet, arrow or markdown
+    /// The format: table, csv, spreadsheet, json, ndjson, parquet, arrow or markdown
     #[arg(long, value_name = "FORMAT")]
     format: Option<String>,
     /// Where to write it [default: standard output]

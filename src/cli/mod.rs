@@ -38,6 +38,7 @@ use job::JobArgs;
 use crate::config::{Config, Settings};
 use crate::databases::names_database;
 use crate::error::{Error, Result};
+use crate::output::table::printable_lines;
 use crate::output::{Sink, Staged, counted};
 use crate::pipeline::in_pool;
 use crate::spark::Cluster;
@@ -458,7 +459,8 @@ fn print_error(error: &Error) {
     if let Error::Stopped(stop) = error {
         return say(&signals::said(*stop, stop::Phase::Working));
     }
-    say(&format!("error: {}", error.in_full()));
+    // Names of files and columns, ids and settings are others' text.
+    say(&printable_lines(&format!("error: {}", error.in_full())));
 }
 
 /// Writes the answer of a command to its file, which appears with those beside it, or to standard

@@ -6,6 +6,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
 use crate::error::Result;
+use crate::output::table::is_invisible;
 use crate::output::{Align, Format, Sink, TableWriter, cell_text, failed, thousands};
 
 pub(super) const FORMAT: Format =
@@ -65,15 +66,43 @@ const fn ruler(align: Align) -> &'static str {
     }
 }
 
-/// Text that cannot end its cell or begin markup.
+/// Text that cannot end its cell or begin markup, an entity or a formula.
 fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
-    for letter in text.chars() {
+    let mut letters = text.chars().peekable();
+    let mut before = ' ';
+    while let Some(letter) = letters.next() {
         match letter {
-            '|' | '\\' | '`' | '*' | '<' | '[' => safe.extend(['\\', letter]),
-            letter if letter.is_control() => safe.push(' '),
+            '|' | '\\' | '`' | '*' | '<' | '[' | '~' | '&' | '$' => safe.extend(['\\', letter]),
+            // Within a word it is a letter, as in `paid_social`.
+            '_' if !(before.is_alphanumeric()
+                && letters.peek().is_some_and(|next| next.is_alphanumeric())) =>
+            {
+                safe.push_str("\\_");
+            }
+            letter if letter.is_control() || is_invisible(letter) => safe.push(' '),
             letter => safe.push(letter),
         }
+        before = letter;
     }
     safe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_label_says_is_read_as_it_is() {
+        for (label, expected) in [
+            ("paid_social", "paid_social"),
+            ("_brand_", "\\_brand\\_"),
+            ("a|b\\|c", "a\\|b\\\\\\|c"),
+            ("~~gone~~ &lt;b> $x$", "\\~\\~gone\\~\\~ \\&lt;b> \\$x\\$"),
+            ("<img src=x>[a](b)", "\\<img src=x>\\[a](b)"),
+            ("a\r\nb\u{202e}c", "a  b c"),
+        ] {
+            assert_eq!(escaped(label), expected, "{label}");
+        }
+    }
 }

@@ -63,6 +63,7 @@ pub struct Format {
 pub const FORMATS: &[Format] = &[
     table::FORMAT,
     csv_text::FORMAT,
+    csv_text::SPREADSHEET,
     json::FORMAT,
     json::LINES,
     parquet_file::FORMAT,

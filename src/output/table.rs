@@ -83,21 +83,41 @@ pub(crate) fn aligned(header: &[(&str, Align)], rows: Vec<Vec<String>>) -> Strin
     lines.collect()
 }
 
-/// Text that cannot move the cursor or change colours: control characters are shown, not sent.
+/// Text that cannot move the cursor, change colours or turn the line around: letters that are obeyed
+/// instead of seen are shown.
 pub(crate) fn printable(text: &str) -> String {
-    if text.chars().any(char::is_control) {
-        text.chars()
-            .flat_map(|letter| {
-                if letter.is_control() {
-                    letter.escape_default().collect::<Vec<_>>()
-                } else {
-                    vec![letter]
-                }
-            })
-            .collect()
-    } else {
-        text.to_owned()
+    shown(text, |letter| letter.is_control())
+}
+
+/// Text of many lines that a reader of it cannot obey.
+pub(crate) fn printable_lines(text: &str) -> String {
+    shown(text, |letter| letter.is_control() && letter != '\n' && letter != '\t')
+}
+
+fn shown(text: &str, obeyed: impl Fn(char) -> bool) -> String {
+    let hidden = |letter: char| obeyed(letter) || is_invisible(letter);
+    if !text.chars().any(hidden) {
+        return text.to_owned();
     }
+    let mut seen = String::with_capacity(text.len() + 16);
+    for letter in text.chars() {
+        if hidden(letter) {
+            seen.extend(letter.escape_default());
+        } else {
+            seen.push(letter);
+        }
+    }
+    seen
+}
+
+/// Letters that nobody sees and that change what is seen: ends of lines and paragraphs, what overrules the
+/// direction of the letters after it, and blanks of no width. What joins letters, or marks a direction
+/// for the letter beside it alone, belongs to scripts that need it.
+pub(crate) const fn is_invisible(letter: char) -> bool {
+    matches!(
+        letter,
+        '\u{200b}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}'
+    )
 }
 
 /// Text in lines of at most `width` characters, broken at blanks.
@@ -135,5 +155,20 @@ mod tests {
     #[test]
     fn control_characters_are_shown() {
         assert_eq!(printable("a\u{1b}[31mb\n"), "a\\u{1b}[31mb\\n");
+        assert_eq!(printable("c1\u{9b}31m\0"), "c1\\u{9b}31m\\u{0}");
+        assert_eq!(printable_lines("a\n\tb\u{7}\n"), "a\n\tb\\u{7}\n");
+    }
+
+    #[test]
+    fn what_turns_a_line_around_is_shown_and_scripts_that_run_so_are_left_alone() {
+        assert_eq!(printable("invoice\u{202e}fdp.exe"), "invoice\\u{202e}fdp.exe");
+        assert_eq!(printable("a\u{2028}b\u{200b}\u{feff}"), "a\\u{2028}b\\u{200b}\\u{feff}");
+        for text in [
+            "\u{5e9}\u{5dc}\u{5d5}\u{5dd}",
+            "\u{645}\u{6cc}\u{200c}\u{62e}",
+            "\u{1f469}\u{200d}\u{1f680}",
+        ] {
+            assert_eq!(printable(text), text);
+        }
     }
 }

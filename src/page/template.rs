@@ -16,6 +16,7 @@ use super::{Column, Figure, Page, Part, Row, RowKind, Section, Table};
 use crate::charts::Chart;
 use crate::error::Result;
 use crate::output::Align;
+use crate::output::table::printable_lines;
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
@@ -118,7 +119,8 @@ fn around(title: &str, body: &Markup) -> String {
             }
         }
     };
-    let mut text = page.into_string();
+    // A browser leaves out what it cannot show, and two labels would look like one.
+    let mut text = printable_lines(&page.into_string());
     text.push('\n');
     text
 }
