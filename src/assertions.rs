@@ -43,6 +43,9 @@ pub struct Figures(BTreeMap<String, Option<f64>>);
 /// The flag that conditions are given by.
 const FLAG: &str = "--assert";
 
+/// Bytes of a condition: it is worked out part within part.
+const MOST_BYTES: usize = 4 << 10;
+
 /// What the names of amounts begin with: a currency follows.
 const AMOUNT: &str = "amount.";
 
@@ -160,6 +163,11 @@ impl Assertion {
     /// Text that is none; a name that no figure has, with those that there are.
     pub fn parse(text: &str) -> Result<Self> {
         let wrong = |why: String| Error::setting(FLAG, text, why);
+        if text.len() > MOST_BYTES {
+            let beginning: String = text.chars().take(60).collect();
+            let why = format!("it is longer than {} KiB", MOST_BYTES >> 10);
+            return Err(Error::setting(FLAG, format!("{beginning}\u{2026}"), why));
+        }
         let read = Parser::new(&GenericDialect {}).try_with_sql(text).and_then(|mut parser| {
             let condition = parser.parse_expr()?;
             parser.expect_token(&Token::EOF)?;
@@ -389,6 +397,15 @@ mod tests {
             holds: true,
         });
         Figures::new(&summary)
+    }
+
+    #[test]
+    fn a_condition_is_no_deeper_than_can_be_worked_out() {
+        let chain = |times: usize| "1 + ".repeat(times) + "orders.counted > 0";
+        let assertion = Assertion::parse(&chain(1_000)).unwrap();
+        assert_eq!(assertion.failure(&figures()), None);
+        let message = Assertion::parse(&chain(100_000)).unwrap_err().to_string();
+        assert!(message.contains("it is longer than 4 KiB"), "{message}");
     }
 
     #[test]

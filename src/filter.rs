@@ -11,11 +11,38 @@ use arrow::datatypes::{
     DataType, Decimal128Type, Float64Type, Int64Type, TimestampMicrosecondType, UInt64Type,
 };
 
+use sqlparser::dialect::GenericDialect;
+use sqlparser::keywords::Keyword;
+use sqlparser::tokenizer::{Token, Tokenizer};
+
 use crate::calendar::format_micros;
 use crate::error::{Error, Result, nearest};
 use crate::frames::{Frame, Values, rows_where};
 use crate::journeys::Labels;
 use crate::money::Currency;
+
+/// Bytes of a condition.
+const MOST_BYTES: usize = 1 << 20;
+
+/// Words and signs of a condition that are no values and name no column: it may be as deep as it has.
+const MOST_PARTS: usize = 1_000;
+
+/// How often a condition joins texts: each is worked out within the one after it, on the threads of the SQL
+/// layer, whose stacks are small.
+const MOST_JOINS: usize = 60;
+
+/// Whether a token is a value or a name, or stands between such.
+fn is_operand(token: &Token) -> bool {
+    match token {
+        Token::Word(word) => word.keyword == Keyword::NoKeyword,
+        Token::Number(..)
+        | Token::SingleQuotedString(_)
+        | Token::DoubleQuotedString(_)
+        | Token::Whitespace(_)
+        | Token::Comma => true,
+        _ => false,
+    }
+}
 
 /// An SQL condition, such as `utm_medium = 'cpc' and landing_page like '/sale%'`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +72,33 @@ impl Filter {
         words.filter(|word| !word.is_empty()).collect()
     }
 
+    /// An error if a condition is so long or has so many parts that it would be nobody's own.
+    fn check_size(&self) -> Result<()> {
+        let wrong = |why: String| {
+            let beginning: String = self.text.chars().take(60).collect();
+            Error::setting(self.flag, format!("{beginning}\u{2026}"), why)
+        };
+        if self.text.len() > MOST_BYTES {
+            return Err(wrong(format!("it is longer than {} KiB", MOST_BYTES >> 10)));
+        }
+        // What cannot be divided into words is told of where it is parsed.
+        let tokens = Tokenizer::new(&GenericDialect {}, &self.text).tokenize().unwrap_or_default();
+        let parts = tokens.iter().filter(|token| !is_operand(token)).count();
+        if parts > MOST_PARTS {
+            return Err(wrong(format!(
+                "it has {parts} comparisons, operators and the like, more than {MOST_PARTS}; \
+                 `column in ('a', 'b')` takes any number of values"
+            )));
+        }
+        let joins = tokens.iter().filter(|token| **token == Token::StringConcat).count();
+        if joins > MOST_JOINS {
+            return Err(wrong(format!(
+                "it has `||` {joins} times, more than {MOST_JOINS}; `concat(a, b)` takes any number of texts"
+            )));
+        }
+        Ok(())
+    }
+
     /// Which rows the condition holds for; it does not where it is null.
     ///
     /// `minor` is for tables whose whole numbers are amounts in minor units: the currency of rows
@@ -54,6 +108,7 @@ impl Filter {
     ///
     /// A condition that names an unknown column, or cannot be understood.
     pub fn holds(&self, rows: &RecordBatch, minor: Option<Currency>) -> Result<Vec<bool>> {
+        self.check_size()?;
         let words = self.words();
         let schema = rows.schema();
         let named = || {
@@ -183,6 +238,27 @@ mod tests {
 
     fn holds(condition: &str) -> Result<Vec<bool>> {
         Filter::new("--where-touches", condition).holds(&rows(), "EUR".parse().ok())
+    }
+
+    /// A chain is a tree as deep as it is long: one of as much as is taken is worked out, and one of more
+    /// says so instead of ending the process.
+    #[test]
+    fn a_condition_is_as_deep_as_it_may_be_and_no_deeper() {
+        let chain = |part: &str, times: usize, last: &str| holds(&(part.repeat(times) + last));
+        assert_eq!(chain("utm_medium = 'a' or ", 499, "app_new").unwrap(), [true, false, false]);
+        assert_eq!(chain("1 + ", 998, "1 = 999").unwrap(), [true, true, true]);
+        assert_eq!(chain("utm_medium || ", 60, "'a' > 'c'").unwrap(), [true, false, true]);
+        let refused = |part: &str, times: usize, last: &str| {
+            chain(part, times, last).unwrap_err().to_string()
+        };
+        assert!(refused("app_new or ", 90_000, "app_new").contains("90000 comparisons"));
+        assert!(refused("(", 1_001, "").contains("more than 1000; `column in"));
+        assert!(refused("utm_medium || ", 61, "'a' = 'b'").contains("`||` 61 times, more than 60"));
+        assert!(refused("app_new or app_new ", 60_000, "").contains("longer than 1024 KiB"));
+        // Values of a list are as many as one likes.
+        let values: Vec<String> = (0..20_000).map(|value| format!("'{value}'")).collect();
+        let listed = format!("utm_medium in ({}, 'cpc')", values.join(", "));
+        assert_eq!(holds(&listed).unwrap(), [true, false, false]);
     }
 
     #[test]

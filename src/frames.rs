@@ -6,6 +6,8 @@
 //! file only the error type names Polars.
 
 use std::io::Cursor;
+use std::panic;
+use std::thread::{self, ScopedJoinHandle};
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
@@ -138,9 +140,22 @@ pub(crate) fn rows_where(
 ) -> Result<Vec<Option<i64>>> {
     let failed = |source| Error::Query { name: "where".to_owned(), source: Box::new(source) };
     let frame = data_frame(frame).map_err(failed)?;
-    let kept = sql_expr(condition).and_then(|holds| frame.lazy().filter(holds).collect());
+    let kept = || sql_expr(condition).and_then(|holds| frame.lazy().filter(holds).collect());
+    // A chain of `or` is a tree as deep as it is long, and every level takes some of the stack.
+    let kept = thread::scope(|scope| {
+        let spawned = thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, kept);
+        spawned.map(ScopedJoinHandle::join)
+    });
+    let kept =
+        match kept.map_err(|error| Error::Broken(format!("no thread can be begun: {error}")))? {
+            Ok(kept) => kept,
+            Err(panicked) => panic::resume_unwind(panicked),
+        };
     Answer(kept.map_err(failed)?, "where").integers(row)
 }
+
+/// Room for a condition of as many parts as are taken, in a build without optimisation too.
+const STACK_BYTES: usize = 256 << 20;
 
 fn data_frame(frame: Frame<'_>) -> PolarsResult<DataFrame> {
     DataFrame::new_infer_height(

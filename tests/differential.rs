@@ -538,7 +538,8 @@ fn write(world: &World, playground: &Playground) {
 }
 
 fn flags(settings: &Settings) -> Vec<String> {
-    let window = |seconds: Option<i64>| seconds.map_or_else(|| "none".to_owned(), |at| format!("{at}s"));
+    let window =
+        |seconds: Option<i64>| seconds.map_or_else(|| "none".to_owned(), |at| format!("{at}s"));
     let mut flags: Vec<String> = [
         "run",
         "--quiet",

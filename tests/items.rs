@@ -584,3 +584,23 @@ proptest! {
         }
     }
 }
+
+/// Each line with a key of its own would make as many columns as long as the chunk.
+#[test]
+fn a_key_a_line_is_refused_before_columns_are_made_of_them() {
+    let playground = Playground::new();
+    let lines: Vec<String> = (0..10_000)
+        .map(|at| {
+            format!(
+                r#"{{"kind":"session","user":{{"external_id":"u"}},"session":{{"external_id":"s{at}","created_at":"2024-01-01","k{at}":1}}}}"#
+            )
+        })
+        .collect();
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    write(&playground, "items.ndjson", &lines);
+    let output = playground.run(["ingest", "items.ndjson", "-o", "."]);
+    let (_, stderr) = said(&output);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("sessions would have more than 1000 columns"), "{stderr}");
+    assert_eq!(playground.files(), ["items.ndjson"]);
+}

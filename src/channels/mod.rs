@@ -218,6 +218,22 @@ mod tests {
         channels.classify(&borrowed).map_or(NOT_MAPPED, |(channel, _)| channel).to_owned()
     }
 
+    #[test]
+    fn a_pattern_that_would_take_all_memory_is_refused() {
+        let refused = |pattern: &str| {
+            let when = ConditionText {
+                field: "utm_source".to_owned(),
+                regex: Some(pattern.to_owned()),
+                ..ConditionText::default()
+            };
+            let rule = RuleText { name: "own".into(), group: "own".into(), when: vec![when] };
+            Channels::new(&[rule], false).map(|_| ()).unwrap_err().to_string()
+        };
+        assert!(refused(&"a".repeat(20_000_000)).contains("its regex is longer than 16 KiB"));
+        assert!(refused("((a{100}){100}){100}").contains("size limit of 1048576 bytes"));
+        assert!(refused(&("(".repeat(5_000) + &")".repeat(5_000))).contains("is not valid"));
+    }
+
     /// Source, medium, campaign and channel, after the published default channel grouping of Google
     /// Analytics 4.
     const CASES: &[(&str, &str, &str, &str)] = &[

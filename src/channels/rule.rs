@@ -11,6 +11,9 @@ use crate::error::{Error, Result};
 
 const SOURCES: &str = include_str!("sources.toml");
 
+/// Bytes of a pattern: to be understood it takes hundreds of times as many before it is compiled.
+const PATTERN_LENGTH: usize = 16 << 10;
+
 /// The most memory that a pattern may take when it is compiled.
 const PATTERN_BYTES: usize = 1 << 20;
 
@@ -313,6 +316,10 @@ fn condition(rule: &str, when: &ConditionText, sources: &Sources) -> Result<Cond
     tests.extend(when.contains.iter().map(|text| Test::Contains(lower(text))));
     tests.extend(when.is_empty.map(Test::IsEmpty));
     if let Some(pattern) = &when.regex {
+        if pattern.len() > PATTERN_LENGTH {
+            let why = format!("its regex is longer than {} KiB", PATTERN_LENGTH >> 10);
+            return Err(wrong(why));
+        }
         let compiled = RegexBuilder::new(pattern)
             .case_insensitive(true)
             .size_limit(PATTERN_BYTES)

@@ -20,7 +20,7 @@ use super::lines::Line;
 use super::narrow;
 use super::parse::{Field, RawRow, parse, shown};
 use super::row::{Cell, Item, Name, Row, Value};
-use super::tables::{MONEY_DECIMALS, MONEY_DIGITS};
+use super::tables::{MONEY_DECIMALS, MONEY_DIGITS, MOST_COLUMNS, too_many_columns};
 use crate::calendar::EARLIEST;
 use crate::error::Result;
 use crate::input::{Amounts, Decoded, decode};
@@ -163,6 +163,10 @@ fn judge_rows(meaning: &Meaning, table: Table, raw: &[&RawRow]) -> Result<Judged
     let mut names: BTreeSet<&str> =
         raw.iter().flat_map(|row| row.fields.keys()).map(String::as_str).collect();
     names.extend(table.columns().iter().filter(|column| column.required).map(|column| column.name));
+    // Every column is as long as the chunk, whatever few lines have it.
+    if let Some(name) = names.iter().nth(MOST_COLUMNS) {
+        return Err(too_many_columns(table, name));
+    }
     // Who is authenticated signed up, known or not.
     for prefix in ["", "user_"] {
         let signed_up = table.column(&format!("{prefix}signed_up_at"));

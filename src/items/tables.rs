@@ -39,7 +39,7 @@ const FORM: &str = "1";
 const BATCH_ROWS: usize = 8 * 1024;
 
 /// Columns that a table may have. Keys that are ids by mistake would make one of every id.
-const MOST_COLUMNS: usize = 1_000;
+pub(super) const MOST_COLUMNS: usize = 1_000;
 
 /// The type of amounts.
 pub(super) fn money() -> DataType {
@@ -54,6 +54,13 @@ fn times_type() -> DataType {
 pub(super) fn path(folder: &Path, table: Table) -> PathBuf {
     let name = if table == Table::UserAliases { "user_aliases" } else { table.name() };
     folder.join(format!("{name}.parquet"))
+}
+
+/// An error of a table that would have more columns than [`MOST_COLUMNS`].
+pub(super) fn too_many_columns(table: Table, name: &str) -> Error {
+    Error::Contradiction(format!(
+        "{table} would have more than {MOST_COLUMNS} columns, `{name}` among them; are ids used as keys?"
+    ))
 }
 
 /// What is known of a table's columns, once all of its rows are.
@@ -74,10 +81,7 @@ impl Columns {
         for (name, cell) in &row.cells {
             if !self.0.contains_key(name) {
                 if self.0.len() == MOST_COLUMNS {
-                    return Err(Error::Contradiction(format!(
-                        "{} would have more than {MOST_COLUMNS} columns, `{name}` among them; are ids used as keys?",
-                        row.table
-                    )));
+                    return Err(too_many_columns(row.table, name));
                 }
                 let seen = Seen { narrow: Narrow::default(), times: false };
                 self.0.insert(Name::clone(name), seen);

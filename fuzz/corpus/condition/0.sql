@@ -1,0 +1,1 @@
+utm_source = 'google' and subtotal_price >= 5

@@ -1,0 +1,1 @@
+utm_source in ('a', 'b') or not is_authenticated

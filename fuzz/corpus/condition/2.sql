@@ -1,0 +1,1 @@
+case when subtotal_price is null then 1 else 2 end = 2

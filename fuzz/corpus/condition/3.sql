@@ -1,0 +1,1 @@
+utm_source like 'a%' and lower(utm_source) || 'x' <> 'y'

@@ -1,0 +1,1 @@
+orders.counted > 0 and rejected.share < 0.01

@@ -1,0 +1,1 @@
+subtotal_price between 1 and 2 or 1/0 = 1
