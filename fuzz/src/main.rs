@@ -10,7 +10,7 @@
 //! input that did it is there, in `findings/`. An input with an outcome that was not seen before is broken
 //! again: without coverage, what a target says of its inputs is what leads further.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,6 +27,9 @@ use rand_pcg::Pcg64;
 
 /// How long an input may take: the machine may be busy, and the build is not optimised.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long an input may take before it is kept to be looked at.
+const SLOW: Duration = Duration::from_secs(2);
 
 /// Bytes of an input.
 const LONGEST: usize = 64 << 10;
@@ -166,7 +169,7 @@ fn child(target: &Target, current: &Path, seconds: u64, seed: u64) -> ExitCode {
     assert!(!inputs.is_empty(), "a target begins with something");
     let mut random = Pcg64::seed_from_u64(seed);
     let mut seen: BTreeSet<String> = BTreeSet::new();
-    let mut slowest: BTreeMap<Duration, usize> = BTreeMap::new();
+    let mut slowest = Duration::ZERO;
     let beat = Arc::new(AtomicU64::new(0));
     watch(Arc::clone(&beat), target.name);
     let (begun, mut tried) = (Instant::now(), 0_u64);
@@ -181,16 +184,20 @@ fn child(target: &Target, current: &Path, seconds: u64, seed: u64) -> ExitCode {
         let before = Instant::now();
         let outcome = (target.run)(&input);
         beat.fetch_add(1, Ordering::Relaxed);
-        slowest.insert(before.elapsed(), input.len());
-        while slowest.len() > 1 {
-            slowest.pop_first();
+        if before.elapsed() > slowest {
+            slowest = before.elapsed();
+            if slowest > SLOW {
+                fs::create_dir_all(folder("findings")).expect("a folder for what was found");
+                let kept = folder("findings").join(format!("{}-{seed}-slow", target.name));
+                fs::write(kept, &input).expect("a file");
+            }
         }
         if seen.insert(outcome) && tried as usize >= whole && inputs.len() < 5_000 {
             inputs.push(input);
         }
         tried += 1;
     }
-    let slowest = slowest.last_key_value().map_or(0, |(time, _)| time.as_millis());
+    let slowest = slowest.as_millis();
     println!(
         "{:10} {tried:7} inputs, {:5} outcomes, the slowest took {slowest} ms",
         target.name,

@@ -8,6 +8,7 @@
 mod ahead;
 mod decode;
 mod files;
+mod guarded;
 mod memory;
 mod opened;
 mod reader;
@@ -16,6 +17,7 @@ mod scan;
 pub(crate) use decode::{Amounts, Decoded, decode};
 pub(crate) use files::percent_decoded;
 pub use files::{Input, STANDARD_INPUT, Source, find};
+pub(crate) use guarded::Guarded;
 pub use memory::{GatheringTable, MemoryTable};
 pub(crate) use reader::each;
 pub use reader::{FileRead, Loaded, Needs, Reading, Users, describe, examine, read, read_numbered};

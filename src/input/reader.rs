@@ -13,7 +13,7 @@ use arrow::array::{
 };
 use arrow::compute::{can_cast_types, concat_batches, filter_record_batch, is_null, nullif};
 use arrow::datatypes::{
-    DataType, Field, Metadata, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType,
+    DataType, Field, FieldRef, Metadata, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType,
 };
 use arrow::error::ArrowError;
 use hashbrown::HashMap;
@@ -25,12 +25,13 @@ use parquet::arrow::arrow_reader::{
 use parquet::basic::Type;
 use parquet::errors::ParquetError;
 use parquet::file::reader::ChunkReader;
-use parquet::schema::types::Type as ParquetType;
+use parquet::schema::types::{Type as ParquetType, TypePtr};
 use rayon::prelude::*;
 
 use super::ahead::Ahead;
 use super::decode::{Amounts, Decoded, canonical_type, decode, decode_repetitive, repeated};
 use super::files::Source;
+use super::guarded::Guarded;
 use super::memory::{Batches, Held, MemoryTable, of_group};
 use super::opened::{self, told};
 use crate::error::{Error, Result};
@@ -304,7 +305,7 @@ impl<'a> Plan<'a> {
                         column.kind = Kind::Money;
                     }
                 }
-                let handy = with_handy_types(&opened, repetitive).map_err(|source| {
+                let handy = with_handy_texts(&opened, repetitive).map_err(|source| {
                     let why = "its schema is damaged";
                     not_parquet(reading.table, &opened.path, why, Some(source))
                 })?;
@@ -491,7 +492,7 @@ impl<'a> Plan<'a> {
             let why = "its pages cannot be decoded";
             not_parquet(self.reading.table, &file.path, why, Some(source))
         })?;
-        Ok(Box::new(reader))
+        Ok(Box::new(Guarded::new(reader)))
     }
 
     fn run_group(
@@ -702,33 +703,38 @@ fn check_footer(metadata: &ArrowReaderMetadata, length: u64) -> Result<(), Strin
 
 /// Reads the old 96-bit times as microseconds: as nanoseconds they would wrap after the year 2262.
 fn with_wide_times(metadata: ArrowReaderMetadata) -> Result<ArrowReaderMetadata, ParquetError> {
-    let descriptor = metadata.parquet_schema();
-    let is_wide = |root: usize| {
-        let of_root = |leaf: &usize| descriptor.get_column_root_idx(*leaf) == root;
-        let mut leaves = (0..descriptor.num_columns()).filter(of_root);
-        leaves.next().is_some_and(|leaf| descriptor.column(leaf).physical_type() == Type::INT96)
-            && leaves.next().is_none()
-    };
-    let fields: Vec<_> = metadata.schema().fields().iter().map(Arc::clone).collect();
-    let wide: Vec<usize> = (0..fields.len())
-        .filter(|root| {
-            is_wide(*root) && matches!(fields[*root].data_type(), DataType::Timestamp(..))
-        })
-        .collect();
-    if wide.is_empty() {
+    let written = metadata.metadata().file_metadata().schema().get_fields();
+    let schema = metadata.schema();
+    let fields: Vec<FieldRef> = schema.fields().iter().map(Arc::clone).collect();
+    let asked = with_all_years(&fields, written);
+    if asked == fields {
         return Ok(metadata);
     }
-    let fields = fields.into_iter().enumerate().map(|(root, field)| {
-        if wide.contains(&root) {
-            let times = DataType::Timestamp(TimeUnit::Microsecond, None);
-            Arc::new(field.as_ref().clone().with_data_type(times))
-        } else {
-            field
-        }
-    });
-    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    let schema = Arc::new(Schema::new_with_metadata(asked, schema.metadata().clone()));
     let options = ArrowReaderOptions::new().with_schema(schema);
     ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options)
+}
+
+/// The fields with times of 96 bits as microseconds, alone or in structs.
+fn with_all_years(fields: &[FieldRef], written: &[TypePtr]) -> Vec<FieldRef> {
+    let asked = |field: &FieldRef| -> Option<DataType> {
+        let column = written.iter().find(|column| column.name() == field.name())?;
+        match (field.data_type(), column.as_ref()) {
+            (DataType::Timestamp(_, zone), ParquetType::PrimitiveType { physical_type, .. }) => {
+                let micros = || DataType::Timestamp(TimeUnit::Microsecond, zone.clone());
+                (*physical_type == Type::INT96).then(micros)
+            }
+            (DataType::Struct(inner), ParquetType::GroupType { fields: written, .. }) => {
+                Some(DataType::Struct(with_all_years(inner, written).into()))
+            }
+            _ => None,
+        }
+    };
+    let with = |field: &FieldRef| match asked(field) {
+        Some(data_type) => Arc::new(field.as_ref().clone().with_data_type(data_type)),
+        None => Arc::clone(field),
+    };
+    fields.iter().map(with).collect()
 }
 
 /// Where rows stand in their group: `rows` are numbered among all accepted ones, of which `before`
@@ -750,47 +756,15 @@ fn undecodable(table: Table, path: &Path, source: ArrowError) -> Error {
     not_parquet(table, path, "its pages cannot be decoded", Some(source.into()))
 }
 
-/// The type in which times of 96 bits are asked for, alone or in structs: whole microseconds. As nanoseconds
-/// of 64 bits, which is what they are read as unless something else is asked for, all before 1678 and
-/// after 2262 would be other times.
-fn with_all_years(data_type: &DataType, written: &ParquetType) -> Option<DataType> {
-    match (data_type, written) {
-        (DataType::Timestamp(TimeUnit::Nanosecond, zone), ParquetType::PrimitiveType { .. }) => {
-            let is_wide = written.get_physical_type() == Type::INT96;
-            is_wide.then(|| DataType::Timestamp(TimeUnit::Microsecond, zone.clone()))
-        }
-        (DataType::Struct(fields), ParquetType::GroupType { fields: written, .. }) => {
-            let mut asked = fields.to_vec();
-            for field in &mut asked {
-                let column = written.iter().find(|column| column.name() == field.name());
-                if let Some(whole) =
-                    column.and_then(|column| with_all_years(field.data_type(), column))
-                {
-                    *field = Arc::new(field.as_ref().clone().with_data_type(whole));
-                }
-            }
-            (asked[..] != fields[..]).then(|| DataType::Struct(asked.into()))
-        }
-        _ => None,
-    }
-}
-
-/// Asks for times whole, for text as views of its pages, and for `repetitive` columns as the dictionaries
-/// that they mostly are written as: neither copies what many rows share. Nothing is asked of a table in
-/// memory.
-fn with_handy_types(
+/// Asks for text as views of its pages, and for `repetitive` columns as the dictionaries that they
+/// mostly are written as: neither copies what many rows share. Nothing is asked of a table in memory.
+fn with_handy_texts(
     opened: &Opened,
     repetitive: &BTreeSet<&str>,
 ) -> Result<Option<ArrowReaderMetadata>, ParquetError> {
     let Content::Parquet { metadata, .. } = &opened.content else { return Ok(None) };
     let schema = metadata.schema();
-    let written = metadata.metadata().file_metadata().schema().get_fields();
     let wanted = |name: &str, data_type: &DataType| -> Option<DataType> {
-        if let Some(column) = written.iter().find(|column| column.name() == name)
-            && let Some(whole) = with_all_years(data_type, column)
-        {
-            return Some(whole);
-        }
         // A column of the file may serve as several of the table.
         let of_file = |column: &&Found| match &column.origin {
             Origin::File(path) => path.len() == 1 && path[0] == name,

@@ -19,6 +19,7 @@ use rust_decimal::prelude::ToPrimitive;
 use super::{Paths, Step, Transform};
 use crate::engine::PathSums;
 use crate::error::{Error, MissingColumn, Result};
+use crate::input::Guarded;
 use crate::money::{Currency, Units, minor_from_decimal};
 use crate::objects::{self, conceal, is_address};
 
@@ -195,7 +196,7 @@ fn parquet_rows(path: &Path, file: File, names: &[String; 5], take: Take<'_>) ->
         .build()
         .map_err(|source| not_parquet("its pages cannot be decoded", Some(source)))?;
     let mut number = 0;
-    for batch in batches {
+    for batch in Guarded::new(batches) {
         let batch = batch.map_err(|error| not_parquet(&error.to_string(), None))?;
         let mut whole = false;
         let mut columns: [Option<StringViewArray>; 5] = Default::default();
