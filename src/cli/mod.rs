@@ -22,6 +22,7 @@ mod query;
 mod report;
 mod run;
 mod runs;
+mod shells;
 mod signals;
 mod simulate;
 mod stats;
@@ -32,6 +33,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap_complete::Shell;
 use ingest::IngestArgs;
 use job::JobArgs;
 
@@ -198,6 +200,27 @@ items without writing tables.")]
         /// Where to write it
         #[arg(default_value = "apportion.toml")]
         path: PathBuf,
+    },
+    /// Write what completes commands and flags in a shell
+    #[command(
+        hide = true,
+        after_help = "Examples:
+  apportion completions bash > ~/.local/share/bash-completion/completions/apportion
+  apportion completions zsh > _apportion"
+    )]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Write the manual pages into a folder
+    #[command(
+        hide = true,
+        after_help = "Examples:
+  apportion manual ~/.local/share/man/man1"
+    )]
+    Manual {
+        /// The folder; it is made where there is none
+        folder: PathBuf,
     },
     /// List the models, or explain one
     #[command(after_help = "Examples:
@@ -410,6 +433,8 @@ pub fn main() -> ExitCode {
         Command::Runs(args) => runs::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
+        Command::Completions { shell } => shells::completions(shell, &mut io::stdout().lock()),
+        Command::Manual { folder } => shells::manual(&folder),
         Command::Models { name } => models::run(name.as_deref(), &mut io::stdout().lock()),
     });
     let status = done.unwrap_or_else(|error| {
