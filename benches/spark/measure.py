@@ -66,9 +66,50 @@ def longest_task(spark: SparkSession, stage: dict[str, Any]) -> float:
         return float(json.load(answer)["executorRunTime"][0]) / 1000
 
 
+def processor() -> float:
+    """Seconds of the processor that this process and all below it took: Java, and Python in tasks (Linux)."""
+    took: dict[int, float] = {}
+    parents: dict[int, int] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        process = int(stat.parent.name)
+        parents[process] = int(fields[1])
+        # Its own, and that of processes which have ended below it.
+        took[process] = sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+    def is_below(process: int) -> bool:
+        while process not in (0, os.getpid()):
+            process = parents.get(process, 0)
+        return process != 0
+
+    return sum(seconds for process, seconds in took.items() if is_below(process))
+
+
+def moved(spark: SparkSession, world: Path, partitions: int) -> tuple[float, float]:
+    """Seconds, and seconds of the processor, of reading the same rows and shuffling them by user alone."""
+    columns = {
+        "sessions": ["external_id", "user_external_id", "created_at", "utm_source", "utm_medium"],
+        "orders": ["external_id", "user_external_id", "created_at", "subtotal_price"],
+        "users": ["external_id", "created_at"],
+        "aliases": ["from_user_external_id", "to_user_external_id", "created_at"],
+    }
+    users = {"users": "external_id", "aliases": "from_user_external_id"}
+    before, began = processor(), time.perf_counter()
+    for name, file in TABLES.items():
+        frame = spark.read.parquet(str(world / f"{file}.parquet"))
+        held = frame.select(*(column for column in columns[name] if column in frame.columns))
+        held = held.repartition(partitions, users.get(name, "user_external_id"))
+        held.write.format("noop").mode("overwrite").save()
+    return time.perf_counter() - began, processor() - before
+
+
 def measured(spark: SparkSession, world: Path, models: list[str], partitions: int) -> dict[str, Any]:
     """One run: seconds by stage of its own, and what Spark moved."""
     frames = {name: spark.read.parquet(str(world / f"{file}.parquet")) for name, file in TABLES.items()}
+    cpu = processor()
     before = max((stage["stageId"] for stage in stages(spark, -1)), default=-1)
     began = time.perf_counter()
     told: list[tuple[str, float]] = []
@@ -80,6 +121,7 @@ def measured(spark: SparkSession, world: Path, models: list[str], partitions: in
         progress=lambda stage, rows: told.append((stage, time.perf_counter() - began)),
     )
     whole = time.perf_counter() - began
+    cpu = processor() - cpu
     after = stages(spark, before)
     times = {}
     for (stage, start), end in zip(told, [*(start for _, start in told[1:]), whole], strict=True):
@@ -88,6 +130,7 @@ def measured(spark: SparkSession, world: Path, models: list[str], partitions: in
     return {
         "partitions": partitions,
         "seconds": whole,
+        "cpu": cpu,
         "stages": times,
         "shuffle": sum(stage["shuffleWriteBytes"] for stage in after),
         "spilled": sum(stage["diskBytesSpilled"] for stage in after),
@@ -129,20 +172,26 @@ def main() -> None:
         # The first run also starts the processes of Python.
         measured(spark, world, asked.model, 2)
         runs = [measured(spark, world, asked.model, partitions) for partitions in asked.partitions]
+        moves = {partitions: moved(spark, world, partitions) for partitions in asked.partitions}
         spark.stop()
     assert len({run["report"] for run in runs}) == 1, "partitions changed the report"
     print(f"{asked.sessions:,} sessions, {asked.cores} cores, {', '.join(asked.model)}")
     print()
     print(f"The engine alone: {seconds:.1f} s, {cpu:.1f} s of the processor.")
+    of_moves = ", ".join(f"{cost:.1f} s with {partitions}" for partitions, (_, cost) in moves.items())
+    print(f"Spark's own reading and shuffling of the rows, of the processor: {of_moves} partitions.")
     print()
     print(
-        "| partitions | s | shuffled MB | longest task s | CPU of Java s | of kernels s | longest kernel s |"
+        "| partitions | s | CPU s | beyond reading and shuffling | in times of the engine's"
+        " | shuffled MB | longest task s | CPU of Java's tasks s | of kernels s | longest kernel s |"
     )
-    print("|---:|---:|---:|---:|---:|---:|---:|")
+    print("|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
     for run in runs:
         efforts = run["efforts"]
+        beyond = run["cpu"] - moves[run["partitions"]][1]
         print(
-            f"| {run['partitions']} | {run['seconds']:.1f} | {run['shuffle'] / 1e6:.1f}"
+            f"| {run['partitions']} | {run['seconds']:.1f} | {run['cpu']:.1f} | {beyond:.1f}"
+            f" | {beyond / cpu:.1f} | {run['shuffle'] / 1e6:.1f}"
             f" | {run['longest_task']:.1f} | {run['jvm_cpu']:.1f}"
             f" | {sum(effort.cpu for effort in efforts):.1f}"
             f" | {max(effort.longest for effort in efforts):.1f} |"
