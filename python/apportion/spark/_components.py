@@ -26,14 +26,20 @@ if TYPE_CHECKING:
 #:
 #: The task takes some 60 bytes for each node, and an edge brings one or two: at most 4 GB.
 EDGES_OF_ONE_TASK = 30_000_000
+#: So many shared ids are sent to every executor, which reads tables a second time; more are joined by a
+#: shuffle.
+SHARED_EVERYWHERE = 2_000_000
 #: How often the rounds are begun again when an executor dies with what one of them had found.
 _ATTEMPTS = 3
 
 
-def edges(plan: Plan, frames: Mapping[str, DataFrame], partitions: int) -> DataFrame | None:
-    """Pairs of nodes `a` and `b` that belong together; none where nothing can join anything.
+def edges(
+    plan: Plan, frames: Mapping[str, DataFrame], partitions: int, held: list[DataFrame]
+) -> DataFrame | None:
+    """Pairs of nodes `a` and `b` that belong together; none where nothing joins anything.
 
-    A pair may be there several times.
+    A pair may be there several times. What is persisted for it is added to `held`, and the caller's to
+    unpersist.
     """
     found: list[DataFrame] = []
     pairs: list[DataFrame] = []
@@ -54,18 +60,26 @@ def edges(plan: Plan, frames: Mapping[str, DataFrame], partitions: int) -> DataF
             keys.select(node("key", F.col("b")).alias("b"), node("user", present(F.col("a"))).alias("a"))
         )
     if pairs:
-        found.append(_shared(reduce(lambda left, right: left.union(right), pairs), partitions))
+        shared = _shared(reduce(lambda left, right: left.union(right), pairs), partitions, held)
+        if shared is not None:
+            found.append(shared)
     return reduce(lambda left, right: left.union(right), found) if found else None
 
 
-def _shared(pairs: DataFrame, partitions: int) -> DataFrame:
-    """Of pairs of something and a user the ones whose something has several users."""
-    # Shuffled once for all three steps: tables are read once, and most ids occur once, so that there is
-    # nothing to gain from counting before.
-    whole = pairs.where("a is not null and b is not null").repartition(partitions, "b")
-    users = whole.groupBy("b").agg(F.min("a").alias("least"), F.max("a").alias("greatest"))
-    shared = users.where("least < greatest").select("b")
-    return whole.join(shared, "b", "left_semi").select("a", "b").distinct()
+def _shared(pairs: DataFrame, partitions: int, held: list[DataFrame]) -> DataFrame | None:
+    """Of pairs of something and a user the ones whose something has several users; none of no such pairs."""
+    known = pairs.where("a is not null and b is not null")
+    # Most ids occur once, so that there is nothing to gain from counting before they are shuffled.
+    users = known.repartition(partitions, "b").groupBy("b")
+    users = users.agg(F.min("a").alias("least"), F.max("a").alias("greatest"))
+    shared = users.where("least < greatest").select("b").persist(StorageLevel.DISK_ONLY)
+    held.append(shared)
+    count = shared.count()
+    if count == 0:
+        return None
+    if count <= SHARED_EVERYWHERE:
+        shared = F.broadcast(shared)
+    return known.join(shared, "b", "left_semi").select("a", "b").distinct()
 
 
 def components(edges: DataFrame, edges_of_one_task: int = EDGES_OF_ONE_TASK) -> tuple[DataFrame, int] | None:

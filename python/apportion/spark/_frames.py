@@ -18,16 +18,11 @@ if TYPE_CHECKING:
 
     from ._plan import Place
 
-#: What Unicode calls white space: an id of nothing else is none.
-WHITE_SPACE = "".join(
-    map(chr, [*range(0x9, 0xE), 0x20, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B)])
-) + "".join(map(chr, [0x2028, 0x2029, 0x202F, 0x205F, 0x3000]))
-#: What stands around an id that stands for no user, as `{{user_id}}` has it.
-BRACKETS = "{}[]()<>$%\"'"
-#: Letters whose case does not matter in such an id: those of ASCII, and no others.
-_UPPER, _LOWER = "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz"
-#: An id of so many letters is none of those that stand for no user.
-_LONG = 40
+#: What stands around an id that stands for no user, as `{{user_id}}` and `%USER_ID%` have it.
+_AROUND = [
+    *(("", ""), ("{", "}"), ("{{", "}}"), ("{{ ", " }}"), ("[", "]"), ("[[", "]]"), ("(", ")"), ("<", ">")),
+    *(("<<", ">>"), ("${", "}"), ("$", ""), ("%", "%"), ("%%", "%%"), ('"', '"'), ("'", "'")),
+]
 
 
 def is_frame(value: object) -> bool:
@@ -85,13 +80,18 @@ def text(place: Place | None) -> Column:
 
 
 def present(identifier: Column, placeholders: Sequence[str] = ()) -> Column:
-    """An id, or null where it is blank or stands for no user."""
-    is_blank = F.btrim(identifier, F.lit(WHITE_SPACE)) == ""
-    if not placeholders:
-        return F.when(~is_blank, identifier)
-    bare = F.translate(F.btrim(identifier, F.lit(WHITE_SPACE + BRACKETS)), _UPPER, _LOWER)
-    is_meant = (F.length(identifier) >= _LONG) | ~bare.isin(*placeholders)
-    return F.when(~is_blank & is_meant, identifier)
+    """An id, or null where it is blank or stands for no user, as these are mostly written.
+
+    A row of one that is written otherwise is rejected in its bucket all the same: it only keeps others
+    company.
+    """
+    return F.when(~identifier.isin(*absent(placeholders)), identifier)
+
+
+def absent(placeholders: Sequence[str]) -> list[str]:
+    """Ids of nobody: blanks, and words that stand for no user, in every usual case and in brackets."""
+    cased = {word: None for name in placeholders for word in (name, name.upper(), name.capitalize())}
+    return ["", " ", "  ", *(f"{left}{word}{right}" for word in cased for left, right in _AROUND)]
 
 
 def node(kind: str, identifier: Column) -> Column:

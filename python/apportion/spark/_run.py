@@ -86,7 +86,7 @@ class SparkRun:
 
     def _run(self, told: Progress, edges_of_one_task: int) -> None:
         told("joining user ids", 0)
-        joined = edges(self.plan, self._frames, self._partitions)
+        joined = edges(self.plan, self._frames, self._partitions, self._held)
         self._components = None if joined is None else components(joined, edges_of_one_task)
         if self._components is not None:
             self._held.append(self._components[0])
