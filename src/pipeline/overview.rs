@@ -29,8 +29,8 @@ pub(super) fn gather(
         return Ok(None);
     }
     let (span, by) = by_time(config, shown(ordered));
-    let whose = (tables, merged);
-    let Some(sums) = sums(config, &by, whose, ordered, learnt)? else { return Ok(None) };
+    let named = label(config, &by, tables, merged, ordered)?;
+    let Some(sums) = sums(config, named, merged, ordered, learnt)? else { return Ok(None) };
     let names = Names::new(ordered, &sums.named);
     overview(config, (span, by), (names, &sums.cells), sums.journeys, report).map(Some)
 }
@@ -42,15 +42,14 @@ pub(super) struct OverviewSums {
     pub(super) journeys: NamedJourneys,
 }
 
-/// Attributes orders by time, and looks at their journeys.
+/// Attributes orders by time, and looks at their journeys; `named` says what they are called by it.
 pub(super) fn sums(
     config: &Config,
-    by: &[Dimension],
-    (tables, merged): (&Tables, &MergedTables),
+    named: Named,
+    merged: &MergedTables,
     ordered: &Ordered,
     learnt: &Learnt,
 ) -> Result<Option<OverviewSums>> {
-    let named = label(config, by, tables, merged, ordered)?;
     let Some(steps) = &named.steps else { return Ok(None) };
     let work = Work {
         fitted: &learnt.fitted,

@@ -305,7 +305,10 @@ impl Bucket {
             }
             if config.extent == Extent::Page {
                 let (_, by) = overview::by_time(config, known.shown());
-                let over_time = overview::sums(config, &by, (tables, merged), ordered, learnt)?;
+                let mut by_time = label(config, &by, tables, merged, ordered)?;
+                // What models learnt is of channels as all buckets number them.
+                known.number(&mut by_time)?;
+                let over_time = overview::sums(config, by_time, merged, ordered, learnt)?;
                 sums.over_time = over_time.map(|of| PeriodSums::over_time(ordered, of));
             }
             count_orders(ordered, &attributed, summary)?;
