@@ -154,7 +154,7 @@ def test_a_server_does_the_work_as_well(tmp_path: Path) -> None:
         ({"tables": {"orders": [str(SHOP / "nowhere.parquet")]}}, "InputError", "nowhere.parquet"),
         ({"settings": {"lookbak": "7d"}}, "SettingError", "lookback"),
         ({"rows": ["credit"]}, "SettingError", "credit"),
-        ({"patitions": 3}, "SettingError", "patitions"),
+        ({"buckets": 3}, "SettingError", "buckets"),
         ({"memory": "much"}, "SettingError", "memory"),
     ],
 )
