@@ -31,8 +31,8 @@ pub(super) fn gather(
     let (span, by) = by_time(config, shown(ordered));
     let named = label(config, &by, tables, merged, ordered)?;
     let Some(sums) = sums(config, named, merged, ordered, learnt)? else { return Ok(None) };
-    let names = Names::new(ordered, &sums.named);
-    overview(config, (span, by), (names, &sums.cells), sums.journeys, report).map(Some)
+    let cells = (Names::new(ordered, &sums.named), &sums.cells);
+    overview(config, (span, by), cells, sums.journeys, report).map(Some)
 }
 
 /// What a page shows, in sums.

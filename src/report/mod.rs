@@ -535,7 +535,10 @@ fn cost<'a>(lines: impl Iterator<Item = &'a Line>, scale: u32) -> Result<ArrayRe
 
 fn narrow(amount: i128, line: &Line) -> Result<i64> {
     i64::try_from(amount).map_err(|_| Error::Overflow {
-        what: format!("the amount of `{}`", line.values.join(" / ")),
+        what: match &line.values[..] {
+            [] => format!("the amount of all orders in {}", line.currency),
+            values => format!("the amount of `{}`", values.join(" / ")),
+        },
     })
 }
 
