@@ -342,7 +342,7 @@ struct EngineArgs {
         help_heading = "Engine"
     )]
     engine: Option<Engine>,
-    /// With --engine spark: its master, or a server of Spark Connect as sc://HOST:PORT [default: local[*]]
+    /// With --engine spark: its master, or a server of Spark Connect as sc://HOST:PORT [default: all cores of this machine]
     #[arg(long, value_name = "MASTER|sc://HOST:PORT", help_heading = "Engine")]
     spark_master: Option<String>,
     /// With --engine spark: a setting of Spark; repeatable
