@@ -114,6 +114,7 @@ fn main() -> ExitCode {
     };
     let number = |flag: &str, or: u64| value(flag).and_then(|text| text.parse().ok()).unwrap_or(or);
     let (seconds, seed) = (number("--seconds", 10), number("--seed", 1));
+    let most = number("--inputs", u64::MAX);
     let asked = |target: &&Target| arguments.iter().any(|argument| argument == target.name);
     let targets: Vec<&Target> = TARGETS.iter().filter(asked).collect();
     let targets = if targets.is_empty() { TARGETS.iter().collect() } else { targets };
@@ -122,11 +123,11 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if let (Some(current), [target]) = (value("--child"), &targets[..]) {
-        return child(target, Path::new(&current), seconds, seed);
+        return child(target, Path::new(&current), (seconds, most), seed);
     }
     let mut failed = false;
     for target in targets {
-        failed |= !parent(target, seconds, seed);
+        failed |= !parent(target, (seconds, most), seed);
     }
     ExitCode::from(u8::from(failed))
 }
@@ -136,12 +137,13 @@ fn folder(name: &str) -> PathBuf {
 }
 
 /// Runs a target in a process of its own; whether it was found to be sound.
-fn parent(target: &Target, seconds: u64, seed: u64) -> bool {
+fn parent(target: &Target, (seconds, most): (u64, u64), seed: u64) -> bool {
     let scratch = tempfile::tempdir().expect("a temporary folder");
     let current = scratch.path().join("input");
     let mut command = Command::new(env::current_exe().expect("this program has a place"));
     command.arg(target.name).arg("--child").arg(&current);
     command.args(["--seconds", &seconds.to_string(), "--seed", &seed.to_string()]);
+    command.args(["--inputs", &most.to_string()]);
     let status = command.env("TMPDIR", scratch.path()).status().expect("this program can be run");
     if status.success() {
         return true;
@@ -158,9 +160,9 @@ fn parent(target: &Target, seconds: u64, seed: u64) -> bool {
     false
 }
 
-/// Tries inputs for a while.
+/// Tries inputs for so many seconds, and at most so many beyond the corpus.
 #[expect(clippy::disallowed_methods, reason = "what takes long is found by a clock")]
-fn child(target: &Target, current: &Path, seconds: u64, seed: u64) -> ExitCode {
+fn child(target: &Target, current: &Path, (seconds, most): (u64, u64), seed: u64) -> ExitCode {
     let entries = fs::read_dir(folder("corpus").join(target.name)).expect("the corpus is there");
     let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
     files.sort();
@@ -174,7 +176,10 @@ fn child(target: &Target, current: &Path, seconds: u64, seed: u64) -> ExitCode {
     watch(Arc::clone(&beat), target.name);
     let (begun, mut tried) = (Instant::now(), 0_u64);
     let whole = inputs.len();
-    while begun.elapsed() < Duration::from_secs(seconds) || (tried as usize) < whole {
+    let enough = most.saturating_add(whole as u64);
+    while (begun.elapsed() < Duration::from_secs(seconds) && tried < enough)
+        || (tried as usize) < whole
+    {
         // What is committed comes first, as it is.
         let input = match inputs.get(tried as usize).filter(|_| (tried as usize) < whole) {
             Some(input) => input.clone(),

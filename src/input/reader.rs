@@ -567,14 +567,8 @@ impl Opened {
     fn read(&self) -> FileRead {
         FileRead {
             path: self.path.to_path_buf(),
-            rows: match &self.content {
-                Content::Parquet { metadata, .. } => {
-                    metadata.metadata().file_metadata().num_rows().unsigned_abs()
-                }
-                Content::Memory(_) => {
-                    self.content.groups().into_iter().map(|rows| rows as u64).sum()
-                }
-            },
+            // What a damaged footer says of all rows is not what its row groups hold.
+            rows: self.content.groups().into_iter().map(|rows| rows as u64).sum(),
             bytes: self.bytes,
             columns: self.columns.clone(),
         }
