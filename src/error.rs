@@ -2,6 +2,7 @@
 //!
 //! Not for rows that break a rule: those are rejects (`validate`), and a run goes on without them.
 
+use std::any::Any;
 use std::collections::BTreeSet;
 use std::error::Error as _;
 use std::fmt;
@@ -345,6 +346,12 @@ pub enum Error {
         /// What went wrong.
         why: String,
     },
+}
+
+/// What a panic says, where it says something.
+pub fn panic_text(panic: &(dyn Any + Send)) -> Option<&str> {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
 }
 
 impl Error {

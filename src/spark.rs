@@ -68,7 +68,7 @@ pub fn run(
     let folder = tempfile::Builder::new().prefix("apportion-").tempdir();
     let folder = folder.map_err(Error::io("write", &std::env::temp_dir()))?;
     stop::temporary(folder.path());
-    let rows = wanted(config);
+    let rows: Vec<RowTable> = run.written().collect();
     let job = describe(config, settings, cluster, (&rows, folder.path()))?;
     Job::begin(cluster, &job, &folder)?.attend(progress)?;
     let read = |name: &str| {
@@ -88,18 +88,6 @@ pub fn run(
         streams.insert(table, Box::new(batches));
     }
     run.conclude(sums, &known, streams, progress)
-}
-
-/// The tables of rows that a run writes.
-fn wanted(config: &Config) -> Vec<RowTable> {
-    let outputs = &config.outputs;
-    let asked = [
-        (RowTable::Credits, config.wants_credits()),
-        (RowTable::Journeys, outputs.journeys.is_some()),
-        (RowTable::Persons, outputs.persons.is_some()),
-        (RowTable::Identity, outputs.identity.is_some()),
-    ];
-    asked.into_iter().filter(|(_, asked)| *asked).map(|(table, _)| table).collect()
 }
 
 /// What Spark is to do.

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use apportion::queries::QUERIES;
-use common::{Playground, said};
+use common::{Playground, picked, said};
 
 const TABLES: [&str; 4] = ["sessions", "orders", "users", "user_aliases"];
 
@@ -153,16 +153,6 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// The columns that the fixtures were made with, a line a row; what later versions add is left out.
-fn rows(csv: &str, columns: &[&str]) -> Vec<String> {
-    let mut lines = csv::Reader::from_reader(csv.as_bytes());
-    let header = lines.headers().unwrap().clone();
-    let at = |name: &&str| header.iter().position(|column| column == *name).unwrap();
-    let at: Vec<usize> = columns.iter().map(at).collect();
-    let row = |row: csv::StringRecord| at.iter().map(|at| &row[*at]).collect::<Vec<_>>().join(" ");
-    lines.records().map(|record| row(record.unwrap())).collect()
-}
-
 /// The flags of the runs that the stores hold.
 const STORED: [&str; 14] = [
     "run",
@@ -197,7 +187,7 @@ fn what_earlier_versions_kept_opens_and_says_what_it_said() {
         };
         let report = fs::read_to_string(playground.path("report.csv")).unwrap();
         let columns = ["model", "utm_source", "utm_medium", "currency", "conversions", "amount"];
-        let expected = rows(&report, &columns);
+        let expected = picked(&report, &columns);
 
         // What was kept answers questions: those of the library, but of spend there was none; and audits
         // find nothing. A store keeps no sessions.
@@ -222,7 +212,7 @@ fn what_earlier_versions_kept_opens_and_says_what_it_said() {
         let by_run = said(&["query", "--run", "after", "credits.sql", "--format", "csv"]);
         assert_eq!(credits, by_run);
         // Amounts are in cents there. Half of 100.01 is 50.01 for the earlier touch.
-        let linear: Vec<String> = rows(&credits, &worth)
+        let linear: Vec<String> = picked(&credits, &worth)
             .into_iter()
             .filter(|row| row.starts_with("o1 ") && row.contains("linear"))
             .collect();
@@ -230,7 +220,7 @@ fn what_earlier_versions_kept_opens_and_says_what_it_said() {
 
         // What changed between the two runs is that an alias joined two users.
         let difference = said(&["diff", "before", "after", "--format", "csv", "--model", "linear"]);
-        let changes = rows(&difference, &["channel", "cause", "amount"]);
+        let changes = picked(&difference, &["channel", "cause", "amount"]);
         for change in ["Paid Search after 50.01", "Email before 100.01", "Email after 50.00"] {
             assert!(changes.iter().any(|row| row == change), "{change}: {difference}");
         }
@@ -245,7 +235,7 @@ fn what_earlier_versions_kept_opens_and_says_what_it_said() {
         // A run goes on from the store, and says what one that never saw it says.
         let aliases = ["--aliases", "user_aliases.parquet"];
         let full = said(&[&STORED[..], &aliases].concat());
-        assert_eq!(rows(&full, &columns), expected);
+        assert_eq!(picked(&full, &columns), expected);
         for more in [&[][..], &["--where-touches", "utm_source <> 'nothing'"], &["--full"]] {
             let again = [&STORED[..], &aliases, &["--store", "store"], more].concat();
             assert_eq!(said(&again), full, "{more:?}");

@@ -11,7 +11,7 @@ use arrow::array::{
     ArrayRef, Decimal128Array, Int64Array, RecordBatch, StringArray, StringViewArray,
     TimestampMicrosecondArray,
 };
-use common::{Playground, said, write_parquet};
+use common::{Playground, picked, said, write_parquet};
 
 /// The most that 64 bits hold, as cents.
 const MOST: i128 = i64::MAX as i128;
@@ -76,13 +76,17 @@ fn report(playground: &Playground, more: &[&str], columns: &[&str]) -> Vec<Strin
     picked(&stdout, columns)
 }
 
-fn picked(csv: &str, columns: &[&str]) -> Vec<String> {
-    let mut lines = csv::Reader::from_reader(csv.as_bytes());
-    let header = lines.headers().unwrap().clone();
-    let at = |name: &&str| header.iter().position(|column| column == *name).unwrap();
-    let at: Vec<usize> = columns.iter().map(at).collect();
-    let row = |row: csv::StringRecord| at.iter().map(|at| &row[*at]).collect::<Vec<_>>().join(" ");
-    lines.records().map(|record| row(record.unwrap())).collect()
+/// An order of so many cents after touches of the sources `a`, `b` and `c`.
+fn three_touches(amount: i128) -> Playground {
+    let playground = Playground::new();
+    let rows = [
+        ["s1", "u1", "2024-03-01", "a"],
+        ["s2", "u1", "2024-03-02", "b"],
+        ["s3", "u1", "2024-03-03", "c"],
+    ];
+    sessions(&playground, &rows);
+    orders(&playground, &[["o1", "u1", "2024-03-04"]], &[amount]);
+    playground
 }
 
 /// What a run says that must fail, and leave nothing.
@@ -97,14 +101,7 @@ fn refused(playground: &Playground, more: &[&str]) -> String {
 
 #[test]
 fn the_largest_amounts_are_divided_to_the_cent() {
-    let playground = Playground::new();
-    let rows = [
-        ["s1", "u1", "2024-03-01", "a"],
-        ["s2", "u1", "2024-03-02", "b"],
-        ["s3", "u1", "2024-03-03", "c"],
-    ];
-    sessions(&playground, &rows);
-    orders(&playground, &[["o1", "u1", "2024-03-04"]], &[MOST]);
+    let playground = three_touches(MOST);
     // 9,223,372,036,854,775,807 is 3 times 3,074,457,345,618,258,602, and one more for the earliest.
     let linear = report(&playground, &["--model", "linear"], &["utm_source", "amount"]);
     assert_eq!(
@@ -289,14 +286,7 @@ fn a_weight_too_small_to_see_is_a_touch_without_credit_and_all_of_them_are_divid
 
 #[test]
 fn weights_of_any_size_are_compared_with_each_other_alone() {
-    let playground = Playground::new();
-    let rows = [
-        ["s1", "u1", "2024-03-01", "a"],
-        ["s2", "u1", "2024-03-02", "b"],
-        ["s3", "u1", "2024-03-03", "c"],
-    ];
-    sessions(&playground, &rows);
-    orders(&playground, &[["o1", "u1", "2024-03-04"]], &[10_000]);
+    let playground = three_touches(10_000);
     for (weights, expected) in [
         // As small as decimals go, and as large as is allowed.
         (format!("first={LEAST}:middle={LEAST}:last={LEAST}"), ["a 33.34", "b 33.33", "c 33.33"]),

@@ -16,9 +16,7 @@ use apportion::journeys::ViewPolicy;
 use apportion::models::{MODELS, ask, ask_all};
 use apportion::output;
 use apportion::paths::{self, PathsReading, SEPARATOR, column_names, credit};
-use apportion::pipeline::buckets::{
-    self, BucketRun, BucketSums, Components, Concluded, Known, RowTable,
-};
+use apportion::pipeline::buckets::{self, BucketRun, BucketSums, Components, Concluded, Known};
 use apportion::pipeline::{Explainer, Published, Silent, identity, run, sweep};
 use apportion::report::{IdentityReport, MeasureSet, OrderMeasures};
 use apportion::schema::{Kind, Table};
@@ -1368,14 +1366,7 @@ fn in_buckets(
         known = known.after(&run.config().models, *pass, &last).unwrap();
     }
     let mut rows = buckets::Rows::new();
-    let outputs = &run.config().outputs;
-    let is_asked = |table: &RowTable| match table {
-        RowTable::Credits => outputs.credits.is_some(),
-        RowTable::Journeys => outputs.journeys.is_some(),
-        RowTable::Persons => outputs.persons.is_some(),
-        RowTable::Identity => outputs.identity.is_some(),
-    };
-    for table in RowTable::ALL.into_iter().filter(is_asked) {
+    for table in run.written() {
         let mut all = Vec::new();
         for run in &runs {
             run.rows(&known, table, &mut |rows| {

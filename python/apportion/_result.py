@@ -5,7 +5,8 @@ from __future__ import annotations
 import html
 import json
 import os
-from typing import TYPE_CHECKING, Any, Literal
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from . import _native
 from ._progress import Progress, told
@@ -17,27 +18,23 @@ if TYPE_CHECKING:
     from ._settings import Day, Texts
 
 
-class Result:
-    """A run that is done: its tables, and what can be asked of it.
+class _Said(Protocol):
+    """A run that is done, as the native half has it."""
 
-    `report`, `proof` and `rejects` are there at once, and so is whatever `tables` named. Any other table
-    is worked out when it is first asked for, by running again over the same inputs with the same clock;
-    inputs that have changed meanwhile are an error, never a table that does not fit the report.
-    """
+    def summary(self) -> str:
+        """What was done, as JSON."""
+        ...
 
-    ALWAYS = frozenset({"report", "proof", "rejects"})
 
-    def __init__(self, run: _native.Run, progress: bool | Progress | None) -> None:
-        self._run = run
-        self._progress = progress
-        self._tables: dict[str, Table] = {}
+class Answer(ABC):
+    """What every run says, wherever it was done."""
 
+    def __init__(self, said: _Said) -> None:
+        self._said = said
+
+    @abstractmethod
     def table(self, name: str) -> Table:
-        """The table of this name, which is worked out now if it was not."""
-        if name not in self._tables:
-            with told(self._progress) as listener:
-                self._tables[name] = Table(self._run.frame(name, listener), name)
-        return self._tables[name]
+        """The table of this name."""
 
     @property
     def report(self) -> Table:
@@ -53,6 +50,46 @@ class Result:
     def rejects(self) -> Table:
         """Every row that was rejected, with its table, number and rule."""
         return self.table("rejects")
+
+    @property
+    def effects(self) -> Table:
+        """What models that learn say of channels."""
+        return self.table("effects")
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What was done, in numbers, as `--summary` writes it."""
+        summary: dict[str, Any] = json.loads(self._said.summary())
+        return summary
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a reader should know before trusting the numbers."""
+        return list(self.summary["warnings"])
+
+
+class Result(Answer):
+    """A run that is done: its tables, and what can be asked of it.
+
+    `report`, `proof` and `rejects` are there at once, and so is whatever `tables` named. Any other table
+    is worked out when it is first asked for, by running again over the same inputs with the same clock;
+    inputs that have changed meanwhile are an error, never a table that does not fit the report.
+    """
+
+    ALWAYS = frozenset({"report", "proof", "rejects"})
+
+    def __init__(self, run: _native.Run, progress: bool | Progress | None) -> None:
+        super().__init__(run)
+        self._run = run
+        self._progress = progress
+        self._tables: dict[str, Table] = {}
+
+    def table(self, name: str) -> Table:
+        """The table of this name, which is worked out now if it was not."""
+        if name not in self._tables:
+            with told(self._progress) as listener:
+                self._tables[name] = Table(self._run.frame(name, listener), name)
+        return self._tables[name]
 
     @property
     def credits(self) -> Table:
@@ -73,11 +110,6 @@ class Result:
     def identity(self) -> Table:
         """A row for each user id, with how it came to its person."""
         return self.table("identity")
-
-    @property
-    def effects(self) -> Table:
-        """What models that learn say of channels."""
-        return self.table("effects")
 
     @property
     def paths(self) -> Table:
@@ -108,17 +140,6 @@ class Result:
     def decisions(self) -> Table:
         """What a run with `sweep` makes of decisions."""
         return self.table("decisions")
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        """What was done, in numbers, as `--summary` writes it."""
-        summary: dict[str, Any] = json.loads(self._run.summary())
-        return summary
-
-    @property
-    def warnings(self) -> list[str]:
-        """What a reader should know before trusting the numbers."""
-        return list(self.summary["warnings"])
 
     def explain(self, order: str) -> Explanation:
         """Why an order was divided as it was. The first one reads the inputs whole, later ones nothing."""

@@ -14,7 +14,7 @@ use apportion::config::{Config, Settings};
 use apportion::input::MemoryTable;
 use apportion::pipeline::buckets::{
     self, Arriving, BucketRun, BucketSums, Columns, Components, Known, Pass, RowTable,
-    check_columns, keys_of_users,
+    check_inputs, keys_of_users,
 };
 use apportion::pipeline::in_pool;
 use apportion::schema::Table;
@@ -164,7 +164,7 @@ pub(crate) fn plan(
     let mut divided = Vec::new();
     for (name, schema) in schemas.iter() {
         let (name, schema) = (name.extract::<String>()?, Schema::from_pyarrow_bound(&schema)?);
-        divided.push((Table::from_name(&name)?, Arc::new(schema)));
+        divided.push(empty(Table::from_name(&name)?, Arc::new(schema))?);
     }
     let mut all = tables::gather(py, &tables::given(small)?, u64::MAX, None)?;
     let began = now();
@@ -173,20 +173,13 @@ pub(crate) fn plan(
             Ok((table.name().to_owned(), schema_bytes(rows.schema()?.as_ref())?))
         });
         let small = small.collect::<Result<_, Error>>()?;
-        for (table, schema) in &divided {
-            all.push(empty(*table, Arc::clone(schema))?);
-        }
+        all.extend(divided.iter().cloned());
         let run = BucketRun::new(Config::with_tables(settings.clone(), &all, began)?)?;
         let config = run.config();
-        for table in [Table::Sessions, Table::Orders] {
-            if !divided.iter().any(|(given, _)| *given == table) {
-                return Err(Error::Contradiction(format!("no {table} are given")));
-            }
-        }
-        check_columns(config)?;
-        let one = |(table, schema): &(Table, SchemaRef)| {
-            let path = PathBuf::from(format!("{table} (a table in memory)"));
-            let columns = Columns::new(config, *table, &path, schema)?;
+        check_inputs(config)?;
+        let one = |(table, rows): &(Table, MemoryTable)| {
+            let schema = rows.schema()?;
+            let columns = Columns::new(config, *table, rows.path(), &schema)?;
             let fields = schema.fields().iter();
             let fields = fields.filter(|field| columns.columns.contains(field.name()));
             let kept = Schema::new(fields.cloned().collect::<Vec<_>>());

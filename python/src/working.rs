@@ -1,7 +1,6 @@
 //! Work that takes long: done on another thread without the interpreter's lock, while the calling thread
 //! hears of Ctrl-C and says how far it has come.
 
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -9,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use apportion::Error;
+use apportion::error::panic_text;
 use apportion::pipeline::Progress;
 use apportion::stop::{self, Stop};
 use pyo3::prelude::{Bound, Py, PyAny, PyErr, PyResult, Python};
@@ -78,7 +78,7 @@ pub(crate) fn work<T: Send>(
     match outcome {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(error)) => Err(crate::errors::raised(&error)),
-        Err(panic) => Err(broken(said(panic.as_ref()))),
+        Err(panic) => Err(broken(panic_text(panic.as_ref()).unwrap_or("no reason given"))),
     }
 }
 
@@ -142,10 +142,4 @@ fn broken(why: &str) -> PyErr {
         "ApportionError",
         format!("apportion broke: {why}\n\nhint: this is a bug in apportion; please report it"),
     )
-}
-
-/// What a panic says.
-fn said(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no reason given")
 }

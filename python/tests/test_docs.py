@@ -49,7 +49,7 @@ def test_everything_public_is_on_the_page() -> None:
         for name in apportion.__all__
         if name not in {"Result", "Table", "Chart", "Explanation", "Difference"}
     }
-    names |= {name for name in vars(apportion.Result) if not name.startswith("_") and name != "ALWAYS"} - {
+    names |= {name for name in dir(apportion.Result) if not name.startswith("_") and name != "ALWAYS"} - {
         "table"
     }
     missing = {name for name in names if f"`{name}" not in page and f".{name}(" not in page}

@@ -208,25 +208,11 @@ impl Cells {
 
     /// Adds the cells of other persons; returns where each of theirs is among these.
     pub fn merge(&mut self, other: &Self) -> Vec<usize> {
-        let mut places = Vec::with_capacity(other.sums.len());
-        for (at, cell) in other.sums.iter().enumerate() {
-            let mine = self.find(cell.touch, cell.order);
-            places.push(mine);
-            let sum = &mut self.sums[mine];
-            sum.orders += cell.orders;
-            sum.persons += cell.persons;
-            for (role, count) in sum.roles.iter_mut().zip(cell.roles) {
-                *role += count;
-            }
-            for model in 0..self.models {
-                let theirs = &other.credited[at * self.models + model];
-                self.credited[mine * self.models + model].add(theirs);
-            }
-            if let (Some(mine_by_role), Some(theirs)) = (&mut self.by_role, &other.by_role) {
-                mine_by_role[mine].add(&theirs[at]);
-            }
-        }
-        places
+        let add = |(cell, credited, by_role): (&Cell, &[Credited], Option<&ByRole>)| {
+            let counts = (cell.orders, cell.persons, cell.roles);
+            self.add((cell.touch, cell.order), counts, credited, by_role)
+        };
+        other.iter().map(add).collect()
     }
 
     /// Forgets every cell, and keeps the space.

@@ -5,13 +5,14 @@
 //! file, with the same message, and not the process. Not for what is wrong in here: a panic of ours is
 //! outside the decoder.
 
-use std::any::Any;
 use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
 
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
+
+use crate::error::panic_text;
 
 thread_local! {
     /// Whether this thread is in a decoder, whose panics are errors and nothing to be printed.
@@ -53,17 +54,14 @@ impl<I: Iterator<Item = Result<RecordBatch, ArrowError>>> Iterator for Guarded<I
                 next
             }
             Err(panicked) => {
-                let why = format!("its decoder stopped: {}", said(panicked.as_ref()));
+                let why = format!(
+                    "its decoder stopped: {}",
+                    panic_text(panicked.as_ref()).unwrap_or("it panicked")
+                );
                 Some(Err(ArrowError::ParquetError(why)))
             }
         }
     }
-}
-
-/// What a panic says.
-fn said(panicked: &(dyn Any + Send)) -> &str {
-    let text = panicked.downcast_ref::<&str>().copied();
-    text.or_else(|| panicked.downcast_ref::<String>().map(String::as_str)).unwrap_or("it panicked")
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use crate::engine::{
 use crate::error::Result;
 use crate::journeys::Touches;
 use crate::kept::Frame;
+use crate::models::Fitted;
 use crate::report::{CreditTable, EffectsReport, MeasureSet, OrderSums, credit_rows, journey_rows};
 use crate::{engine, kept, report};
 
@@ -148,7 +149,7 @@ pub(super) fn attribute(
 ) -> Result<Attributed> {
     let learnt = learn(&work(config, ordered, named), (ordered, named), people)?;
     let whose = (merged, people);
-    let mut sums = attribute_by(config, whose, ordered, named, &learnt, writers)?;
+    let mut sums = attribute_by(config, whose, ordered, named, &learnt.fitted, writers)?;
     let models: Vec<String> = config.models.iter().map(|asked| asked.name.clone()).collect();
     let currencies = &ordered.amounts.currencies;
     sums.effects =
@@ -163,12 +164,12 @@ pub(super) fn attribute_by(
     (merged, people): (&MergedTables, &People),
     ordered: &Ordered,
     named: &Named,
-    learnt: &Learnt,
+    fitted: &[Option<Fitted>],
     writers: &mut Writers,
 ) -> Result<Attributed> {
     let identity = &people.identity;
     let work = Work {
-        fitted: &learnt.fitted,
+        fitted,
         credits: writers.credits.is_some() || writers.keeps(Frame::Credits),
         journeys: writers.journeys.is_some()
             || writers.keeps(Frame::Journeys)

@@ -9,6 +9,7 @@ use crate::config::{Config, Extent};
 use crate::engine::{self, Cells, Learnt, Work};
 use crate::error::{Error, Result};
 use crate::journeys::Dimension;
+use crate::models::Fitted;
 use crate::report::{JourneySums, NamedJourneys, Overview, Report, readable_span};
 
 /// Gathers what a page shows, where one is wanted.
@@ -30,7 +31,7 @@ pub(super) fn gather(
     }
     let (span, by) = by_time(config, shown(ordered));
     let named = label(config, &by, tables, merged, ordered)?;
-    let Some(sums) = sums(config, named, merged, ordered, learnt)? else { return Ok(None) };
+    let Some(sums) = sums(config, named, merged, ordered, &learnt.fitted)? else { return Ok(None) };
     let cells = (Names::new(ordered, &sums.named), &sums.cells);
     overview(config, (span, by), cells, sums.journeys, report).map(Some)
 }
@@ -48,11 +49,11 @@ pub(super) fn sums(
     named: Named,
     merged: &MergedTables,
     ordered: &Ordered,
-    learnt: &Learnt,
+    fitted: &[Option<Fitted>],
 ) -> Result<Option<OverviewSums>> {
     let Some(steps) = &named.steps else { return Ok(None) };
     let work = Work {
-        fitted: &learnt.fitted,
+        fitted,
         journeys: true,
         by_role: false,
         by_person: false,

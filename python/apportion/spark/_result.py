@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .._errors import SettingError
+from .._result import Answer
 from .._table import Table
 from ._kernel import ORDER
 from ._plan import ROWS
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ._run import SparkRun
 
 
-class SparkResult:
+class SparkResult(Answer):
     """A run that is done: small tables here, and tables of rows where Spark keeps them.
 
     `report`, `effects`, `proof` and `rejects` are tables as those of `apportion.Result`. `credits`,
@@ -32,6 +32,7 @@ class SparkResult:
     ALWAYS = frozenset({"report", "effects", "proof", "rejects"})
 
     def __init__(self, run: SparkRun, concluded: _native.Concluded) -> None:
+        super().__init__(concluded)
         self._run = run
         self._concluded = concluded
         self._tables: dict[str, Table] = {}
@@ -60,26 +61,6 @@ class SparkResult:
         return rows.sort(*ORDER).drop(*ORDER) if ordered else rows
 
     @property
-    def report(self) -> Table:
-        """A row for each model and combination of dimension values; of a sweep, for each result too."""
-        return self.table("report")
-
-    @property
-    def effects(self) -> Table:
-        """What models that learn say of channels."""
-        return self.table("effects")
-
-    @property
-    def proof(self) -> Table:
-        """What each model credited in each currency, against what is owed."""
-        return self.table("proof")
-
-    @property
-    def rejects(self) -> Table:
-        """Every row that was rejected, with its table and rule."""
-        return self.table("rejects")
-
-    @property
     def credits(self) -> DataFrame:
         """A row for each order, touch and model."""
         return self.rows("credits")
@@ -103,17 +84,6 @@ class SparkResult:
     def efforts(self) -> list[Effort]:
         """What each pass over the rows took of the tasks of Spark."""
         return list(self._run.efforts)
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        """What was done, in numbers, as `--summary` writes it."""
-        summary: dict[str, Any] = json.loads(self._concluded.summary())
-        return summary
-
-    @property
-    def warnings(self) -> list[str]:
-        """What a reader should know before trusting the numbers."""
-        return list(self.summary["warnings"])
 
     def close(self) -> None:
         """Lets go of what Spark holds for tables of rows."""

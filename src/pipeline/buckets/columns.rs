@@ -7,7 +7,7 @@ use arrow::datatypes::Schema;
 use serde::{Deserialize, Serialize};
 
 use super::super::needs::needs;
-use super::super::{Inputs, Silent, check as check_settings, read_table};
+use super::super::{Inputs, Silent, check, read_table, require};
 use crate::config::Config;
 use crate::error::Result;
 use crate::identity::key_links;
@@ -98,11 +98,13 @@ pub fn keys_of_users(config: &Config) -> Result<Vec<(String, String)>> {
     Ok(key_links(&loaded.rows, &config.reconcile))
 }
 
-/// An error if what a run is by cannot be had from the columns of its tables.
+/// An error if a table that a run needs is not given, or what it is by cannot be had from the columns of those
+/// that are.
 ///
 /// # Errors
 ///
 /// As of [`run`](crate::pipeline::run).
-pub fn check_columns(config: &Config) -> Result<()> {
-    check_settings(config, &Inputs::gather(config, &Silent)?)
+pub fn check_inputs(config: &Config) -> Result<()> {
+    require(config, &[Table::Sessions, Table::Orders])?;
+    check(config, &Inputs::gather(config, &Silent)?)
 }

@@ -338,12 +338,7 @@ impl Concluding<'_> {
         let models: Vec<String> =
             self.config.models.iter().map(|asked| asked.name.clone()).collect();
         let Numbered { currencies, by_channel, .. } = numbered;
-        EffectsReport::new(
-            &models,
-            self.known.learnt(round),
-            &self.channels(),
-            by_channel,
-            currencies,
-        )
+        let Some(learnt) = self.known.learnt(round) else { return Ok(EffectsReport::default()) };
+        EffectsReport::new(&models, learnt, &self.channels(), by_channel, currencies)
     }
 }

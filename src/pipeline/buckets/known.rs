@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{BucketSums, Pass};
 use crate::engine::{Learnt, Observed, among};
 use crate::error::{Error, Result};
-use crate::models::Asked;
+use crate::models::{Asked, Fitted};
 use crate::money::Currency;
 use crate::pipeline::{Named, Ordered};
 
@@ -20,13 +20,10 @@ pub struct Known {
     path_channels: Option<Vec<String>>,
     /// The first and the last instant of an order that is shown.
     shown: Option<(i64, i64)>,
-    /// What models learnt, of the period that is reported and of the one that it is compared with.
+    /// What models learnt, of each round.
     learnt: Vec<Learnt>,
     /// The currencies of orders, sorted.
     currencies: Option<Vec<Currency>>,
-    /// Nothing that was learnt.
-    #[serde(skip)]
-    nothing: Learnt,
 }
 
 impl Known {
@@ -59,9 +56,14 @@ impl Known {
         Ok(known)
     }
 
-    /// What models learnt of a period: the reported one, then the one that it is compared with.
-    pub(super) fn learnt(&self, period: usize) -> &Learnt {
-        self.learnt.get(period).unwrap_or(&self.nothing)
+    /// What models learnt of a round, where any learns.
+    pub(super) fn learnt(&self, round: usize) -> Option<&Learnt> {
+        self.learnt.get(round)
+    }
+
+    /// The rules among it; none where no model learns.
+    pub(super) fn fitted(&self, round: usize) -> &[Option<Fitted>] {
+        self.learnt(round).map(|learnt| &learnt.fitted[..]).unwrap_or_default()
     }
 
     /// The channels of each column, where they are known.

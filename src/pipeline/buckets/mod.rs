@@ -40,7 +40,7 @@ use crate::summary::Summary;
 use crate::validate::Reject;
 
 pub use self::arriving::{Arriving, FILE, FILE_ROW, Origins, TABLE};
-pub use self::columns::{Columns, Place, check_columns, keys_of_users};
+pub use self::columns::{Columns, Place, check_inputs, keys_of_users};
 pub use self::components::Components;
 pub use self::conclude::{Concluded, Rows};
 pub use self::known::Known;
@@ -191,6 +191,18 @@ impl BucketRun {
         }
     }
 
+    /// The tables of rows that the run writes.
+    pub fn written(&self) -> impl Iterator<Item = RowTable> {
+        let config = &self.config;
+        RowTable::ALL.into_iter().filter(|table| match table {
+            // They may go to a database too.
+            RowTable::Credits => config.wants_credits(),
+            RowTable::Journeys => config.outputs.journeys.is_some(),
+            RowTable::Persons => config.outputs.persons.is_some(),
+            RowTable::Identity => config.outputs.identity.is_some(),
+        })
+    }
+
     /// An error if a place that the run writes to cannot be written to: better known before the work.
     ///
     /// # Errors
@@ -291,8 +303,8 @@ impl Bucket {
         let (config, Self { named, .. }) = (&run.config, self);
         let Ready { tables, people, merged, ordered, .. } = &self.ready;
         let whose = (merged, people);
-        let learnt = known.learnt(number);
-        let attributed = attribute_by(config, whose, ordered, named, learnt, &mut Writers::none())?;
+        let fitted = known.fitted(number);
+        let attributed = attribute_by(config, whose, ordered, named, fitted, &mut Writers::none())?;
         // Sessions are those of the period, whatever the window.
         let beside = if number == 0 || run.sweep.is_none() {
             sessions_beside(config, whose, ordered)?
@@ -308,8 +320,8 @@ impl Bucket {
                 let mut by_time = label(config, &by, tables, merged, ordered)?;
                 // What models learnt is of channels as all buckets number them.
                 known.number(&mut by_time)?;
-                let over_time = overview::sums(config, by_time, merged, ordered, learnt)?;
-                sums.over_time = over_time.map(|of| PeriodSums::over_time(ordered, of));
+                let over_time = overview::sums(config, by_time, merged, ordered, fitted)?;
+                sums.over_time = over_time.map(PeriodSums::over_time);
             }
             count_orders(ordered, &attributed, summary)?;
             if tables.contains_key(&Table::Spend) {
@@ -358,8 +370,8 @@ impl BucketRun {
                     &mut writers.journeys
                 };
                 *place = Some(gathered);
-                let (whose, learnt) = ((&merged, &people), known.learnt(0));
-                attribute_by(&self.config, whose, &ordered, &named, learnt, &mut writers)?;
+                let (whose, fitted) = ((&merged, &people), known.fitted(0));
+                attribute_by(&self.config, whose, &ordered, &named, fitted, &mut writers)?;
                 drop(writers);
                 rows.into_iter().try_for_each(|rows| taken.take(&rows))
             }

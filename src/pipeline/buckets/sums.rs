@@ -12,7 +12,7 @@ use super::super::{Attributed, Named, Ordered, SessionsBeside, Tables};
 use super::DIVIDED;
 use crate::bootstrap::Resampled;
 use crate::engine::{
-    ByChannel, ByRole, Cells, Credited, Learnt, Observed, Part, PathSums, Tally, TouchChannels,
+    ByChannel, ByRole, Cells, Credited, Observed, Part, PathSums, Tally, TouchChannels,
     UNATTRIBUTED_CELL,
 };
 use crate::error::{Error, Result};
@@ -21,7 +21,7 @@ use crate::journeys::Combined;
 use crate::money::Currency;
 use crate::paths::Paths;
 use crate::pipeline::overview::{OverviewSums, shown};
-use crate::report::{EffectsReport, NamedJourneys, OrderSums, SessionCounts};
+use crate::report::{NamedJourneys, OrderSums, SessionCounts};
 use crate::schema::Table;
 use crate::summary::{OrderCounts, Summary, TouchCounts};
 use crate::validate::{Reject, Rule, count_by_rule};
@@ -83,8 +83,7 @@ pub(super) struct RowCounts {
 /// The sums of a period.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct PeriodSums {
-    /// By the values of touch dimensions, none of orders without touches, and those of order dimensions.
-    cells: BTreeMap<(Option<Vec<String>>, Vec<String>), CellSums>,
+    cells: NamedCells,
     counted: u64,
     attributed: u64,
     touches: u64,
@@ -321,27 +320,6 @@ impl PeriodSums {
     ) -> Self {
         let Attributed { cells, tally, orders, by_channel, resampled, .. } = attributed;
         let currencies = &ordered.amounts.currencies;
-        let values = |combined: &Combined, code: u32| {
-            // Without a row there may be no combination, and without dimensions there is one.
-            combined.values.get(code as usize).cloned().unwrap_or_default()
-        };
-        let width = cells.width();
-        let of_cells = cells.iter().enumerate().map(|(at, (cell, credited, by_role))| {
-            let touch =
-                (cell.touch != UNATTRIBUTED_CELL).then(|| values(&named.touches, cell.touch));
-            let sums = CellSums {
-                orders: cell.orders,
-                persons: cell.persons,
-                roles: cell.roles,
-                credited: credited.to_vec(),
-                by_role: by_role.cloned(),
-                resampled: resampled.as_ref().map_or_else(Vec::new, |resampled| {
-                    let numbers = at * width..(at + 1) * width;
-                    numbers.flat_map(|number| resampled.values(number)).collect()
-                }),
-            };
-            ((touch, values(&named.orders, cell.order)), sums)
-        });
         let worth = tally.owed.iter().copied().zip(tally.conversions.iter().copied());
         let mut credited = BTreeMap::new();
         for (model, parts) in (0..).zip(by_channel.of_models()) {
@@ -353,7 +331,7 @@ impl PeriodSums {
             }
         }
         Self {
-            cells: of_cells.collect(),
+            cells: under_names(named, &cells, resampled.as_ref()),
             counted: tally.counted,
             attributed: tally.attributed,
             touches: tally.touches,
@@ -368,19 +346,9 @@ impl PeriodSums {
     }
 
     /// The cells of an overview, under their names; nothing else of it is a period's.
-    pub(super) fn over_time(ordered: &Ordered, overview: OverviewSums) -> (Self, NamedJourneys) {
+    pub(super) fn over_time(overview: OverviewSums) -> (Self, NamedJourneys) {
         let OverviewSums { named, cells, journeys } = overview;
-        let attributed = Attributed {
-            cells,
-            tally: Tally::new(ordered.amounts.currencies.len()),
-            orders: OrderSums::default(),
-            resampled: None,
-            effects: EffectsReport::default(),
-            learnt: Learnt::default(),
-            by_channel: ByChannel::default(),
-        };
-        let beside = SessionsBeside { counted: None, resampled: None, bounces: false };
-        (Self::new(ordered, &named, attributed, beside), journeys)
+        (Self { cells: under_names(&named, &cells, None), ..Self::default() }, journeys)
     }
 
     fn merge(&mut self, other: Self) {
@@ -480,6 +448,34 @@ impl PeriodSums {
             resampled,
         })
     }
+}
+
+/// Cells by the values of touch dimensions, none of orders without touches, and those of order dimensions.
+type NamedCells = BTreeMap<(Option<Vec<String>>, Vec<String>), CellSums>;
+
+/// Cells under their names, with their numbers in each resample where there are any.
+fn under_names(named: &Named, cells: &Cells, resampled: Option<&Resampled>) -> NamedCells {
+    let values = |combined: &Combined, code: u32| {
+        // Without a row there may be no combination, and without dimensions there is one.
+        combined.values.get(code as usize).cloned().unwrap_or_default()
+    };
+    let width = cells.width();
+    let numbers = |at: usize, resampled: &Resampled| {
+        (at * width..(at + 1) * width).flat_map(|number| resampled.values(number)).collect()
+    };
+    let of_cells = cells.iter().enumerate().map(|(at, (cell, credited, by_role))| {
+        let touch = (cell.touch != UNATTRIBUTED_CELL).then(|| values(&named.touches, cell.touch));
+        let sums = CellSums {
+            orders: cell.orders,
+            persons: cell.persons,
+            roles: cell.roles,
+            credited: credited.to_vec(),
+            by_role: by_role.cloned(),
+            resampled: resampled.map(|resampled| numbers(at, resampled)).unwrap_or_default(),
+        };
+        ((touch, values(&named.orders, cell.order)), sums)
+    });
+    of_cells.collect()
 }
 
 /// Numbers combinations of values.
