@@ -39,15 +39,13 @@ tested() { # folder, kind, arguments of pytest
     --confcutdir python/tests/spark -o filterwarnings=ignore -q "$@"
 }
 tested "$tools" cluster "$@"
-# The same tables by way of a server; files, golden runs and what a cluster alone has are done.
-alike=(--ignore python/tests/spark/test_golden.py --ignore python/tests/spark/test_job.py
-  --ignore python/tests/spark/test_components.py --ignore python/tests/spark/test_killed.py)
-tested "$tools" connect "${alike[@]}" "$@"
+# The same tables by way of a server; golden runs and what a cluster alone has are done.
+tested "$tools" connect --ignore python/tests/spark/test_golden.py "$@"
 # The notebook, on the Spark of its first cell, whose tasks need the same Python.
 PYSPARK_PYTHON="$tools/bin/python" "$tools/bin/python" tests/notebook.py examples/spark/shop.ipynb
 if made "$sail" python/tests/spark/requirements-sail.txt; then
   # Another engine's gaps are told, and are no fault of this one.
-  tested "$sail" sail "${alike[@]}" "$@" || echo "Sail does not answer all of it: see above"
+  tested "$sail" sail --ignore python/tests/spark/test_golden.py "$@" || echo "Sail does not answer all of it: see above"
 else
   echo "SKIPPED: Sail cannot be installed here"
 fi

@@ -131,6 +131,9 @@ def session(description: Description) -> SparkSession:
         for name, value in conf.items():
             spark.conf.set(name, value)
         return spark
+    # The description says where Spark runs, whatever the environment has of a server.
+    for name in ("SPARK_REMOTE", "SPARK_CONNECT_MODE_ENABLED"):
+        os.environ.pop(name, None)
     if description.master.startswith("local"):
         # Nobody else is to reach what runs here alone.
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
