@@ -88,20 +88,15 @@ def processor() -> float:
     return sum(seconds for process, seconds in took.items() if is_below(process))
 
 
-def moved(spark: SparkSession, world: Path, partitions: int) -> tuple[float, float]:
-    """Seconds, and seconds of the processor, of reading the same rows and shuffling them by user alone."""
-    columns = {
-        "sessions": ["external_id", "user_external_id", "created_at", "utm_source", "utm_medium"],
-        "orders": ["external_id", "user_external_id", "created_at", "subtotal_price"],
-        "users": ["external_id", "created_at"],
-        "aliases": ["from_user_external_id", "to_user_external_id", "created_at"],
-    }
+def moved(
+    spark: SparkSession, world: Path, columns: dict[str, list[str]], partitions: int
+) -> tuple[float, float]:
+    """Seconds, and seconds of the processor, of reading the same columns and shuffling them by user alone."""
     users = {"users": "external_id", "aliases": "from_user_external_id"}
     before, began = processor(), time.perf_counter()
     for name, file in TABLES.items():
-        frame = spark.read.parquet(str(world / f"{file}.parquet"))
-        held = frame.select(*(column for column in columns[name] if column in frame.columns))
-        held = held.repartition(partitions, users.get(name, "user_external_id"))
+        frame = spark.read.parquet(str(world / f"{file}.parquet")).select(*columns[name])
+        held = frame.repartition(partitions, users.get(name, "user_external_id"))
         held.write.format("noop").mode("overwrite").save()
     return time.perf_counter() - began, processor() - before
 
@@ -138,6 +133,8 @@ def measured(spark: SparkSession, world: Path, models: list[str], partitions: in
         "jvm_cpu": sum(stage["executorCpuTime"] for stage in after) / 1e9,
         "efforts": result.efforts,
         "report": str(result),
+        # What the run reads, which is what rows bring to their buckets.
+        "columns": {name: list(table.columns) for name, table in result._run.plan.tables.items()},
     }
 
 
@@ -172,7 +169,8 @@ def main() -> None:
         # The first run also starts the processes of Python.
         measured(spark, world, asked.model, 2)
         runs = [measured(spark, world, asked.model, partitions) for partitions in asked.partitions]
-        moves = {partitions: moved(spark, world, partitions) for partitions in asked.partitions}
+        columns = runs[0]["columns"]
+        moves = {partitions: moved(spark, world, columns, partitions) for partitions in asked.partitions}
         spark.stop()
     assert len({run["report"] for run in runs}) == 1, "partitions changed the report"
     print(f"{asked.sessions:,} sessions, {asked.cores} cores, {', '.join(asked.model)}")

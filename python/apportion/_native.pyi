@@ -1,6 +1,7 @@
 """The native half of the package; see `python/src`."""
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 VERSION: str
 
@@ -46,6 +47,16 @@ def compare(
     days: tuple[str | None, str | None],
 ) -> tuple[Frame, str]: ...
 
+class Parcels:
+    """Rows on their way to buckets."""
+
+    @staticmethod
+    def of_table(plan: str, table: str, buckets: int, memory: int) -> Parcels: ...
+    @staticmethod
+    def of_pairs(buckets: int, memory: int) -> Parcels: ...
+    def take(self, batch: object) -> Any: ...
+    def end(self) -> Any: ...
+
 class Concluded:
     """A run that was done bucket by bucket."""
 
@@ -59,7 +70,9 @@ def plan(
     schemas: Mapping[str, object],
     small: Mapping[str, object],
     wanted: list[str],
+    places: bool,
 ) -> str: ...
+def shared(batches: Iterable[object]) -> Frame: ...
 def components(edges: Iterable[object]) -> Frame: ...
 def key_edges(plan: str, users: object) -> Frame: ...
 def work_bucket(

@@ -57,6 +57,36 @@ class Answer(ABC):
         return self.table("effects")
 
     @property
+    def paths(self) -> Table:
+        """How often each path ended in an order, and how often in none."""
+        return self.table("paths")
+
+    @property
+    def orders_report(self) -> Table:
+        """What is known of orders alone."""
+        return self.table("orders_report")
+
+    @property
+    def spend_gaps(self) -> Table:
+        """Where spend and sessions do not meet."""
+        return self.table("spend_gaps")
+
+    @property
+    def ranks(self) -> Table:
+        """How likely each line ranks above each other one, of a run with `bootstrap`."""
+        return self.table("ranks")
+
+    @property
+    def ranges(self) -> Table:
+        """The least and the greatest of each figure, of a run with `sweep`."""
+        return self.table("ranges")
+
+    @property
+    def decisions(self) -> Table:
+        """What a run with `sweep` makes of decisions."""
+        return self.table("decisions")
+
+    @property
     def summary(self) -> dict[str, Any]:
         """What was done, in numbers, as `--summary` writes it."""
         summary: dict[str, Any] = json.loads(self._said.summary())
@@ -110,36 +140,6 @@ class Result(Answer):
     def identity(self) -> Table:
         """A row for each user id, with how it came to its person."""
         return self.table("identity")
-
-    @property
-    def paths(self) -> Table:
-        """How often each path ended in an order, and how often in none."""
-        return self.table("paths")
-
-    @property
-    def orders_report(self) -> Table:
-        """What is known of orders alone."""
-        return self.table("orders_report")
-
-    @property
-    def spend_gaps(self) -> Table:
-        """Where spend and sessions do not meet."""
-        return self.table("spend_gaps")
-
-    @property
-    def ranks(self) -> Table:
-        """How likely each line ranks above each other one, of a run with `bootstrap`."""
-        return self.table("ranks")
-
-    @property
-    def ranges(self) -> Table:
-        """The least and the greatest of each figure, of a run with `sweep`."""
-        return self.table("ranges")
-
-    @property
-    def decisions(self) -> Table:
-        """What a run with `sweep` makes of decisions."""
-        return self.table("decisions")
 
     def explain(self, order: str) -> Explanation:
         """Why an order was divided as it was. The first one reads the inputs whole, later ones nothing."""

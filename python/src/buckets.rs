@@ -13,8 +13,8 @@ use std::sync::Arc;
 use apportion::config::{Config, Settings};
 use apportion::input::MemoryTable;
 use apportion::pipeline::buckets::{
-    self, Arriving, BucketRun, BucketSums, Columns, Components, Known, Pass, RowTable,
-    check_inputs, keys_of_users,
+    self, Arriving, BucketRun, BucketSums, Columns, Components, FILE, FILE_ROW, Known, Pass,
+    RowTable, check_inputs, keys_of_users,
 };
 use apportion::pipeline::in_pool;
 use apportion::schema::Table;
@@ -22,7 +22,7 @@ use apportion::validate::PLACEHOLDERS;
 use apportion::{Error, stop};
 use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchReader, StringArray};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Int64Type, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
@@ -40,7 +40,7 @@ use crate::{arguments, tables};
 
 /// What is the same for every bucket of a run.
 #[derive(Serialize, Deserialize)]
-struct Plan {
+pub(crate) struct Plan {
     /// The settings as text.
     settings: String,
     /// The clock of a run that names none.
@@ -56,6 +56,8 @@ struct Plan {
     placeholders: Vec<String>,
     /// The tables of rows that the settings say where to write.
     written: Vec<String>,
+    /// Whether rows say where they were read, in columns after their own.
+    places: bool,
 }
 
 /// A table that is divided into buckets.
@@ -68,7 +70,7 @@ struct Divided {
 }
 
 impl Plan {
-    fn read(text: &str) -> Result<Self, Error> {
+    pub(crate) fn read(text: &str) -> Result<Self, Error> {
         serde_json::from_str(text)
             .map_err(|error| Error::Contradiction(format!("a plan cannot be read: {error}")))
     }
@@ -119,17 +121,28 @@ impl Plan {
         BucketRun::new(self.config(&tables, Settings::forget_outputs)?)
     }
 
-    fn schemas(&self) -> Result<Vec<(Table, SchemaRef)>, Error> {
+    /// The columns that rows of the tables have on their way to buckets.
+    pub(crate) fn schemas(&self) -> Result<Vec<(Table, SchemaRef)>, Error> {
+        let place = [(FILE, DataType::Utf8), (FILE_ROW, DataType::Int64)];
+        let places: Vec<Arc<Field>> = place
+            .into_iter()
+            .filter(|_| self.places)
+            .map(|(name, data_type)| Arc::new(Field::new(name, data_type, true)))
+            .collect();
         let one = |(name, divided): (&String, &Divided)| {
             let reader = StreamReader::try_new(&divided.schema[..], None)?;
-            Ok((Table::from_name(name)?, reader.schema()))
+            let own = reader.schema();
+            let fields = own.fields().iter().chain(&places).cloned();
+            let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+            Ok((Table::from_name(name)?, schema))
         };
         self.tables.iter().map(one).collect()
     }
 }
 
 /// A plan as text: `schemas` are those of the tables that are divided, `small` are the others whole, and
-/// `wanted` names the tables of rows that may be asked for.
+/// `wanted` names the tables of rows that may be asked for. With `places` rows of divided tables come with two
+/// more columns, `_file` and `_file_row`: where they were read.
 ///
 /// Its `tables` say of each which `columns` have to come, and where the `user`, the `id`, whom an alias
 /// leads `to` and the `order` of an item are found: `{"column": ["user", "id"]}` or `{"constant": "x"}`.
@@ -142,6 +155,7 @@ pub(crate) fn plan(
     schemas: &Bound<'_, PyDict>,
     small: &Bound<'_, PyDict>,
     wanted: Vec<String>,
+    places: bool,
 ) -> Result<String, Failure> {
     let mut file = config.map(arguments::workspace).transpose()?.unwrap_or_default();
     for table in Table::ALL {
@@ -195,6 +209,7 @@ pub(crate) fn plan(
             reconciles: !config.reconcile.is_empty(),
             placeholders: PLACEHOLDERS.map(str::to_owned).to_vec(),
             written: row_tables,
+            places,
         };
         written(&plan)
     })?)
@@ -277,7 +292,7 @@ impl Bucket {
         memory: u64,
     ) -> Result<Self, Failure> {
         let (plan, known) = (Plan::read(plan)?, Known::from_bytes(known)?);
-        let mut arriving = Arriving::new(plan.schemas()?, memory);
+        let mut arriving = Arriving::new(plan.schemas()?, memory)?;
         for batch in batches.try_iter()? {
             let batch = RecordBatch::from_pyarrow_bound(&batch?)?;
             py.detach(|| arriving.take(&batch))?;

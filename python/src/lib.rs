@@ -2,13 +2,14 @@
 //!
 //! What a call means is said in Python (`python/apportion`), and what is worked out is worked out by the
 //! library. Here is what lies between: settings out of Python values (`arguments`), tables out of Arrow
-//! streams (`tables`), work that can be interrupted (`working`), a run that can be asked again (`run`), one that is done bucket by bucket (`buckets`),
-//! its tables as Arrow streams (`frame`), and errors with the library's words (`errors`).
+//! streams (`tables`), work that can be interrupted (`working`), a run that can be asked again (`run`), one that is done
+//! bucket by bucket (`buckets`) and what goes to them (`parcels`), its tables as Arrow streams (`frame`), and errors with the library's words (`errors`).
 
 mod arguments;
 mod buckets;
 mod errors;
 mod frame;
+mod parcels;
 mod run;
 mod tables;
 mod working;
@@ -29,6 +30,8 @@ mod _native {
     };
     #[pymodule_export]
     use crate::frame::Frame;
+    #[pymodule_export]
+    use crate::parcels::{Parcels, shared};
     #[pymodule_export]
     use crate::run::{Run, compare, run, write_chart};
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .._attribute import settings_said
 from .._errors import SettingError
 from .._progress import Progress, told
-from ._plan import ROWS
+from ._plan import ASKED, ROWS
 from ._result import SparkResult
 from ._run import MEMORY, SparkRun
 from ._settings import count, size
@@ -52,8 +52,9 @@ def attribute(
         devices, spend, exchange_rates: small tables, which every task has whole: data frames of Spark, or
             tables that speak the Arrow PyCapsule interface.
         config: as for `apportion.attribute`, and so are `models`, `by` and `lookback`.
-        tables: the tables of rows that will be asked for, such as `["credits"]`. Spark then keeps the
-            shuffled rows on its disks until the result is closed; otherwise it reads again for each.
+        tables: tables that will be asked for. For those of rows, such as `["credits"]`, Spark then keeps the
+            shuffled rows on its disks until the result is closed; otherwise it reads again for each. `paths`,
+            `orders_report`, `spend_gaps` and `ranks` are there only if they are named.
         partitions: into how many buckets the users are divided; `spark.sql.shuffle.partitions` unless it
             is said. No answer depends on it.
         memory: how much of its bucket a task holds in memory; the rest waits on its disk. The process of
@@ -71,8 +72,10 @@ def attribute(
     said = settings_said(settings, models, by, lookback)
     wanted = [tables] if isinstance(tables, str) else list(tables)
     for name in wanted:
-        if name not in ROWS and name not in SparkResult.ALWAYS:
-            raise SettingError(f"no table is named `{name}`\n\nhint: choose from {', '.join(ROWS)}")
+        if name not in (*ROWS, *ASKED) and name not in SparkResult.ALWAYS:
+            raise SettingError(
+                f"no table is named `{name}`\n\nhint: choose from {', '.join((*ROWS, *ASKED))}"
+            )
     given = {
         "sessions": sessions,
         "orders": orders,
@@ -84,7 +87,7 @@ def attribute(
         "spend": spend,
         "exchange_rates": exchange_rates,
     }
-    rows = [name for name in wanted if name in ROWS]
+    wanted = [name for name in wanted if name not in SparkResult.ALWAYS]
     with told(progress) as listener:
         run = SparkRun(
             given,
@@ -92,7 +95,7 @@ def attribute(
             config,
             partitions=None if partitions is None else count("partitions", partitions),
             memory=size("memory", memory),
-            wanted=rows,
+            wanted=wanted,
             told=listener or _nobody,
         )
         return SparkResult(run, run.concluded(listener))

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from pyspark import StorageLevel
 from pyspark.sql import functions as F
 
-from ._frames import node, present, text
-from ._kernel import COMPONENTS, KEYS, Components, KeyEdges
+from ._frames import node, present, text, to_buckets
+from ._kernel import COMPONENTS, EDGES, KEYS, PARCELS, Components, KeyEdges, ParcelPairs, Shared
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,20 +26,14 @@ if TYPE_CHECKING:
 #:
 #: The task takes some 60 bytes for each node, and an edge brings one or two: at most 4 GB.
 EDGES_OF_ONE_TASK = 30_000_000
-#: So many shared ids are sent to every executor, which reads tables a second time; more are joined by a
-#: shuffle.
-SHARED_EVERYWHERE = 2_000_000
 #: How often the rounds are begun again when an executor dies with what one of them had found.
 _ATTEMPTS = 3
 
 
-def edges(
-    plan: Plan, frames: Mapping[str, DataFrame], partitions: int, held: list[DataFrame]
-) -> DataFrame | None:
+def edges(plan: Plan, frames: Mapping[str, DataFrame], partitions: int, memory: int) -> DataFrame | None:
     """Pairs of nodes `a` and `b` that belong together; none where nothing joins anything.
 
-    A pair may be there several times. What is persisted for it is added to `held`, and the caller's to
-    unpersist.
+    A pair may be there several times. `memory` is what a task may hold.
     """
     found: list[DataFrame] = []
     pairs: list[DataFrame] = []
@@ -53,33 +47,17 @@ def edges(
         # A row that occurs under two users is one of them's: both have to see all of it.
         elif table.id is not None and table.user is not None:
             row = node(name, present(text(table.id)))
-            pairs.append(frame.select(row.alias("b"), node("user", user).alias("a")))
+            pairs.append(frame.select(row.alias("thing"), node("user", user).alias("user")))
     if plan.reconciles and "users" in frames:
         keys = frames["users"].mapInArrow(KeyEdges(plan.text), KEYS)
-        pairs.append(
-            keys.select(node("key", F.col("b")).alias("b"), node("user", present(F.col("a"))).alias("a"))
-        )
+        user = node("user", present(F.col("a")))
+        pairs.append(keys.select(node("key", F.col("b")).alias("thing"), user.alias("user")))
     if pairs:
-        shared = _shared(reduce(lambda left, right: left.union(right), pairs), partitions, held)
-        if shared is not None:
-            found.append(shared)
+        known = reduce(lambda left, right: left.union(right), pairs)
+        known = known.where("thing is not null and user is not null")
+        parcels = known.mapInArrow(ParcelPairs(partitions, memory), PARCELS)
+        found.append(to_buckets(parcels, partitions).mapInArrow(Shared(), EDGES))
     return reduce(lambda left, right: left.union(right), found) if found else None
-
-
-def _shared(pairs: DataFrame, partitions: int, held: list[DataFrame]) -> DataFrame | None:
-    """Of pairs of something and a user the ones whose something has several users; none of no such pairs."""
-    known = pairs.where("a is not null and b is not null")
-    # Most ids occur once, so that there is nothing to gain from counting before they are shuffled.
-    users = known.repartition(partitions, "b").groupBy("b")
-    users = users.agg(F.min("a").alias("least"), F.max("a").alias("greatest"))
-    shared = users.where("least < greatest").select("b").persist(StorageLevel.DISK_ONLY)
-    held.append(shared)
-    count = shared.count()
-    if count == 0:
-        return None
-    if count <= SHARED_EVERYWHERE:
-        shared = F.broadcast(shared)
-    return known.join(shared, "b", "left_semi").select("a", "b").distinct()
 
 
 def components(edges: DataFrame, edges_of_one_task: int = EDGES_OF_ONE_TASK) -> tuple[DataFrame, int] | None:

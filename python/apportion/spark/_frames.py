@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pyarrow
-import pyarrow.compute
 from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, DataType, MapType, NullType, StructField, StructType
+from pyspark.sql.types import ArrayType, DataType, MapType, NullType, StructType
 
 from .._errors import InputError, TableTypeError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from pyspark.sql import Column, DataFrame
+    from pyspark.sql import Column, DataFrame, SparkSession
 
     from ._plan import Place
 
@@ -58,15 +58,6 @@ def _nullable(column: pyarrow.Field) -> pyarrow.Field:
     return pyarrow.field(column.name, kind)
 
 
-def nullable(kind: DataType) -> DataType:
-    """The type of Spark whose fields may all be null."""
-    if isinstance(kind, StructType):
-        return StructType([StructField(part.name, nullable(part.dataType)) for part in kind.fields])
-    if isinstance(kind, ArrayType):
-        return ArrayType(nullable(kind.elementType))
-    return kind
-
-
 def quoted(name: str) -> str:
     """A name of a column, with whatever letters."""
     return "`" + name.replace("`", "``") + "`"
@@ -102,9 +93,10 @@ def node(kind: str, identifier: Column) -> Column:
     return F.when(identifier.isNotNull(), F.xxhash64(F.lit(kind), identifier))
 
 
-def row_node(frame: DataFrame) -> Column:
-    """A number for a row by what it holds, so that rows without an id are spread evenly."""
-    hashed = [F.col(quoted(field.name)) for field in frame.schema.fields if _is_hashed(field.dataType)]
+def row_node(frame: DataFrame, columns: Sequence[str]) -> Column:
+    """A number for a row by what it holds in some columns, so that rows without an id are spread evenly."""
+    fields = [frame.schema[name] for name in columns]
+    hashed = [F.col(quoted(field.name)) for field in fields if _is_hashed(field.dataType)]
     return F.xxhash64(F.lit("row"), *hashed)
 
 
@@ -116,7 +108,35 @@ def _is_hashed(kind: DataType) -> bool:
     return not isinstance(kind, MapType | NullType) and kind.typeName() != "variant"
 
 
-def row_of(frame: DataFrame, columns: Sequence[str]) -> Column:
-    """A row as one value: the columns that are named, in the order in which the frame has them."""
-    wanted = set(columns)
-    return F.struct(*[F.col(quoted(name)) for name in frame.columns if name in wanted])
+#: How many rows go to Python together: a batch is cheap, and so many parcels are no more than 64 MB.
+_TOGETHER = 4096
+#: How Spark has to be set so that it does not measure a batch anew with each of its rows, which costs more
+#: than the row does.
+_BATCHES = {
+    "spark.sql.execution.arrow.maxRecordsPerBatch": str(_TOGETHER),
+    "spark.sql.execution.arrow.maxBytesPerBatch": str(2**31 - 1),
+}
+
+
+@contextmanager
+def large_batches(spark: SparkSession) -> Iterator[None]:
+    """Within it, rows go to Python in batches of a number of rows, however large they are."""
+    before = {name: spark.conf.get(name, None) for name in _BATCHES}
+    try:
+        for name, value in _BATCHES.items():
+            spark.conf.set(name, value)
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                spark.conf.unset(name)
+            else:
+                spark.conf.set(name, value)
+
+
+def to_buckets(parcels: DataFrame, partitions: int) -> DataFrame:
+    """Parcels in the partitions of their buckets."""
+    if hasattr(parcels, "repartitionById"):
+        return parcels.repartitionById(partitions, F.col("bucket"))
+    # Before Spark 4.1 a partition is chosen by a hash of the bucket's number, and may have several buckets.
+    return parcels.repartition(partitions, "bucket")

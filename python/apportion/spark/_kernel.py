@@ -52,6 +52,12 @@ _PACKED = pyarrow.schema(
     ]
 )
 
+#: Rows of a table on their way to a bucket: its number, the table, how many they are, and the rows.
+PARCELS = "bucket int, table string, count bigint, rows binary"
+
+EDGES = "a bigint, b bigint"
+_EDGES = pyarrow.schema([("a", pyarrow.int64()), ("b", pyarrow.int64())])
+
 COMPONENTS = "node bigint, component bigint"
 _COMPONENTS = pyarrow.schema([("node", pyarrow.int64()), ("component", pyarrow.int64())])
 
@@ -61,7 +67,7 @@ _KEYS = pyarrow.schema([("a", pyarrow.string()), ("b", pyarrow.string())])
 
 @dataclass
 class _Watched:
-    """Batches on their way into the kernel: how many rows they have, and how long they were waited for."""
+    """Parcels on their way into the kernel: how many rows they have, and how long they were waited for."""
 
     batches: Iterator[pyarrow.RecordBatch]
     rows: int = 0
@@ -76,8 +82,51 @@ class _Watched:
             batch = next(self.batches)
         finally:
             self.waited += time.perf_counter() - began
-        self.rows += batch.num_rows
+        self.rows += pyarrow.compute.sum(batch.column("count")).as_py() or 0
         return batch
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """The rows of a table as parcels, by a key that is their first column."""
+
+    plan: str
+    table: str
+    buckets: int
+    memory: int
+
+    def __call__(self, batches: Iterator[pyarrow.RecordBatch]) -> Iterator[pyarrow.RecordBatch]:
+        return _parcelled(_native.Parcels.of_table(self.plan, self.table, self.buckets, self.memory), batches)
+
+
+@dataclass(frozen=True)
+class ParcelPairs:
+    """Pairs of a thing and a user as parcels, by the thing."""
+
+    buckets: int
+    memory: int
+
+    def __call__(self, batches: Iterator[pyarrow.RecordBatch]) -> Iterator[pyarrow.RecordBatch]:
+        return _parcelled(_native.Parcels.of_pairs(self.buckets, self.memory), batches)
+
+
+def _parcelled(
+    parcels: _native.Parcels, batches: Iterator[pyarrow.RecordBatch]
+) -> Iterator[pyarrow.RecordBatch]:
+    for batch in batches:
+        if (made := parcels.take(batch)) is not None:
+            yield made
+    if (made := parcels.end()) is not None:
+        yield made
+
+
+@dataclass(frozen=True)
+class Shared:
+    """Of parcels of pairs of a thing and a user those of things that several users have."""
+
+    def __call__(self, batches: Iterator[pyarrow.RecordBatch]) -> Iterator[pyarrow.RecordBatch]:
+        for batch in pyarrow.table(_native.shared(batches)).to_batches(max_chunksize=1 << 16):
+            yield fitted(batch, _EDGES)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,8 @@ SHUFFLED = (*PERSONAL, "order_items")
 SMALL = ("devices", "exchange_rates", "spend")
 #: The tables of rows that can be asked for.
 ROWS = ("credits", "journeys", "persons", "identity")
+#: Small tables of a run that are made only where somebody asks for them beforehand.
+ASKED = ("paths", "orders_report", "spend_gaps", "ranks")
 
 
 @dataclass(frozen=True)
@@ -85,9 +87,14 @@ class Plan:
         schemas: Mapping[str, pyarrow.Schema],
         small: Mapping[str, pyarrow.Table],
         wanted: Sequence[str],
+        *,
+        places: bool = False,
     ) -> Plan:
-        """The plan for tables of these schemas, of a run that may be asked for the rows `wanted` names."""
-        return cls.read(_native.plan(settings, config, schemas, small, list(wanted)))
+        """The plan for tables of these schemas, of a run that may be asked for the rows `wanted` names.
+
+        With `places`, rows say where they were read, in columns that the schemas do not have.
+        """
+        return cls.read(_native.plan(settings, config, schemas, small, list(wanted), places))
 
     @classmethod
     def read(cls, text: str) -> Plan:

@@ -8,7 +8,7 @@ from .._errors import SettingError
 from .._result import Answer
 from .._table import Table
 from ._kernel import ORDER
-from ._plan import ROWS
+from ._plan import ASKED, ROWS
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 class SparkResult(Answer):
     """A run that is done: small tables here, and tables of rows where Spark keeps them.
 
-    `report`, `effects`, `proof` and `rejects` are tables as those of `apportion.Result`. `credits`,
+    `report`, `effects`, `proof` and `rejects` are tables as those of `apportion.Result`, and so are `paths`,
+    `orders_report`, `spend_gaps` and `ranks` where `tables` named them. `credits`,
     `journeys`, `persons` and `identity` are data frames of Spark, which are worked out when Spark is asked
     for their rows. What Spark holds for them is let go of by `close`, or at the end of a `with` block;
     rows that are asked for later are worked out from the inputs again.
@@ -44,6 +45,9 @@ class SparkResult(Answer):
             if frame is None and name == "effects":
                 why = "says nothing without a model that learns, such as `--model markov`"
                 raise SettingError(f"`--effects` {why}")
+            if frame is None and name in ASKED:
+                hint = "name it among `tables` of `apportion.spark.attribute`"
+                raise SettingError(f"`{name}` was not asked for\n\nhint: {hint}")
             if frame is None:
                 raise KeyError(f"this run has no table `{name}`")
             self._tables[name] = Table(frame, name)

@@ -10,9 +10,9 @@ from pyspark import StorageLevel
 from .. import _native
 from .._errors import MissingInputError, TableTypeError
 from ._components import EDGES_OF_ONE_TASK, components, edges
-from ._frames import arrow_schema, frame_of, is_frame
+from ._frames import arrow_schema, frame_of, is_frame, large_batches
 from ._passes import Passes, Small
-from ._plan import SHUFFLED, SMALL, Plan
+from ._plan import ASKED, ROWS, SHUFFLED, SMALL, Plan
 from ._shuffle import shuffled
 from ._stream import ordered_stream
 
@@ -34,8 +34,8 @@ _PARTITIONS = 200
 class SparkRun:
     """A run whose rows stay with Spark: what it comes to, and the rows that can be asked for.
 
-    `wanted` are the tables of rows for which the shuffled rows are kept. `places` are columns that say
-    where a row came from, if frames have them.
+    `wanted` are tables that will be asked for: shuffled rows are kept for those of rows. `places` are columns
+    that say where a row came from, if frames have them.
     """
 
     def __init__(
@@ -61,20 +61,23 @@ class SparkRun:
         self._small = Small.of({name: _collected(name, table, places) for name, table in small.items()})
         self._schemas = {name: arrow_schema(frame.drop(*places)) for name, frame in self._frames.items()}
         self._settings, self._config, self._places = settings, config, places
-        self._wanted = tuple(wanted)
+        #: Small tables that are made because somebody will ask for them.
+        self.asked = [name for name in wanted if name in ASKED]
         #: What is worked out, and how.
-        self.plan = self._planned(self._wanted)
+        self.plan = self._planned(wanted)
         #: The tables of rows for which shuffled rows are kept.
-        self._kept = {*self._wanted, *self.plan.written}
+        self._kept = {*(name for name in wanted if name in ROWS), *self.plan.written}
         spark = next(iter(self._frames.values())).sparkSession
         said = partitions or int(spark.conf.get("spark.sql.shuffle.partitions", None) or _PARTITIONS)
         self._partitions = said
+        self._memory = memory
         self._passes = Passes(self.plan, self._small, said, memory)
         self._components: tuple[DataFrame, int] | None = None
         self._buckets: DataFrame | None = None
         self._held: list[DataFrame] = []
         try:
-            self._run(told, edges_of_one_task)
+            with large_batches(spark):
+                self._run(told, edges_of_one_task)
         except BaseException:
             self.unpersist()
             raise
@@ -82,11 +85,12 @@ class SparkRun:
             self.unpersist()
 
     def _planned(self, wanted: Sequence[str]) -> Plan:
-        return Plan.of(self._settings, self._config, self._schemas, self._small.tables, wanted)
+        said, small = (self._settings, self._config), self._small.tables
+        return Plan.of(*said, self._schemas, small, wanted, places=bool(self._places))
 
     def _run(self, told: Progress, edges_of_one_task: int) -> None:
         told("joining user ids", 0)
-        joined = edges(self.plan, self._frames, self._partitions, self._held)
+        joined = edges(self.plan, self._frames, self._partitions, self._memory)
         self._components = None if joined is None else components(joined, edges_of_one_task)
         if self._components is not None:
             self._held.append(self._components[0])
@@ -98,7 +102,8 @@ class SparkRun:
         self._passes.run(buckets, told)
 
     def _shuffled(self, plan: Plan) -> DataFrame:
-        return shuffled(plan, self._frames, self._components, self._partitions, self._places)
+        components, partitions = self._components, self._partitions
+        return shuffled(plan, self._frames, components, partitions, self._memory, self._places)
 
     @property
     def partial(self) -> bytes:
@@ -135,7 +140,9 @@ class SparkRun:
             for name, (schema, batches) in streams.items()
         }
         text, small = self.plan.text, self._small.tables
-        return _native.conclude(text, self.known, self.partial, small, rows, ["rejects"], progress)
+        return _native.conclude(
+            text, self.known, self.partial, small, rows, ["rejects", *self.asked], progress
+        )
 
     def unpersist(self) -> None:
         """Lets go of what Spark holds for rows that may be asked for."""

@@ -1,4 +1,7 @@
-"""Brings all rows of those who belong together into one partition, in one shuffle of all tables."""
+"""Brings all rows of those who belong together into one partition, in one shuffle of all tables.
+
+Spark moves parcels of rows, made by the kernel: large values in few rows cost it less than many small ones.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,14 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from ._frames import node, nullable, present, row_node, row_of, text
+from ._frames import node, present, quoted, row_node, text, to_buckets
+from ._kernel import PARCELS, Parcel
 from ._plan import PERSONAL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
 
     from ._plan import Plan
 
@@ -26,12 +30,12 @@ def shuffled(
     frames: Mapping[str, DataFrame],
     components: tuple[DataFrame, int] | None,
     partitions: int,
+    memory: int,
     places: Sequence[str] = (),
 ) -> DataFrame:
-    """The rows of all tables, each tagged with the name of its own, in the partition of its users.
+    """The rows of all tables as parcels, in the partition of their users.
 
-    A row has `table` and a struct for each table, which is null but for its own. `places` are columns that
-    say where a row came from.
+    `memory` is what a task may hold, and `places` are columns that say where a row came from.
     """
     keyed = {
         name: _keyed(plan, name, frames[name], components, places) for name in PERSONAL if name in frames
@@ -40,17 +44,24 @@ def shuffled(
         keyed["order_items"] = _with_orders(
             plan, frames["order_items"], keyed.get("orders"), partitions, places
         )
-    types = {name: nullable(frame.schema["row"].dataType) for name, frame in keyed.items()}
 
-    def tagged(name: str) -> DataFrame:
-        columns = [F.col("key"), F.lit(name).alias("table")]
-        for other, kind in types.items():
-            row = F.col("row") if other == name else F.lit(None).cast(kind)
-            columns.append(row.alias(other))
-        return keyed[name].select(*columns)
+    def parcels(name: str) -> DataFrame:
+        count = len(plan.tables[name].columns) + len(places)
+        rows = keyed[name].select("key", *map(_wire, range(count)))
+        return rows.mapInArrow(Parcel(plan.text, name, partitions, memory), PARCELS)
 
-    rows = reduce(lambda left, right: left.union(right), map(tagged, keyed))
-    return rows.repartition(partitions, "key").drop("key")
+    rows = reduce(lambda left, right: left.union(right), map(parcels, keyed))
+    return to_buckets(rows, partitions)
+
+
+def _wire(at: int) -> str:
+    """What a column is called on its way, by its place: nothing else can be called so."""
+    return f"c{at}"
+
+
+def _row(names: Sequence[str]) -> list[Column]:
+    """The columns of a table as they are called on their way."""
+    return [F.col(quoted(name)).alias(_wire(at)) for at, name in enumerate(names)]
 
 
 def _keyed(
@@ -68,13 +79,10 @@ def _keyed(
     user = node("user", present(text(table.user), plan.placeholders))
     identifier = node(name, present(text(table.id)))
     # Rows of nobody are rejected wherever they are: they go anywhere, but not all to one partition.
-    key = F.coalesce(user, identifier, row_node(frame))
-    rows = frame.select(
-        key.alias("key"),
-        identifier.alias("id"),
-        user.isNotNull().alias("is_somebodys"),
-        row_of(frame, [*table.columns, *places]).alias("row"),
-    )
+    key = F.coalesce(user, identifier, row_node(frame, table.columns))
+    row = _row([*table.columns, *places])
+    about = [key.alias("key"), identifier.alias("id"), user.isNotNull().alias("is_somebodys")]
+    rows = frame.select(*about, *row)
     if components is None:
         return rows
     found, nodes = components
@@ -82,7 +90,8 @@ def _keyed(
     if nodes <= NODES_EVERYWHERE:
         found = F.broadcast(found)
     joined = rows.join(found, "key", "left")
-    return joined.select(F.coalesce("component", "key").alias("key"), "id", "is_somebodys", "row")
+    own = [column for column in rows.columns if column != "key"]
+    return joined.select(F.coalesce("component", "key").alias("key"), *own)
 
 
 def _with_orders(
@@ -92,15 +101,16 @@ def _with_orders(
     table = plan.tables["order_items"]
     order = node("orders", present(text(table.order)))
     rows = items.select(
-        F.coalesce(order, row_node(items)).alias("id"), row_of(items, [*table.columns, *places]).alias("row")
+        F.coalesce(order, row_node(items, table.columns)).alias("id"), *_row([*table.columns, *places])
     )
+    row = [column for column in rows.columns if column != "id"]
     if orders is None:
-        return rows.select(F.col("id").alias("key"), "row")
+        return rows.select(F.col("id").alias("key"), *row)
     # An order that occurs under several users has one key, since that joins them.
     somebodys = orders.where("is_somebodys and id is not null").select("id", "key")
     keys = somebodys.repartition(partitions, "id").groupBy("id").agg(F.min("key").alias("key"))
     return (
         rows.repartition(partitions, "id")
         .join(keys, "id", "left")
-        .select(F.coalesce("key", "id").alias("key"), "row")
+        .select(F.coalesce("key", "id").alias("key"), *row)
     )

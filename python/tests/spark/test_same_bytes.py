@@ -54,6 +54,31 @@ def test_every_table_is_that_of_one_machine(
                 assert result.effects.to_pyarrow().equals(expected.effects.to_pyarrow())
 
 
+def test_small_tables_are_those_of_one_machine(
+    spark: SparkSession, shop: dict[str, DataFrame], local: Callable[..., apportion.Result]
+) -> None:
+    asked = ["paths", "orders_report", "spend_gaps", "ranks"]
+    settings = {**CLOCK, "models": ["linear"], "bootstrap": 20, "seed": 5}
+    expected = local({**TABLES, **SPEND}, **settings, tables=asked)
+    frames = {**shop, **{table: spark.read.parquet(str(path)) for table, path in SPEND.items()}}
+    result = apportion.spark.attribute(**frames, **settings, partitions=3, tables=asked)
+    for name in asked:
+        assert result.table(name).to_pyarrow().equals(expected.table(name).to_pyarrow()), name
+    unasked = apportion.spark.attribute(**shop, **CLOCK, partitions=2)
+    with pytest.raises(apportion.ApportionError, match="`paths` was not asked for"):
+        unasked.paths.to_pyarrow()
+
+
+def test_tables_of_a_sweep_are_those_of_one_machine(
+    shop: dict[str, DataFrame], local: Callable[..., apportion.Result]
+) -> None:
+    settings = {**CLOCK, "sweep": {"lookback": ["7d", "30d"]}, "models": ["linear", "last"]}
+    expected = local(TABLES, **settings)
+    result = apportion.spark.attribute(**shop, **settings, partitions=3)
+    assert result.ranges.to_pyarrow().equals(expected.ranges.to_pyarrow())
+    assert result.decisions.to_pyarrow().equals(expected.decisions.to_pyarrow())
+
+
 def test_rows_can_be_asked_for_when_nothing_was_kept(
     shop: dict[str, DataFrame], local: Callable[..., apportion.Result], tmp_path: Path
 ) -> None:

@@ -1,21 +1,21 @@
-//! The rows of a bucket as they arrive: of all tables in one stream, each batch with rows of any.
+//! The rows of a bucket as they arrive: parcels with rows of any table, in whatever order.
 //!
-//! A batch has a column [`TABLE`] that says which table a row is of, and a struct for every table with the
-//! columns of that row, null in rows of others. Not for what rows mean: they are tables in memory next.
+//! Not for how they got here (`parcels`), nor for what rows mean: they are tables in memory next.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray};
-use arrow::compute::{cast, filter_record_batch};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
+use arrow::compute::{BatchCoalescer, cast};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 
+use super::parcels::{Arrived, Opener};
 use crate::error::{Error, Result};
 use crate::input::{GatheringTable, MemoryTable};
 use crate::schema::Table;
 
-/// The column that says which table a row is of.
-pub const TABLE: &str = "table";
+/// How many rows lie together, of however many parcels they came.
+const TOGETHER: usize = 8192;
 
 /// The file that a row was read from, among the columns of its table, where that is known.
 pub const FILE: &str = "_file";
@@ -30,6 +30,8 @@ pub struct Arriving {
 }
 
 struct OneTable {
+    opener: Opener,
+    arrived: BatchCoalescer,
     rows: GatheringTable,
     /// Where rows were read, batch by batch, where that is known.
     origins: Vec<(StringArray, Int64Array)>,
@@ -41,42 +43,35 @@ pub struct Origins(BTreeMap<Table, Vec<(StringArray, Int64Array)>>);
 impl Arriving {
     /// No rows yet of these tables, whose columns are known; rows that take more than `most` bytes
     /// together wait on disk.
-    pub fn new(tables: impl IntoIterator<Item = (Table, SchemaRef)>, most: u64) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// Columns that Arrow cannot send.
+    pub fn new(tables: impl IntoIterator<Item = (Table, SchemaRef)>, most: u64) -> Result<Self> {
         let one = |(table, schema): (Table, SchemaRef)| {
-            let (schema, _) = without_origin(&schema);
-            let rows = GatheringTable::new(table, 1, schema);
-            (table, OneTable { rows, origins: Vec::new() })
+            let (own, _) = without_origin(&schema);
+            let one = OneTable {
+                opener: Opener::new(&schema)?,
+                arrived: BatchCoalescer::new(schema, TOGETHER),
+                rows: GatheringTable::new(table, 1, own),
+                origins: Vec::new(),
+            };
+            Ok((table, one))
         };
-        Self { tables: tables.into_iter().map(one).collect(), most }
+        Ok(Self { tables: tables.into_iter().map(one).collect::<Result<_>>()?, most })
     }
 
-    /// Takes a batch of rows of any tables.
+    /// Takes a batch of parcels of any tables.
     ///
     /// # Errors
     ///
     /// A batch that is not made so, a disk that is full.
     pub fn take(&mut self, batch: &RecordBatch) -> Result<()> {
-        let unmade =
-            |what: &str| Error::Broken(format!("rows of a bucket have no column `{what}`"));
-        let tags = batch.column_by_name(TABLE).ok_or_else(|| unmade(TABLE))?;
-        let tags: ArrayRef = cast(tags, &DataType::Utf8)?;
-        let tags = tags.as_string::<i32>();
-        for (table, gathered) in &mut self.tables {
-            let name = table.name();
-            let own: BooleanArray = tags.iter().map(|tag| Some(tag == Some(name))).collect();
-            if own.true_count() == 0 {
-                continue;
-            }
-            let rows = batch.column_by_name(name).ok_or_else(|| unmade(name))?;
-            let Some(rows) = rows.as_struct_opt() else { return Err(unmade(name)) };
-            // Whatever its maker says, a column may have holes where rows are of another table.
-            let fields =
-                rows.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
-            let columns = RecordBatch::try_new(
-                Schema::new(fields.collect::<Vec<_>>()).into(),
-                rows.columns().to_vec(),
-            )?;
-            gathered.take(&filter_record_batch(&columns, &own)?)?;
+        for (name, parcel) in Arrived::new(batch)?.parcels() {
+            let unknown = || Error::Broken(format!("no bucket has rows of `{name}`"));
+            let gathered = self.tables.get_mut(&Table::from_name(name)?).ok_or_else(unknown)?;
+            gathered.arrived.push_batch(gathered.opener.open(parcel)?)?;
+            gathered.gather()?;
         }
         let held = |gathered: &OneTable| gathered.rows.held_bytes();
         if self.tables.values().map(held).sum::<u64>() > self.most {
@@ -92,15 +87,25 @@ impl Arriving {
     /// A disk that is full.
     pub fn end(self) -> Result<(Vec<(Table, MemoryTable)>, Origins)> {
         let (mut tables, mut origins) = (Vec::new(), BTreeMap::new());
-        for (table, OneTable { rows, origins: of_table }) in self.tables {
-            tables.push((table, rows.end()?));
-            origins.insert(table, of_table);
+        for (table, mut one) in self.tables {
+            one.arrived.finish_buffered_batch()?;
+            one.gather()?;
+            tables.push((table, one.rows.end()?));
+            origins.insert(table, one.origins);
         }
         Ok((tables, Origins(origins)))
     }
 }
 
 impl OneTable {
+    /// Takes rows of which enough have arrived.
+    fn gather(&mut self) -> Result<()> {
+        while let Some(rows) = self.arrived.next_completed_batch() {
+            self.take(&rows)?;
+        }
+        Ok(())
+    }
+
     fn take(&mut self, batch: &RecordBatch) -> Result<()> {
         let (schema, own) = without_origin(&batch.schema());
         if own.len() < batch.num_columns() {

@@ -13,6 +13,8 @@ mod columns;
 mod components;
 mod conclude;
 mod known;
+mod parcels;
+mod shared;
 mod sums;
 mod travelling;
 
@@ -39,11 +41,13 @@ use crate::schema::Table;
 use crate::summary::Summary;
 use crate::validate::Reject;
 
-pub use self::arriving::{Arriving, FILE, FILE_ROW, Origins, TABLE};
+pub use self::arriving::{Arriving, FILE, FILE_ROW, Origins};
 pub use self::columns::{Columns, Place, check_inputs, keys_of_users};
 pub use self::components::Components;
 pub use self::conclude::{Concluded, Rows};
 pub use self::known::Known;
+pub use self::parcels::{Arrived, Opener, Parcels};
+pub use self::shared::Shared;
 pub use self::sums::{BucketSums, MOST_REJECTS};
 
 /// What is worked out of every bucket before anything more can be.
