@@ -5,7 +5,6 @@
 
 mod bootstrap;
 pub mod buckets;
-mod effects;
 mod comparison;
 mod explain;
 mod gaps;
@@ -27,6 +26,7 @@ mod ordering;
 mod others;
 mod people;
 mod reading;
+mod relearning;
 mod stored;
 mod writing;
 
@@ -58,6 +58,7 @@ use self::ordering::{
 use self::others::{merge_lines, tell_short};
 use self::people::{Met, release, resolve_met};
 use self::reading::{check, count_rows, read, read_numbered, read_tables, read_whole, reading};
+use self::relearning::{Asking, Unlearnt, relearn, relearns};
 use self::stored::Stored;
 use self::writing::{Writers, effects_table, named_paths, paths, paths_table, stage_report};
 use rayon::ThreadPoolBuilder;
@@ -222,14 +223,13 @@ fn every_stage(
     let merging = merge_lines(config, &tables, (&merged, &people), &ordered, &mut labels)?;
     let labels = labels;
     let mut sums = attribute(config, &merged, &ordered, &labels, &people, &mut writers)?;
-    let learnt = std::mem::take(&mut sums.effects);
-    sums.effects = effects::with_intervals(config, &merged, &ordered, &labels, &people, learnt)?;
+    let whose = (&merged, &people);
+    relearn(config, whose, (&ordered, &labels), &mut sums, Asking::Now, &mut summary)?;
     let paths = paths(config, &ordered, &labels, &people)?;
     writers.table(paths_table(config, paths)?)?;
     let then =
         comparison::then(config, &tables, &merged, &mut ordered, &labels, &people, &mut summary)?;
     progress.stage("reporting");
-    let whose = (&merged, &people);
     let mut lines = report_lines(config, &tables, whose, &ordered, &labels, &sums, &mut summary)?;
     merging.apply(&mut lines, config.models.len());
     tell_short(config, &lines, &mut summary);

@@ -51,6 +51,8 @@ pub struct Summary {
     pub compared: Option<Compared>,
     /// How figures were resampled, where they were.
     pub resamples: Option<Resamples>,
+    /// What came of models that learnt anew in every resample, where any did.
+    pub learnt_anew: Vec<LearntAnew>,
     /// What was tried, where several values of a setting were.
     pub sweep: Option<SweepAccount>,
     /// What a reader should know before trusting the numbers.
@@ -66,6 +68,17 @@ pub struct Resamples {
     pub seed: Option<u64>,
     /// The part of them that an interval holds.
     pub level: Level,
+}
+
+/// How a model learnt in resamples.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LearntAnew {
+    /// The model.
+    pub model: String,
+    /// The resamples in which no journey ended in an order: nothing is credited to touches there.
+    pub without_orders: usize,
+    /// The resamples in which it cannot be worked out: intervals are of the others.
+    pub not_worked_out: usize,
 }
 
 impl Resamples {

@@ -172,7 +172,9 @@ impl Resampled {
         let limbs = places.iter().enumerate().filter(|(_, place)| **place != NONE);
         limbs
             .map(|(limb, place)| {
-                let sum = block[*place as usize][resample % LANES].cast_signed();
+                // A block in which a limb was always zero may end before it.
+                let sums = block.get(*place as usize);
+                let sum = sums.map_or(0, |sums| sums[resample % LANES].cast_signed());
                 i128::from(sum) << (32 * limb)
             })
             .sum()
@@ -189,28 +191,42 @@ impl Resampled {
     ///
     /// Sums that need more memory than may be taken.
     pub fn take_over(&mut self, column: usize, values: &[i128]) -> Result<()> {
+        values
+            .iter()
+            .enumerate()
+            .try_for_each(|(resample, value)| self.set(column, resample, *value))
+    }
+
+    /// Takes over a sum that is known from elsewhere, in one resample; 0 is the data as they are.
+    ///
+    /// Nothing was added to it there.
+    ///
+    /// # Errors
+    ///
+    /// Sums that need more memory than may be taken.
+    pub fn set(&mut self, column: usize, resample: usize, value: i128) -> Result<()> {
         if self.places.len() <= column {
             self.places.resize(column + 1, [NONE; LIMBS]);
         }
         for limb in 0..LIMBS {
             #[expect(clippy::cast_possible_truncation, reason = "the other limbs follow")]
-            let part = |value: &i128| {
-                let shifted = (value >> (32 * limb)).cast_unsigned() as u64;
-                // The last one has the sign.
-                if limb + 1 == LIMBS { shifted } else { shifted & u64::from(u32::MAX) }
-            };
-            if values.iter().all(|value| part(value) == 0) {
+            let shifted = (value >> (32 * limb)).cast_unsigned() as u64;
+            // The last one has the sign.
+            let part = if limb + 1 == LIMBS { shifted } else { shifted & u64::from(u32::MAX) };
+            if part == 0 {
                 continue;
             }
-            let place = self.used;
-            (self.places[column][limb], self.used) = (place, place + 1);
-            self.check_memory()?;
-            for (block, values) in self.blocks.iter_mut().zip(values.chunks(LANES)) {
-                block.resize(self.used as usize, [0; LANES]);
-                for (sum, value) in block[place as usize].iter_mut().zip(values) {
-                    *sum = part(value);
-                }
+            let place = &mut self.places[column][limb];
+            if *place == NONE {
+                (*place, self.used) = (self.used, self.used + 1);
             }
+            let place = *place as usize;
+            self.check_memory()?;
+            let block = &mut self.blocks[resample / LANES];
+            if block.len() <= place {
+                block.resize(self.used as usize, [0; LANES]);
+            }
+            block[place][resample % LANES] = part;
         }
         Ok(())
     }
@@ -313,6 +329,12 @@ mod tests {
             taken.take_over(column, &values).unwrap();
             assert!(taken.values(column).eq(values), "{column}");
         }
+        // One by one, in another order, some before and some after others of another column.
+        let mut set = Resampled::new(150, draws, 1 << 20);
+        for (column, resample) in (0..12).flat_map(|at| (0..=150).rev().map(move |of| (at, of))) {
+            set.set(column, resample, sums.value(column, resample)).unwrap();
+        }
+        assert!((0..12).all(|column| set.values(column).eq(sums.values(column))));
     }
 
     #[test]

@@ -89,6 +89,11 @@ pub(super) fn text(summary: &Summary) -> String {
             "{:<15} {resamples} resamples of persons, seed {seed}: intervals hold {level} of them",
             "bootstrap"
         ));
+        let learnt: Vec<&str> =
+            summary.learnt_anew.iter().map(|learnt| learnt.model.as_str()).collect();
+        if !learnt.is_empty() {
+            lines.push(format!("{:<15} learnt anew in each: {}", "", learnt.join(", ")));
+        }
     }
     for warning in &summary.warnings {
         lines.push(format!("{:<15} {warning}", "warning"));

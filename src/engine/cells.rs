@@ -127,6 +127,23 @@ impl Cells {
         found
     }
 
+    /// How many cells there are.
+    pub fn len(&self) -> usize {
+        self.sums.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.sums.is_empty()
+    }
+
+    /// Where the cell of a combination is, if there is one.
+    pub(super) fn place_of(&self, touch: u32, order: u32) -> Option<usize> {
+        let cell = |at: &u32| &self.sums[*at as usize];
+        let same = |at: &u32| (cell(at).touch, cell(at).order) == (touch, order);
+        self.index.find(self.hasher.hash_one((touch, order)), same).map(|at| *at as usize)
+    }
+
     /// The place of a cell among those of an order, where the order has it; else counts the order and
     /// its person there, and gives it the `next` place.
     ///

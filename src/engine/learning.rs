@@ -215,6 +215,29 @@ impl Learnt {
             models.map(|(asked, counts)| asked.model.fit(counts)).collect();
         Ok(Self { fitted: fitted.into_iter().collect::<Result<_>>()?, observed })
     }
+
+    /// The same where some models may refuse what was counted, as of a resample that few came to: these
+    /// learn nothing, and why is handed back with each.
+    ///
+    /// # Errors
+    ///
+    /// What is no refusal.
+    pub fn of_resample(
+        models: &[Asked],
+        observed: Observed,
+    ) -> Result<(Self, Vec<(usize, String)>)> {
+        let (mut fitted, mut refused) = (Vec::with_capacity(models.len()), Vec::new());
+        for (number, (asked, counts)) in models.iter().zip(&observed.counts).enumerate() {
+            fitted.push(match asked.model.fit(counts) {
+                Err(Error::Contradiction(why)) => {
+                    refused.push((number, why));
+                    None
+                }
+                other => other?,
+            });
+        }
+        Ok((Self { fitted, observed }, refused))
+    }
 }
 
 /// Counts the journeys of some persons.

@@ -63,8 +63,10 @@ pub struct Work<'a> {
     pub journeys: bool,
     /// Whether credit is wanted by role.
     pub by_role: bool,
-    /// Whether each person's part of the sums is wanted.
+    /// Whether each person's part of the sums is wanted: of counts, and of what rules credit.
     pub by_person: bool,
+    /// Whether only models that learn credit touches: rules do not change with what was learnt.
+    pub relearns: bool,
 }
 
 /// The combinations of touch and order dimensions that stand for others in the sums.
@@ -291,6 +293,14 @@ impl ByChannel {
         self.0[model][place].add(part);
     }
 
+    /// Adds what is credited for other persons, so many times.
+    pub(super) fn merge_times(&mut self, other: &Self, times: i128) {
+        for (mine, theirs) in self.0.iter_mut().flatten().zip(other.0.iter().flatten()) {
+            let Part { conversions, amount } = *theirs;
+            mine.add(Part { conversions: conversions * times, amount: amount * times });
+        }
+    }
+
     /// What a model credits to each channel in each currency.
     pub fn of(&self, model: usize) -> &[Part] {
         &self.0[model]
@@ -338,6 +348,7 @@ pub fn attribute(work: &Work<'_>, partition: Partition<'_>) -> Result<Partial> {
         by_channel: ByChannel::new(work),
     };
     let (mut walk, mut scratch) = (Walk::default(), Scratch::default());
+    let learns: Vec<bool> = work.models.iter().map(|asked| asked.model.learns()).collect();
     // The cells of one person alone, where its part of the sums is wanted.
     let mut own = Cells::new(work.models.len(), work.by_role);
     for person in partition.persons {
@@ -351,7 +362,7 @@ pub fn attribute(work: &Work<'_>, partition: Partition<'_>) -> Result<Partial> {
         if work.by_person {
             swap(&mut partial.cells, &mut own);
             let places = partial.cells.merge(&own);
-            own.push_person(&places, *person, &mut partial.by_person);
+            own.push_person(&places, *person, &learns, &mut partial.by_person);
             own.clear();
         }
     }
@@ -483,6 +494,9 @@ fn attribute_order(
     shares.resize(count, 0);
     amounts.resize(count, 0);
     for (number, asked) in work.models.iter().enumerate() {
+        if work.relearns && !asked.model.learns() {
+            continue;
+        }
         let journey = work.journey(number, selected, order_at, codes);
         weigh(&asked.name, work.rule(number), journey, weights)?;
         divider.weigh(weights);

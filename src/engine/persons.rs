@@ -5,6 +5,7 @@
 
 use crate::bootstrap::PersonRows;
 use crate::engine::{ByRole, Cell, Cells, Credited, Part, ROLES};
+use crate::error::{Error, Result};
 
 /// Numbers of a cell that are the same for every model.
 const COUNTS: usize = 2 + ROLES;
@@ -26,16 +27,54 @@ impl Cells {
         plain + if self.by_role.is_some() { by_role } else { 0 }
     }
 
+    /// The model that credits a number of a cell; none where it is a count.
+    pub fn model_of(&self, number: usize) -> Option<usize> {
+        let of_roles = COUNTS + self.models * CREDITS;
+        if number < of_roles {
+            return number.checked_sub(COUNTS).map(|at| at / CREDITS);
+        }
+        number.checked_sub(of_roles + ROLES).map(|at| at / CREDITS_BY_ROLE)
+    }
+
     /// Ends the row of the person whose cells these are; `places` says where they are among others.
-    pub(super) fn push_person(&self, places: &[usize], person: u32, rows: &mut PersonRows) {
+    ///
+    /// What models that learn credit is no sum of persons: in another resample they learn otherwise.
+    pub(super) fn push_person(
+        &self,
+        places: &[usize],
+        person: u32,
+        learns: &[bool],
+        rows: &mut PersonRows,
+    ) {
         let width = self.width();
         for ((cell, credited, by_role), place) in self.iter().zip(places) {
             let numbers = numbers(cell, credited, by_role);
-            for (column, number) in (place * width..).zip(numbers) {
-                rows.push(column, number);
+            for (at, number) in numbers.into_iter().enumerate() {
+                if !self.model_of(at).is_some_and(|model| learns[model]) {
+                    rows.push(place * width + at, number);
+                }
             }
         }
         rows.end(person);
+    }
+
+    /// Adds the numbers of these cells, so many times, to those of other cells, of which these are some.
+    ///
+    /// # Errors
+    ///
+    /// A cell that is not among the others.
+    pub(super) fn add_times(&self, among: &Self, times: i128, sums: &mut [i128]) -> Result<()> {
+        let width = self.width();
+        for (cell, credited, by_role) in self.iter() {
+            let place = among.place_of(cell.touch, cell.order).ok_or_else(|| {
+                Error::Broken("a resample has a line that the report has not".to_owned())
+            })?;
+            let numbers = numbers(cell, credited, by_role);
+            for (sum, number) in sums[place * width..].iter_mut().zip(numbers) {
+                *sum += number * times;
+            }
+        }
+        Ok(())
     }
 
     /// Takes over where these cells, of one person, count that person.
@@ -140,6 +179,17 @@ mod tests {
             let all: Vec<Vec<i128>> =
                 cells.iter().map(|(cell, credited, role)| numbers(cell, credited, role)).collect();
             assert!(all.iter().all(|numbers| numbers.len() == width));
+            let of_model = |model: Option<usize>| -> Vec<usize> {
+                (0..width).filter(|at| cells.model_of(*at) == model).collect()
+            };
+            let each = CREDITS + if by_role { CREDITS_BY_ROLE } else { 0 };
+            let counts = if by_role { COUNTS + ROLES } else { COUNTS };
+            let sizes = [Some(0), Some(1), Some(2), None].map(|model| of_model(model).len());
+            assert_eq!(sizes, [each, each, 0, counts]);
+            // The second model alone credited.
+            let nothing = |at: &usize| all.iter().all(|numbers| numbers[*at] == 0);
+            assert!(of_model(Some(0)).iter().all(nothing));
+            assert!(!of_model(Some(1)).iter().all(nothing) && !of_model(None).iter().all(nothing));
             let again = cells.with_numbers(&|at| all[at / width][at % width]);
             let again: Vec<Vec<i128>> =
                 again.iter().map(|(cell, credited, role)| numbers(cell, credited, role)).collect();

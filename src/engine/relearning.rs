@@ -2,16 +2,15 @@
 //!
 //! Each person's part of what models count is worked out once, as whole numbers; what a resample counts
 //! is their sum, from which models learn as from any counts. What they credit then is worked out order by
-//! order, once for each person that the resample counts. Not for how often that is; that is
-//! `bootstrap`.
-
-use rayon::prelude::*;
+//! order, as for everybody, and added as often as the resample counts its person. Not for how often that
+//! is; that is `bootstrap`.
 
 use crate::bootstrap::{PersonRows, Resampled};
-use crate::credits::{Divider, WHOLE};
 use crate::engine::learning::each_end;
-use crate::engine::partition::{Walk, each_journey, shown};
-use crate::engine::{ByChannel, Evidence, Observed, Part, Partition, Work, in_waves, weigh};
+use crate::engine::partition::Walk;
+use crate::engine::{
+    ByChannel, Cells, Evidence, Observed, Partition, Work, attribute, in_waves, partitions,
+};
 use crate::error::Result;
 use crate::models::{Counts, Outcome};
 use crate::stop;
@@ -134,69 +133,33 @@ fn back(column: u32, codes: &[u32], outcome: Outcome, sorted: &mut Vec<u32>, cou
     }
 }
 
-/// What the rules that models learnt credit to channels, where each person's orders count so many
-/// times.
+/// What models that learnt credit in a resample.
+pub struct Recredited {
+    /// The numbers of all cells of the report; only those that models that learn credit say something.
+    pub numbers: Vec<i128>,
+    /// The credit by channel.
+    pub by_channel: ByChannel,
+}
+
+/// Divides the orders of a resample by what models learnt: those of the persons that it counts once, then
+/// of those that it counts twice, and so on; `among` are the cells of everybody.
+///
+/// What persons add who are counted alike is added up before it is multiplied.
 ///
 /// # Errors
 ///
-/// A rule that gives a weight that is negative or not finite.
-pub fn credit_channels(
-    work: &Work<'_>,
-    partitions: &[Partition<'_>],
-    times: &(dyn Fn(u32) -> u64 + Sync),
-) -> Result<ByChannel> {
-    let one = |partition: &Partition<'_>| credited(work, *partition, times);
-    let both = |left: Result<ByChannel>, right: Result<ByChannel>| {
-        let (mut left, right) = (left?, right?);
-        left.merge(&right);
-        Ok(left)
-    };
-    // Integers: whichever parts are added first, the sums are the same.
-    partitions.par_iter().map(one).reduce(|| Ok(ByChannel::new(work)), both)
-}
-
-fn credited(
-    work: &Work<'_>,
-    partition: Partition<'_>,
-    times: &(dyn Fn(u32) -> u64 + Sync),
-) -> Result<ByChannel> {
-    stop::check()?;
-    let mut credited = ByChannel::new(work);
-    let (mut walk, mut codes, mut weights) = (Walk::default(), Vec::new(), Vec::new());
-    let (mut divider, mut shares, mut amounts) = (Divider::default(), Vec::new(), Vec::new());
-    for person in partition.persons {
-        let times = i128::from(times(*person));
-        if times == 0 {
-            continue;
+/// A rule that gives a weight that is negative or not finite; a cell that is not among those of everybody.
+pub fn credit_drawn(work: &Work<'_>, among: &Cells, drawn: &[Vec<u32>]) -> Result<Recredited> {
+    let work = Work { by_person: false, relearns: true, credits: false, journeys: false, ..*work };
+    let mut numbers = vec![0; among.len() * among.width()];
+    let mut by_channel = ByChannel::new(&work);
+    for (times, persons) in (1..).zip(drawn) {
+        for partition in partitions(&work, persons) {
+            stop::check()?;
+            let partial = attribute(&work, partition)?;
+            partial.cells.add_times(among, times, &mut numbers)?;
+            by_channel.merge_times(&partial.by_channel, times);
         }
-        each_journey(work, partition, *person, &mut walk, |order, _, selected| {
-            if selected.touches.is_empty() || !shown(work, order, selected) {
-                return Ok(());
-            }
-            let currency = work.orders.currency[order] as usize;
-            work.codes(selected, &mut codes);
-            for (number, asked) in work.models.iter().enumerate() {
-                if credited.of(number).is_empty() {
-                    continue;
-                }
-                let journey = work.journey(number, selected, work.orders.at[order], &codes);
-                weigh(&asked.name, work.rule(number), journey, &mut weights)?;
-                divider.weigh(&weights);
-                shares.resize(weights.len(), 0);
-                amounts.resize(weights.len(), 0);
-                divider.divide(WHOLE, &mut shares);
-                divider.divide(work.orders.amount[order], &mut amounts);
-                for ((channel, share), amount) in journey.channels.iter().zip(&shares).zip(&amounts)
-                {
-                    let part = Part {
-                        conversions: i128::from(*share) * times,
-                        amount: i128::from(*amount) * times,
-                    };
-                    credited.credit(number, *channel as usize * work.currencies + currency, part);
-                }
-            }
-            Ok(())
-        })?;
     }
-    Ok(credited)
+    Ok(Recredited { numbers, by_channel })
 }

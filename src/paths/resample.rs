@@ -57,7 +57,7 @@ pub fn with_intervals(
             if let Some(pairs) = &mut pairs {
                 pairs.take(&|_, line| {
                     let part = resample.lines[line].part;
-                    [part.conversions, part.amount]
+                    Some([part.conversions, part.amount])
                 });
             }
         }
@@ -179,7 +179,9 @@ impl<'a> Resampling<'a> {
         let learnt = Learnt::new(self.models, self.observed(&rows))?;
         let (credited, sums) = credited(self.paths, &rows, self.models, &learnt)?;
         let currencies = &self.paths.currencies;
-        let effects = report.effects.of_resample(&learnt, &self.channels, &credited, currencies)?;
+        let names: Vec<String> = self.models.iter().map(|asked| asked.name.clone()).collect();
+        let effects =
+            report.effects.of_resample(&names, &learnt, &self.channels, &credited, currencies)?;
         let of_line = |line: &Line| {
             let part: Part = credited.of(line.model)[line.channel * currencies.len() + line.place];
             Line { part, conversions: sums[line.place].conversions, ..*line }

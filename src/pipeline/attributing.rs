@@ -9,7 +9,9 @@ use arrow::array::RecordBatch;
 use rayon::prelude::*;
 
 use super::lean::Waiting;
-use super::{MergedTables, Named, Ordered, People, Writers, bootstrap, touch_columns, vias};
+use super::{
+    MergedTables, Named, Ordered, People, Unlearnt, Writers, bootstrap, touch_columns, vias,
+};
 use crate::bootstrap::Resampled;
 use crate::config::Config;
 use crate::engine::{
@@ -28,8 +30,11 @@ pub(super) struct Attributed {
     pub(super) tally: Tally,
     /// What is known of orders alone, where that is wanted.
     pub(super) orders: OrderSums,
-    /// The numbers of the cells in each resample, where there are any.
+    /// The numbers of the cells in each resample, where there are any: without what models that learn
+    /// credit, until they learn anew in each.
     pub(super) resampled: Option<Resampled>,
+    /// The resamples in which they cannot.
+    pub(super) unlearnt: Unlearnt,
     /// What models learnt of channels, where any learns.
     pub(super) effects: EffectsReport,
     /// What models learnt.
@@ -62,6 +67,7 @@ pub(super) fn work<'a>(config: &'a Config, ordered: &'a Ordered, named: &'a Name
         journeys: false,
         by_role: config.measures == MeasureSet::All,
         by_person: config.bootstrap.is_some(),
+        relearns: false,
     }
 }
 
@@ -207,6 +213,7 @@ pub(super) fn attribute_by(
         tally: Tally::new(work.currencies),
         orders: OrderSums::default(),
         resampled: bootstrap::resampled(config),
+        unlearnt: Unlearnt::default(),
         effects: EffectsReport::default(),
         learnt: Learnt::default(),
         by_channel: ByChannel::new(&work),

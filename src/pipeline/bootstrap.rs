@@ -1,5 +1,5 @@
 //! How uncertain the figures of a run are: the report of every resample, made of its sums as the
-//! report itself is, and nothing read or attributed again.
+//! report itself is, and nothing read again.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +7,8 @@ use arrow::array::RecordBatch;
 use rayon::prelude::*;
 
 use super::{
-    Attributed, Counted, MergedTables, Names, Ordered, People, PeriodLines, comparison, join,
-    make_reports, whole_sessions,
+    Attributed, Counted, MergedTables, Names, Ordered, People, PeriodLines, Unlearnt, comparison,
+    join, make_reports, whole_sessions,
 };
 use crate::bootstrap::{Bootstrap, Resampled};
 use crate::config::{Config, Output};
@@ -114,11 +114,19 @@ pub(super) struct Resampling<'a> {
     pub(super) cells: &'a Cells,
     /// The numbers of the cells in each resample.
     pub(super) resampled: Option<&'a Resampled>,
+    /// The resamples in which models learnt nothing, where any learns.
+    pub(super) unlearnt: Option<&'a Unlearnt>,
 }
 
 impl<'a> Resampling<'a> {
     pub(super) fn new(period: &'a PeriodLines, sums: &'a Attributed, names: Names<'a>) -> Self {
-        Self { period, names, cells: &sums.cells, resampled: sums.resampled.as_ref() }
+        let Attributed { cells, resampled, unlearnt, .. } = sums;
+        Self { period, names, cells, resampled: resampled.as_ref(), unlearnt: Some(unlearnt) }
+    }
+
+    /// The models that learnt nothing in a resample.
+    fn unlearnt(&self, resample: usize) -> impl Iterator<Item = usize> {
+        self.unlearnt.into_iter().flat_map(move |unlearnt| unlearnt.of(resample))
     }
 }
 
@@ -157,10 +165,14 @@ pub(super) fn intervals<'c>(
             };
             some.par_iter().map(renamed).collect::<Result<_>>()
         });
-        for resample in make_reports(config, now.period.measures, of_now, of_then.transpose()?)? {
-            intervals.take(&report, &resample)?;
+        let reports = make_reports(config, now.period.measures, of_now, of_then.transpose()?)?;
+        for (number, resample) in some.iter().zip(reports) {
+            let of_then = then.iter().flat_map(|then| then.unlearnt(*number));
+            let unlearnt: Vec<usize> = now.unlearnt(*number).chain(of_then).collect();
+            intervals.take(&report, &resample, &unlearnt)?;
             if let Some(ranks) = &mut ranks {
-                ranks.take(&resample);
+                let unlearnt: Vec<usize> = now.unlearnt(*number).collect();
+                ranks.take(&resample, &unlearnt);
             }
         }
     }
@@ -171,7 +183,7 @@ pub(super) fn intervals<'c>(
 
 /// The lines of a period in a resample.
 fn lines(config: &Config, of: Resampling<'_>, resample: usize) -> Vec<Line> {
-    let Resampling { period, names, cells, resampled } = of;
+    let Resampling { period, names, cells, resampled, .. } = of;
     let number = |at: usize| resampled.map_or(0, |resampled| resampled.value(at, resample));
     let cells = cells.with_numbers(&number);
     let sessions = period.resampled.as_ref().zip(period.sessions.as_ref());

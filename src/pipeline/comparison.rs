@@ -1,8 +1,8 @@
 //! The period that a run is compared with: the same rows in the same order, attributed once more.
 
 use super::{
-    Attributed, MergedTables, Named, Ordered, People, PeriodLines, Tables, Writers, attribute,
-    orders, report_lines,
+    Asking, Attributed, MergedTables, Named, Ordered, People, PeriodLines, Tables, Writers,
+    attribute, orders, relearn, report_lines,
 };
 use crate::calendar::Span;
 use crate::config::Config;
@@ -29,6 +29,7 @@ pub(super) fn then(
     ordered.report(comparison.period());
     let mut sums = attribute(config, merged, ordered, named, people, &mut Writers::none())?;
     let whose = (merged, people);
+    relearn(config, whose, (ordered, named), &mut sums, Asking::Then, summary)?;
     let mut before = report_lines(config, tables, whose, ordered, named, &sums, summary)?;
     ordered.report(config.period);
     rename(config, &mut before.lines)?;

@@ -8,9 +8,9 @@
 use arrow::array::RecordBatch;
 
 use super::{
-    Attributed, Inputs, MergedTables, Named, Ordered, People, Progress, Tables, Writers, check,
-    check_rejects, label, learn, merge, order, order_touches, persons_with_orders, read_whole,
-    reattribute, resolve, steps, want, work,
+    Attributed, Inputs, MergedTables, Named, Ordered, People, Progress, Tables, Unlearnt, Writers,
+    check, check_rejects, label, learn, merge, order, order_touches, persons_with_orders,
+    read_whole, reattribute, resolve, steps, want, work,
 };
 use crate::config::{Config, DateBy};
 use crate::engine::{self, Cells, Changes, JourneyRows, Learnt, Partition, Side, Tally, Work};
@@ -265,6 +265,7 @@ fn compare(
         tally: Tally::new(currencies),
         orders: OrderSums::default(),
         resampled: None,
+        unlearnt: Unlearnt::default(),
         effects: EffectsReport::default(),
         learnt: Learnt::default(),
     };

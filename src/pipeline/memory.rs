@@ -6,7 +6,7 @@
 
 use bytesize::ByteSize;
 
-use super::{Inputs, wants_journeys};
+use super::{Inputs, relearns, wants_journeys};
 use crate::config::{Config, DateBy};
 use crate::error::{Error, Result};
 use crate::input;
@@ -73,10 +73,7 @@ fn needs_all_touches(config: &Config) -> Option<&'static str> {
         ),
         ("discount codes that say where an order came from", !config.vouchers.is_empty()),
         ("--date-by touch with days, weeks or months", config.date_by == DateBy::Touch && by_span),
-        (
-            "--bootstrap of effects, for which models learn anew in every resample",
-            config.effects_bootstrap.is_some(),
-        ),
+        ("--bootstrap of models that learn, which learn anew in every resample,", relearns(config)),
     ]
     .into_iter()
     .find_map(|(what, asked)| asked.then_some(what))

@@ -124,37 +124,42 @@ impl EffectsReport {
         Ok(report)
     }
 
-    /// The same lines of a resample, from what models learnt and credited there.
+    /// The same lines of a resample, from what models learnt and credited there; of one that learnt
+    /// nothing they say nothing.
     ///
     /// # Errors
     ///
     /// As of [`new`](Self::new).
     pub fn of_resample(
         &self,
+        models: &[String],
         learnt: &Learnt,
         channels: &TouchChannels,
         credited: &ByChannel,
         currencies: &[Currency],
     ) -> Result<Self> {
-        // Models that learnt nothing have no effects, here as there.
-        let mut names = self.models.iter().map(|model| model.model.clone());
-        let mut of_fitted = |fitted: &Option<_>| fitted.as_ref().and_then(|_| names.next());
-        let names: Vec<String> =
-            learnt.fitted.iter().map(|fitted| of_fitted(fitted).unwrap_or_default()).collect();
-        let mut resample = Self::joined(&names, learnt, channels, credited, currencies)?;
-        for (model, like) in resample.models.iter_mut().zip(&self.models) {
-            let known: BTreeMap<(Currency, u32), EffectOf> = model
-                .lines
+        // Which of all models have effects is known from what they are called: no two are alike.
+        let mut resample = Self::joined(models, learnt, channels, credited, currencies)?;
+        let of_model = |like: &ModelEffects| {
+            let found = resample.models.iter_mut().find(|model| model.model == like.model);
+            let known: BTreeMap<(Currency, u32), EffectOf> = found
                 .iter()
+                .flat_map(|model| &model.lines)
                 .map(|line| ((line.currency, line.channel.channel), *line))
                 .collect();
             let of_line = |line: &EffectOf| {
                 let found = known.get(&(line.currency, line.channel.channel)).copied();
                 found.unwrap_or_else(|| line.absent(known.values().next()))
             };
-            model.lines = like.lines.iter().map(of_line).collect();
-        }
-        Ok(resample)
+            ModelEffects {
+                model: like.model.clone(),
+                effects: found.map(|model| std::mem::take(&mut model.effects)).unwrap_or_default(),
+                blocked: None,
+                names: like.names.clone(),
+                lines: like.lines.iter().map(of_line).collect(),
+            }
+        };
+        Ok(Self { models: self.models.iter().map(of_model).collect(), intervals: None })
     }
 
     /// No bounds yet of the figures of these effects.

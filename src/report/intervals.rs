@@ -63,10 +63,16 @@ impl Intervals {
         })
     }
 
-    /// Takes the same report of a resample: the same lines, in the same order.
-    pub fn take(&mut self, report: &Report, resample: &Report) -> Result<()> {
-        self.table.take(&resample.plain(report, self.wide)?);
+    /// Takes the same report of a resample: the same lines, in the same order. Figures of models that
+    /// learnt nothing there are missing in it.
+    pub fn take(&mut self, report: &Report, resample: &Report, unlearnt: &[usize]) -> Result<()> {
+        let models: Vec<&str> =
+            unlearnt.iter().map(|model| report.models[*model].as_str()).collect();
+        self.table.take_without(&resample.plain(report, self.wide)?, &models);
         for block in blocks(report) {
+            if unlearnt.contains(&block.model) {
+                continue;
+            }
             for (shown, lines) in block.rows() {
                 let sum = |of: &Report| {
                     let mut sum = Credited::default();
@@ -157,17 +163,46 @@ impl Bounds {
 
     /// Takes the table of a resample: of the same rows and columns.
     pub fn take(&mut self, table: &RecordBatch) {
-        for (figures, column) in self.0.iter_mut().zip(table.columns()) {
+        self.take_without(table, &[]);
+    }
+
+    /// Takes the table of a resample in which figures of some models are missing: rows whose `model` is
+    /// one of them, and their columns where models stand side by side.
+    pub fn take_without(&mut self, table: &RecordBatch, models: &[&str]) {
+        let schema = table.schema();
+        // A dimension may be called `model` too.
+        let is_wide = models
+            .iter()
+            .any(|model| schema.column_with_name(&format!("{model}_conversions")).is_some());
+        let rows = table.column_by_name("model").filter(|_| !models.is_empty() && !is_wide);
+        let missing: Vec<bool> = rows.map_or_else(Vec::new, |rows| {
+            let names = rows.as_string_view().iter();
+            names.map(|name| name.is_some_and(|name| models.contains(&name))).collect()
+        });
+        let is_known = |row: usize| !missing.get(row).copied().unwrap_or(false);
+        let is_theirs = |name: &str| {
+            let name = without(name, &["_then", "_change", "_change_ratio"]);
+            let model = ["_conversions", "_amount"].iter().find_map(|end| name.strip_suffix(end));
+            is_wide && model.is_some_and(|model| models.contains(&model))
+        };
+        for ((figures, field), column) in
+            self.0.iter_mut().zip(schema.fields()).zip(table.columns())
+        {
+            if is_theirs(field.name()) {
+                continue;
+            }
             match figures {
                 Figures::None => {}
                 Figures::Exact(tails) => {
-                    for (tail, value) in tails.iter_mut().zip(exact(column)) {
+                    let known = tails.iter_mut().zip(exact(column)).enumerate();
+                    for (_, (tail, value)) in known.filter(|(row, _)| is_known(*row)) {
                         tail.push(value, i128::cmp);
                     }
                 }
                 Figures::Floats(tails) => {
-                    for (tail, value) in tails.iter_mut().zip(column.as_primitive::<Float64Type>())
-                    {
+                    let values = column.as_primitive::<Float64Type>();
+                    let known = tails.iter_mut().zip(values).enumerate();
+                    for (_, (tail, value)) in known.filter(|(row, _)| is_known(*row)) {
                         tail.push(value, f64::total_cmp);
                     }
                 }
@@ -285,7 +320,49 @@ impl<T: Copy> Tail<T> {
 
 #[cfg(test)]
 mod tests {
+    use arrow::array::StringViewArray;
+
     use super::*;
+
+    #[test]
+    fn figures_of_models_that_learnt_nothing_are_missing_in_a_resample() {
+        let level: Level = "0.8".parse().unwrap();
+        let long = |sum: f64| {
+            let models: ArrayRef = Arc::new(StringViewArray::from_iter_values(["a", "b"]));
+            let sums: ArrayRef = Arc::new(Float64Array::from(vec![sum, sum]));
+            RecordBatch::try_from_iter([("model", models), ("conversions", sums)]).unwrap()
+        };
+        let wide = |sum: f64| {
+            let labels: ArrayRef = Arc::new(StringViewArray::from_iter_values(["b", "b"]));
+            let sums: ArrayRef = Arc::new(Float64Array::from(vec![sum, sum]));
+            // A dimension that is called as the column of models is.
+            let columns = [
+                ("model", labels),
+                ("a_conversions", Arc::clone(&sums)),
+                ("b_conversions", Arc::clone(&sums)),
+                ("b_conversions_change", sums),
+            ];
+            RecordBatch::try_from_iter(columns).unwrap()
+        };
+        let bounds_of = |table: &dyn Fn(f64) -> RecordBatch| {
+            let mut bounds = Bounds::new(&table(0.0), level.rank(30));
+            for resample in 0..30 {
+                // What the model would say where it learnt nothing is out of all bounds.
+                let (sum, without) =
+                    if resample % 3 == 0 { (1e9, &["b"][..]) } else { (1.0, &[][..]) };
+                bounds.take_without(&table(sum), without);
+            }
+            bounds.beside(&table(0.0), level).unwrap()
+        };
+        let highs = |table: &RecordBatch, name: &str| -> Vec<f64> {
+            let column = table.column_by_name(name).unwrap();
+            column.as_primitive::<Float64Type>().values().to_vec()
+        };
+        assert_eq!(highs(&bounds_of(&long), "conversions_high"), [1e9, 1.0]);
+        let table = bounds_of(&wide);
+        assert_eq!(highs(&table, "a_conversions_high"), [1e9, 1e9]);
+        assert_eq!(highs(&table, "b_conversions_change_high"), [1.0, 1.0]);
+    }
 
     #[test]
     fn tails_know_the_bounds_that_all_values_have() {

@@ -22,7 +22,8 @@ pub struct Pairs {
     /// For each group, each line and each one below it: in how many resamples it was above, and
     /// equal, by conversions and by amount.
     counts: Vec<Vec<[u32; 4]>>,
-    resamples: u32,
+    /// In how many resamples each group has sums.
+    resamples: Vec<u32>,
 }
 
 impl Pairs {
@@ -40,14 +41,17 @@ impl Pairs {
             )));
         }
         let counts = groups.iter().map(|group| vec![[0; 4]; pairs(group)]).collect();
-        Ok(Self { groups, counts, resamples: 0 })
+        let resamples = vec![0; groups.len()];
+        Ok(Self { groups, counts, resamples })
     }
 
-    /// Takes a resample: the conversions and the amount of each line, by group and position.
-    pub fn take(&mut self, sums: &dyn Fn(usize, usize) -> [i128; 2]) {
-        self.resamples += 1;
+    /// Takes a resample: the conversions and the amount of each line, by group and position; none of a
+    /// group that has no sums there.
+    pub fn take(&mut self, sums: &dyn Fn(usize, usize) -> Option<[i128; 2]>) {
         for (number, (group, counts)) in self.groups.iter().zip(&mut self.counts).enumerate() {
-            let sums: Vec<[i128; 2]> = group.iter().map(|line| sums(number, *line)).collect();
+            let sums = group.iter().map(|line| sums(number, *line)).collect::<Option<Vec<_>>>();
+            let Some(sums) = sums else { continue };
+            self.resamples[number] += 1;
             let below = (0..sums.len()).flat_map(|above| {
                 let above_sums = &sums[above];
                 sums[above + 1..].iter().map(move |below| (above_sums, below))
@@ -71,13 +75,16 @@ impl Pairs {
     }
 
     /// In which part of the resamples the first of each pair has more conversions
-    /// (`conversions_above`) or as many (`conversions_equal`), and the same of the amount.
+    /// (`conversions_above`) or as many (`conversions_equal`), and the same of the amount; missing where
+    /// no resample has their sums.
     pub(crate) fn columns(&self) -> Columns {
         let names = ["conversions_above", "conversions_equal", "amount_above", "amount_equal"];
-        let part = |count: u32| f64::from(count) / f64::from(self.resamples.max(1));
         let of_name = |(at, name): (usize, &'static str)| {
-            let parts = self.counts.iter().flatten().map(|pair| part(pair[at]));
-            let column: ArrayRef = Arc::new(Float64Array::from_iter_values(parts));
+            let parts = self.counts.iter().zip(&self.resamples).flat_map(|(pairs, resamples)| {
+                let all = (*resamples > 0).then(|| f64::from(*resamples));
+                pairs.iter().map(move |pair| Some(f64::from(pair[at]) / all?))
+            });
+            let column: ArrayRef = Arc::new(parts.collect::<Float64Array>());
             (name.into(), column)
         };
         names.into_iter().enumerate().map(of_name).collect()
@@ -113,11 +120,12 @@ impl Ranks {
         Ok(Self { models, pairs: Pairs::new(groups.into_values().collect())? })
     }
 
-    /// Takes the same report of a resample.
-    pub fn take(&mut self, resample: &Report) {
+    /// Takes the same report of a resample, in which some models may have learnt nothing.
+    pub fn take(&mut self, resample: &Report, unlearnt: &[usize]) {
         self.pairs.take(&|group, line| {
-            let credited = resample.lines[line].credited[self.models[group]];
-            [credited.conversions, credited.amount]
+            let model = self.models[group];
+            let credited = resample.lines[line].credited[model];
+            (!unlearnt.contains(&model)).then_some([credited.conversions, credited.amount])
         });
     }
 

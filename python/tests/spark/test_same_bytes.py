@@ -152,6 +152,7 @@ def test_what_goes_wrong_is_said_as_on_one_machine(shop: dict[str, DataFrame]) -
         ({"lookbak": "7d"}, apportion.SettingError),
         ({"models": ["linea"]}, apportion.SettingError),
         ({"min_persons": 5}, apportion.SettingError),
+        ({"models": ["markov"], "bootstrap": 40}, apportion.SettingError),
         ({"sessions": 5}, apportion.TableTypeError),
         ({"devices": 5}, apportion.TableTypeError),
         ({"sessions": None}, apportion.ApportionError),

@@ -216,7 +216,9 @@ impl Concludable {
         let Self { numbered, lines, .. } = self;
         let Numbered { cells, resampled, .. } = numbered;
         let names = numbered.names();
-        Resampling { period: lines, names, cells, resampled: resampled.as_ref() }
+        // Models that learn anew in resamples are not worked on bucket by bucket.
+        let (resampled, unlearnt) = (resampled.as_ref(), None);
+        Resampling { period: lines, names, cells, resampled, unlearnt }
     }
 }
 

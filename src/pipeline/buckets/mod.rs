@@ -29,7 +29,8 @@ use self::travelling::Travelling;
 use super::sweep::{Windows, prepare_sweep};
 use super::{
     Named, Ready, SessionsBeside, Silent, Writers, all_persons, attribute_by, count_orders, gaps,
-    label, make_ready, observe, overview, paths, reattribute, sessions_beside, work as work_on,
+    label, make_ready, observe, overview, paths, reattribute, relearns, sessions_beside,
+    work as work_on,
 };
 use crate::config::{Config, Extent, Sweep};
 use crate::engine::{self, Observed};
@@ -157,7 +158,10 @@ impl BucketRun {
             ("--items", config.inputs.contains_key(&Table::Items)),
             ("--store", config.store.is_some()),
             ("--keep", outputs.kept.is_some()),
-            ("--bootstrap with --effects", config.effects_bootstrap.is_some()),
+            (
+                "--bootstrap of models that learn, which learn anew in every resample,",
+                relearns(&config),
+            ),
             ("--min-persons", config.min_persons.is_some()),
         ];
         if let Some((what, _)) = asked.into_iter().find(|(_, asked)| *asked) {
