@@ -31,8 +31,8 @@ mod stored;
 mod writing;
 
 use self::attributing::{
-    Attributed, attribute, attribute_by, each_part, learn, observe, persons_with_orders,
-    persons_with_touches, work,
+    Attributed, attribute, attribute_by, attribute_learnt, each_part, learn, observe,
+    persons_with_orders, persons_with_touches, work,
 };
 use self::bootstrap::Resampling;
 use self::keep::{Ended, Filled};
@@ -220,10 +220,12 @@ fn every_stage(
     check_rejects(config, &inputs, &tables, &ordered.rejects, &mut summary)?;
     let mut labels = label(config, &config.by, &tables, &merged, &ordered)?;
     progress.stage("attributing orders");
-    let merging = merge_lines(config, &tables, (&merged, &people), &ordered, &mut labels)?;
-    let labels = labels;
-    let mut sums = attribute(config, &merged, &ordered, &labels, &people, &mut writers)?;
     let whose = (&merged, &people);
+    // What models learn is of channels, whatever lines are merged.
+    let learnt = learn(&work(config, &ordered, &labels), (&ordered, &labels), &people)?;
+    let merging = merge_lines(config, &tables, whose, &ordered, &mut labels, &learnt.fitted)?;
+    let labels = labels;
+    let mut sums = attribute_learnt(config, whose, &ordered, &labels, learnt, &mut writers)?;
     relearn(config, whose, (&ordered, &labels), &mut sums, Asking::Now, &mut summary)?;
     let paths = paths(config, &ordered, &labels, &people)?;
     writers.table(paths_table(config, paths)?)?;

@@ -154,7 +154,18 @@ pub(super) fn attribute(
     writers: &mut Writers,
 ) -> Result<Attributed> {
     let learnt = learn(&work(config, ordered, named), (ordered, named), people)?;
-    let whose = (merged, people);
+    attribute_learnt(config, (merged, people), ordered, named, learnt, writers)
+}
+
+/// Divides the credit of every order by what models learnt, and says what they learnt of channels.
+pub(super) fn attribute_learnt(
+    config: &Config,
+    whose: (&MergedTables, &People),
+    ordered: &Ordered,
+    named: &Named,
+    learnt: Learnt,
+    writers: &mut Writers,
+) -> Result<Attributed> {
     let mut sums = attribute_by(config, whose, ordered, named, &learnt.fitted, writers)?;
     let models: Vec<String> = config.models.iter().map(|asked| asked.name.clone()).collect();
     let currencies = &ordered.amounts.currencies;

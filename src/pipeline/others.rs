@@ -10,13 +10,14 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Attributed, MergedTables, Named, Ordered, People, PeriodLines, Tables, Writers, attribute,
+    Attributed, MergedTables, Named, Ordered, People, PeriodLines, Tables, Writers, attribute_by,
     report_lines,
 };
 use crate::config::{Config, DateBy};
 use crate::engine::Others;
 use crate::error::Result;
 use crate::journeys::Dimension;
+use crate::models::Fitted;
 use crate::report::{Keys, Line, LineKey, OTHER};
 use crate::summary::Summary;
 
@@ -30,21 +31,22 @@ struct Rules<'a> {
     least: u64,
 }
 
-/// Finds the lines that are of few persons, and lets the cells of each stand for others.
+/// Finds the lines that are of few persons, and lets the cells of each stand for others; orders are divided
+/// by what models learnt.
 pub(super) fn merge_lines(
     config: &Config,
     tables: &Tables,
     whose: (&MergedTables, &People),
     ordered: &Ordered,
     named: &mut Named,
+    fitted: &[Option<Fitted>],
 ) -> Result<Merging> {
     let mut merging = Merging::default();
     let Some(least) = config.min_persons else { return Ok(merging) };
     let rules = Rules { by: &config.by, least };
     let keys = Keys::new(&config.by, config.date_by == DateBy::Touch);
-    let (merged, people) = whose;
     loop {
-        let sums = attribute(config, merged, ordered, named, people, &mut Writers::none())?;
+        let sums = attribute_by(config, whose, ordered, named, fitted, &mut Writers::none())?;
         let mut unsaid = Summary::new(config.as_of);
         let mut lines = report_lines(config, tables, whose, ordered, named, &sums, &mut unsaid)?;
         merging.apply(&mut lines, config.models.len());
