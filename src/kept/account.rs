@@ -30,6 +30,9 @@ pub struct Account {
     /// The run's name in its store; none of a run that was kept by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,
+    /// Which run of its store it is, counted from 1: clocks can be set back, and runs stay in their order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<u64>,
     /// When it was put there, in RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stored_at: Option<String>,
@@ -137,6 +140,7 @@ impl Account {
         Ok(Self {
             layout: LAYOUT,
             run: None,
+            number: None,
             stored_at: None,
             anew: None,
             version: summary.version.to_owned(),

@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 pub use self::lock::Lock;
 pub(crate) use self::state::{FileState, STATE_FOLDER, State};
 use crate::error::{Error, Result};
-use crate::kept::Kept;
+use crate::kept::{Account, Kept};
 use crate::output::Staged;
 
 /// The file that makes a folder a store.
@@ -139,7 +139,18 @@ impl Store {
         write_whole(&self.folder.join(CURRENT_FILE), &format!("{run}\n"))
     }
 
-    /// Every run that can be read, the latest first.
+    /// The number of the next run.
+    ///
+    /// # Errors
+    ///
+    /// A store that cannot be read.
+    pub(crate) fn next_number(&self) -> Result<u64> {
+        let numbers = self.runs()?;
+        let last = numbers.iter().filter_map(|kept| kept.account().number).max();
+        Ok(last.unwrap_or_default().saturating_add(1))
+    }
+
+    /// Every run that can be read, the latest first, whatever the clock said when it was stored.
     ///
     /// # Errors
     ///
@@ -153,7 +164,11 @@ impl Store {
             }
         }
         found.sort_by(|left: &Kept, right: &Kept| {
-            let key = |kept: &Kept| (kept.account().stored_at.clone(), kept.account().run.clone());
+            // Runs of earlier versions have no number, and come before all that have.
+            let key = |kept: &Kept| {
+                let Account { number, stored_at, run, .. } = kept.account().clone();
+                (number, stored_at, run)
+            };
             key(right).cmp(&key(left))
         });
         Ok(found)

@@ -246,6 +246,7 @@ impl Stored {
         let inputs = self.inputs(config)?;
         let mut account = Account::new(config, summary, frames, inputs)?;
         account.run = Some(name_of(&account)?);
+        account.number = Some(self.store.next_number()?);
         account.stored_at = Some(format_micros(config.started_at));
         account.anew.clone_from(&self.anew);
         account.timings = timings
