@@ -160,11 +160,13 @@ pub enum Error {
         why: String,
     },
 
-    /// An input file that was written to while it was read.
-    #[error("`{}` changed while it was read; run again when it is whole", path.display())]
+    /// An input file that was written to, replaced or removed while it was read.
+    #[error("`{}` changed while it was read: {how}; run again when it is whole", path.display())]
     Changed {
         /// The file.
         path: PathBuf,
+        /// What became of it: `it is gone`.
+        how: String,
     },
 
     /// A run that cannot go on from the one before, and is done in full instead.

@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use apportion::calendar::parse_instant;
-use apportion::input::Source;
+use apportion::input::{Seen, Source};
 use apportion::items::{self, Meaning};
 use apportion::money::Currency;
 use apportion::output::cell_text;
@@ -548,7 +548,13 @@ fn tables_of(parts: &[Vec<&String>]) -> BTreeMap<String, Vec<u8>> {
         let path: PathBuf = folder.path().join("items.ndjson");
         let lines: Vec<&str> = lines.iter().map(|line| line.as_str()).collect();
         fs::write(&path, lines.join("\n")).unwrap();
-        let source = Source { path, hive: BTreeMap::new(), object: None, memory: None };
+        let source = Source {
+            path,
+            hive: BTreeMap::new(),
+            object: None,
+            memory: None,
+            seen: Seen::default(),
+        };
         let waiting = items::read(&meaning, &[source], folder.path(), &|_| ()).unwrap();
         assert_eq!(waiting.account.rejects, []);
         items::merge(waiting, &tables).unwrap().publish().unwrap();

@@ -64,7 +64,7 @@ pub fn written(name: &str, data: &[u8]) -> PathBuf {
 /// The file as an input of a table.
 pub fn source(table: Table, path: &std::path::Path) -> Vec<Source> {
     let path = path.to_str().expect("its name is ours").to_owned();
-    find(table, &[Input::Path(path)]).expect("it is there")
+    find(table, &[Input::from(path)]).expect("it is there")
 }
 
 /// Reads every column of a file, and checks that no row is lost.

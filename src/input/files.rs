@@ -3,11 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::fs::{self, File};
+use std::fs;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
 use super::memory::MemoryTable;
+use super::seen::Seen;
 use crate::error::{Error, Result};
 use crate::objects::{self, Object};
 use crate::schema::Table;
@@ -18,8 +19,8 @@ pub const STANDARD_INPUT: &str = "-";
 /// What is given for a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
-    /// A path, folder, glob or address.
-    Path(String),
+    /// A path, folder, glob or address, and what was seen of its files.
+    Path(String, Seen),
     /// Rows in memory.
     Memory(MemoryTable),
 }
@@ -27,7 +28,7 @@ pub enum Input {
 impl fmt::Display for Input {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Path(path) => formatter.write_str(path),
+            Self::Path(path, _) => formatter.write_str(path),
             Self::Memory(table) => write!(formatter, "{}", table.path().display()),
         }
     }
@@ -35,13 +36,13 @@ impl fmt::Display for Input {
 
 impl From<&str> for Input {
     fn from(path: &str) -> Self {
-        Self::Path(path.to_owned())
+        Self::from(path.to_owned())
     }
 }
 
 impl From<String> for Input {
     fn from(path: String) -> Self {
-        Self::Path(path)
+        Self::Path(path, Seen::default())
     }
 }
 
@@ -57,6 +58,8 @@ pub struct Source {
     pub object: Option<Object>,
     /// The table in memory, where it is one; then there is no object.
     pub memory: Option<MemoryTable>,
+    /// What was seen of the file, where it is one.
+    pub seen: Seen,
 }
 
 impl Source {
@@ -75,16 +78,25 @@ impl Source {
         }
     }
 
-    /// A stream of all of it.
+    /// A stream of all of it, to which more may be added at its end meanwhile.
     ///
     /// # Errors
     ///
-    /// A file that cannot be opened.
+    /// A file that cannot be opened, or is not what it was.
     pub fn stream(&self) -> Result<Box<dyn Read + Send>> {
         Ok(match &self.object {
             Some(object) => Box::new(objects::Stream::new(object)),
-            None => Box::new(File::open(&self.path).map_err(Error::io("read", &self.path))?),
+            None => Box::new(self.seen.open_growing(&self.path)?),
         })
+    }
+
+    /// An error if the file is not what it was when it was first opened.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Changed`].
+    pub fn check_unchanged(&self) -> Result<()> {
+        self.seen.check_file(&self.path)
     }
 }
 
@@ -99,14 +111,44 @@ impl Source {
 /// the first wildcard of a glob on. Whoever names `year=2024/day=1/` or a file in it means those
 /// too, so an unbroken row of such folders just above counts; what lies above another folder is
 /// where the export happens to stand, and says nothing of its rows.
+///
+/// An input remembers the files that it was found to stand for, so that a run sees one state of a folder
+/// however often it asks; [`find_anew`] sees what there is now.
 pub fn find(table: Table, inputs: &[Input]) -> Result<Vec<Source>> {
+    find_as(table, inputs, &Seen::clone)
+}
+
+/// The files that a table has now, whatever was found before; what they were before is not known to them.
+///
+/// # Errors
+///
+/// As of [`find`].
+pub fn find_anew(table: Table, inputs: &[Input]) -> Result<Vec<Source>> {
+    find_as(table, inputs, &|_| Seen::default())
+}
+
+/// An error if a file of any table is not what it was when it was first opened.
+///
+/// # Errors
+///
+/// [`Error::Changed`].
+pub fn check_unchanged<'a>(inputs: impl Iterator<Item = &'a Input>) -> Result<()> {
+    let seen = inputs.filter_map(|input| match input {
+        Input::Path(_, seen) => Some(seen),
+        Input::Memory(_) => None,
+    });
+    seen.into_iter().try_for_each(Seen::check)
+}
+
+fn find_as(table: Table, inputs: &[Input], seen_by: &dyn Fn(&Seen) -> Seen) -> Result<Vec<Source>> {
     let mut sources: Vec<Source> = Vec::new();
     for input in inputs {
-        let pattern = match input {
-            Input::Path(pattern) => pattern,
+        let (pattern, seen) = match input {
+            Input::Path(pattern, seen) => (pattern, seen_by(seen)),
             Input::Memory(held) => {
                 let (path, memory) = (held.path().to_path_buf(), Some(held.clone()));
-                sources.push(Source { path, hive: BTreeMap::new(), object: None, memory });
+                let (hive, seen) = (BTreeMap::new(), Seen::default());
+                sources.push(Source { path, hive, object: None, memory, seen });
                 continue;
             }
         };
@@ -114,11 +156,13 @@ pub fn find(table: Table, inputs: &[Input]) -> Result<Vec<Source>> {
             sources.extend(objects_of(table, pattern)?);
             continue;
         }
-        let mut paths = Vec::new();
+        let mut paths = seen.listed().unwrap_or_default();
         let path = Path::new(pattern);
-        if table == Table::Items && pattern == STANDARD_INPUT {
+        if !paths.is_empty() {
+            // They were found before.
+        } else if table == Table::Items && pattern == STANDARD_INPUT {
             paths.push(path.to_path_buf());
-        } else if path.exists() {
+        } else if is_there(path)? {
             collect(table, path, &mut Vec::new(), &mut paths)?;
         } else {
             let matches = glob::glob(pattern)
@@ -136,12 +180,14 @@ pub fn find(table: Table, inputs: &[Input]) -> Result<Vec<Source>> {
         if paths.is_empty() {
             return Err(Error::NoFiles { table: table.name(), pattern: pattern.clone() });
         }
+        seen.list(&paths);
         let fixed = fixed_components(path);
         let source = |path: PathBuf| Source {
             hive: hive_columns(&path, fixed),
             path,
             object: None,
             memory: None,
+            seen: seen.clone(),
         };
         sources.extend(paths.into_iter().map(source));
     }
@@ -158,6 +204,15 @@ pub fn find(table: Table, inputs: &[Input]) -> Result<Vec<Source>> {
     Ok(sources)
 }
 
+/// Whether a path is one of a file or folder; a glob is none.
+fn is_there(path: &Path) -> Result<bool> {
+    // Not every system has names in which wildcards may stand.
+    let is_glob = path.to_string_lossy().contains(['*', '?', '[']);
+    path.try_exists()
+        .or_else(|error| if is_glob { Ok(false) } else { Err(error) })
+        .map_err(Error::io("read", path))
+}
+
 /// The objects that an address stands for.
 fn objects_of(table: Table, address: &str) -> Result<impl Iterator<Item = Source> + use<>> {
     let is_named = |name: &str| is_named_as(table, Path::new(name));
@@ -168,7 +223,8 @@ fn objects_of(table: Table, address: &str) -> Result<impl Iterator<Item = Source
     }
     Ok(found.objects.into_iter().map(move |object| {
         let path = object.path();
-        Source { hive: hive_columns(&path, found.fixed), path, object: Some(object), memory: None }
+        let hive = hive_columns(&path, found.fixed);
+        Source { hive, path, object: Some(object), memory: None, seen: Seen::default() }
     }))
 }
 

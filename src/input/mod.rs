@@ -13,12 +13,14 @@ mod memory;
 mod opened;
 mod reader;
 mod scan;
+mod seen;
 
 pub(crate) use decode::{Amounts, Decoded, decode};
 pub(crate) use files::percent_decoded;
-pub use files::{Input, STANDARD_INPUT, Source, find};
+pub use files::{Input, STANDARD_INPUT, Source, check_unchanged, find, find_anew};
 pub(crate) use guarded::Guarded;
 pub use memory::{GatheringTable, MemoryTable};
 pub(crate) use reader::each;
 pub use reader::{FileRead, Loaded, Needs, Reading, Users, describe, examine, read, read_numbered};
 pub use scan::{Keeper, Kept, Passing, Scanned, ids, scan};
+pub use seen::Seen;

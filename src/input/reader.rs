@@ -2,7 +2,6 @@
 //! stand for row groups too.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,7 +32,8 @@ use super::decode::{Amounts, Decoded, canonical_type, decode, decode_repetitive,
 use super::files::Source;
 use super::guarded::Guarded;
 use super::memory::{Batches, Held, MemoryTable, of_group};
-use super::opened::{self, told};
+use super::opened::{self, Failing, told};
+use super::seen::Seen;
 use crate::error::{Error, Result};
 use crate::ids::{Pseudonyms, text_hash};
 use crate::money::{Currency, Units};
@@ -151,8 +151,8 @@ struct Opened {
 
 /// Where a Parquet file is.
 enum Place {
-    /// On this machine.
-    Here(PathBuf),
+    /// On this machine, and what was seen of it.
+    Here(PathBuf, Seen),
     /// In a store of objects.
     Away(Object),
 }
@@ -353,8 +353,13 @@ impl<'a> Plan<'a> {
         let ahead = Ahead::new(self.groups.len(), &parts);
         let judged: Vec<(Vec<Reject>, u64)> = (0..self.groups.len())
             .into_par_iter()
-            .map(|group| self.run_group(group, &ahead, progress, take))
+            .map(|group| {
+                let judged = self.run_group(group, &ahead, progress, take);
+                // What is wrong with what a file holds may be that it is two, or cannot be read.
+                judged.or_else(|error| self.check_unchanged(group).and(Err(error)))
+            })
             .collect::<Result<_>>()?;
+        self.files.iter().try_for_each(Opened::check_unchanged)?;
         let mut loaded = Loaded {
             rows: RecordBatch::new_empty(Arc::clone(&self.schema)),
             rejects: Vec::new(),
@@ -391,9 +396,18 @@ impl<'a> Plan<'a> {
         }
         let picked: Vec<Vec<ArrayRef>> = tasks
             .into_par_iter()
-            .map(|(group, rows)| self.pick_of_group(group, column, &rows))
+            .map(|(group, rows)| {
+                let picked = self.pick_of_group(group, column, &rows);
+                picked.or_else(|error| self.check_unchanged(group).and(Err(error)))
+            })
             .collect::<Result<_>>()?;
+        self.files.iter().try_for_each(Opened::check_unchanged)?;
         Ok(picked.into_iter().flatten().collect())
+    }
+
+    /// An error if the file of a group is not what it was, or could not be read.
+    fn check_unchanged(&self, group: usize) -> Result<()> {
+        self.files[self.groups[group].file].check_unchanged()
     }
 
     /// The rows of a group that were rejected, by their number in it.
@@ -464,8 +478,9 @@ impl<'a> Plan<'a> {
         };
         let input = match (fetched, place) {
             (Some(fetched), _) => opened::Opened::Object(fetched),
-            (None, Place::Here(place)) => {
-                opened::Opened::File(File::open(place).map_err(Error::io("read", &file.path))?)
+            (None, Place::Here(place, seen)) => {
+                let failing = Failing { path: place.clone(), seen: seen.clone() };
+                opened::Opened::File(seen.open(place)?, failing)
             }
             (None, Place::Away(object)) => {
                 let parts = chunks(metadata, of_file, &mask(metadata, columns));
@@ -564,6 +579,14 @@ fn of_users(
 }
 
 impl Opened {
+    /// An error if it is a file that is not what it was when it was first opened, or could not be read.
+    fn check_unchanged(&self) -> Result<()> {
+        match &self.content {
+            Content::Parquet { place: Place::Here(place, seen), .. } => seen.check_file(place),
+            Content::Parquet { place: Place::Away(_), .. } | Content::Memory(_) => Ok(()),
+        }
+    }
+
     fn read(&self) -> FileRead {
         FileRead {
             path: self.path.to_path_buf(),
@@ -642,10 +665,13 @@ fn open_content(table: Table, source: &Source) -> Result<Content> {
         Some(Held::Spilled(spilled)) => spilled.file.to_path_buf(),
         None => path.clone(),
     };
-    let file = File::open(&place).map_err(Error::io("read", path))?;
+    let seen = source.seen.clone();
+    let file = seen.open(&place)?;
     let length = file.metadata().map_err(Error::io("read", path))?.len();
-    let metadata = read_footer(table, path, &file, length)?;
-    Ok(Content::Parquet { metadata, place: Place::Here(place) })
+    let metadata = read_footer(table, path, &file, length);
+    // A footer that is being written is damaged too.
+    let metadata = metadata.or_else(|error| seen.check_file(&place).and(Err(error)))?;
+    Ok(Content::Parquet { metadata, place: Place::Here(place, seen) })
 }
 
 fn read_footer(
@@ -661,8 +687,9 @@ fn read_footer(
         ArrowReaderMetadata::load(file, ArrowReaderOptions::new()).map_err(|source| {
             not_parquet(table, path, "it is something else, or was cut off", Some(source))
         })?;
+    let wrong = |why: &str| not_parquet(table, path, why, None);
     check_footer(&metadata, length)
-        .map_err(|why| not_parquet(table, path, &format!("its footer is damaged: {why}"), None))?;
+        .map_err(|why| wrong(&format!("its footer is damaged: {why}")))?;
     with_wide_times(metadata)
         .map_err(|source| not_parquet(table, path, "its schema is damaged", Some(source)))
 }
@@ -688,7 +715,8 @@ fn check_footer(metadata: &ArrowReaderMetadata, length: u64) -> Result<(), Strin
             let end = u64::try_from(start).ok().zip(u64::try_from(chunk.compressed_size()).ok());
             let end = end.and_then(|(start, size)| start.checked_add(size));
             if end.is_none_or(|end| end > length) || chunk.data_page_offset() < 0 {
-                return Err(format!("column `{}` lies outside the file", chunk.column_path()));
+                let name = chunk.column_path().string();
+                return Err(format!("column `{name}` lies outside the file"));
             }
         }
     }
@@ -791,7 +819,7 @@ fn with_handy_texts(
 }
 
 fn not_parquet(table: Table, path: &Path, why: &str, source: Option<ParquetError>) -> Error {
-    let source = match source.map(told) {
+    let source = match source.map(|source| told(path, source)) {
         // Not the file is at fault, but what it was asked of.
         Some(Ok(error)) => return error,
         Some(Err(source)) => Some(source),
@@ -995,11 +1023,14 @@ mod tests {
         assert_eq!(in_group(&[3], 0, &[]), [3]);
     }
 
+    use std::fs::File;
+
     use arrow::array::{Int64Array, StringArray, StructArray};
     use parquet::arrow::ArrowWriter;
     use parquet::file::properties::WriterProperties;
 
     use super::*;
+    use crate::input::find;
     use crate::validate::Rule;
 
     #[test]
@@ -1036,8 +1067,8 @@ mod tests {
             only: None,
             pseudonyms: None,
         };
-        let source = Source { path, hive: BTreeMap::new(), object: None, memory: None };
-        let loaded = read(&reading, &[source], &|_| ()).unwrap();
+        let sources = find(Table::Sessions, &[path.to_str().unwrap().into()]).unwrap();
+        let loaded = read(&reading, &sources, &|_| ()).unwrap();
         assert_eq!((loaded.read, loaded.rows.num_rows()), (4, 3));
         let reject = &loaded.rejects[0];
         assert_eq!(reject.rule, Rule::PlaceholderUser);

@@ -133,6 +133,7 @@ pub fn read(
             accepted.rows.iter().try_for_each(|row| buckets.push(row))?;
             progress(chunk.len() as u64);
         }
+        source.check_unchanged()?;
     }
     Ok(Waiting { account, buckets, scratch })
 }

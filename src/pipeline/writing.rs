@@ -223,6 +223,8 @@ impl Writers {
         report: impl FnOnce(&Staged) -> Result<()>,
         summary: &Summary,
     ) -> Result<Vec<Staged>> {
+        // All that was read is of one moment only if nothing has changed since.
+        input::check_unchanged(config.inputs.values().flatten())?;
         let Self { credits, journeys, staged, .. } = self;
         for writer in [credits, journeys].into_iter().flatten() {
             writer.finish()?;

@@ -56,7 +56,8 @@ pub(in crate::cli) fn wait(config: &Config, most: Duration, progress: &dyn Progr
 /// Why an input is not there yet, if one is not.
 fn missing(config: &Config) -> Result<Option<Error>> {
     for (table, patterns) in &config.inputs {
-        let sources = match input::find(*table, patterns) {
+        // What is not whole yet is to be looked at again.
+        let sources = match input::find_anew(*table, patterns) {
             Ok(sources) => sources,
             Err(error @ Error::NoFiles { .. }) => return Ok(Some(error)),
             Err(error) => return Err(error),

@@ -107,11 +107,15 @@ impl Looked {
         };
         let mut pairs = self.state.files.iter().zip(&now);
         match pairs.find(changed) {
-            Some((known, _)) => Err(Error::Changed { path: PathBuf::from(&known.path) }),
+            Some((known, _)) => {
+                let how = "it is not what it was when the run began".to_owned();
+                Err(Error::Changed { path: PathBuf::from(&known.path), how })
+            }
             None if self.state.files.len() != now.len() => {
                 let more = now.get(self.state.files.len()).map(|found| found.source.path.clone());
                 let gone = || self.state.files.get(now.len()).map(|file| PathBuf::from(&file.path));
-                Err(Error::Changed { path: more.or_else(gone).unwrap_or_default() })
+                let how = if more.is_some() { "it is new" } else { "it is gone" }.to_owned();
+                Err(Error::Changed { path: more.or_else(gone).unwrap_or_default(), how })
             }
             None => Ok(()),
         }
@@ -141,7 +145,7 @@ fn found(config: &Config) -> Result<Vec<Found>> {
         if *table == Table::Items {
             continue;
         }
-        for source in input::find(*table, patterns)? {
+        for source in input::find_anew(*table, patterns)? {
             let bytes = source.bytes()?;
             let here = source.object.is_none().then(|| fs::metadata(&source.path).ok()).flatten();
             let since = here.and_then(|known| known.modified().ok());
