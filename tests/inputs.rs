@@ -21,6 +21,9 @@ use arrow::datatypes::{DataType, Field, Int16Type};
 use common::{Playground, parquet_from_rows, said, write_parquet};
 use parquet::column::writer::ColumnWriter;
 use parquet::data_type::{ByteArray, Int96};
+use parquet::file::metadata::{
+    ColumnChunkMetaData, ParquetMetaDataReader, ParquetMetaDataWriter, RowGroupMetaDataBuilder,
+};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
 
@@ -298,6 +301,52 @@ fn a_byte_that_changed_never_makes_it_panic() {
         let (_, stderr) = said(&output);
         assert!(matches!(output.status.code(), Some(0..=2)), "byte {at}: {stderr}");
     }
+}
+
+/// Lets a file say something else of its only row group.
+fn claim(path: &Path, says: impl Fn(RowGroupMetaDataBuilder) -> RowGroupMetaDataBuilder) {
+    let whole = fs::read(path).unwrap();
+    let footer = ParquetMetaDataReader::new().parse_and_finish(&fs::File::open(path).unwrap());
+    let footer = footer.unwrap();
+    let group = says(footer.row_group(0).clone().into_builder()).build().unwrap();
+    let footer = footer.into_builder().set_row_groups(vec![group]).build();
+    // What stands after the pages is written anew.
+    let length: [u8; 4] = whole[whole.len() - 8..whole.len() - 4].try_into().unwrap();
+    let pages = whole.len() - 8 - u32::from_le_bytes(length) as usize;
+    let mut claimed = whole[..pages].to_vec();
+    ParquetMetaDataWriter::new(&mut claimed, &footer).finish().unwrap();
+    fs::write(path, claimed).unwrap();
+}
+
+#[test]
+fn a_row_group_that_says_it_is_larger_than_any_is_refused_with_the_limit() {
+    for rows in [i64::MAX, 1 << 40, (1 << 31) + 1] {
+        for table in ["sessions", "orders"] {
+            let playground = playground();
+            let path = playground.path(&format!("{table}.parquet"));
+            claim(&path, |group| group.set_num_rows(rows));
+            let wanted = format!(
+                "its row group 1 says that it has {rows} rows, more than 2147483648; write the file again with smaller row groups"
+            );
+            fails(&playground, &RUN, 2, &wanted);
+        }
+    }
+    let playground = playground();
+    claim(&playground.path("sessions.parquet"), |group| {
+        let group = group.build().unwrap();
+        let chunks = group.columns().to_vec();
+        let large = |chunk: ColumnChunkMetaData| {
+            chunk.into_builder().set_total_uncompressed_size(9 << 30).build().unwrap()
+        };
+        group.into_builder().set_column_metadata(chunks.into_iter().map(large).collect())
+    });
+    let wanted = "its row group 1 says that column `external_id` takes 9.0 GiB decompressed, more than 8.0 GiB; write the file again with smaller row groups";
+    fails(&playground, &RUN, 2, wanted);
+    // What it says may be wrong and yet not too much: then its pages tell.
+    let playground = self::playground();
+    claim(&playground.path("sessions.parquet"), |group| group.set_num_rows(1 << 30));
+    let output = playground.run(RUN);
+    assert!(matches!(output.status.code(), Some(0..=2)), "{}", said(&output).1);
 }
 
 #[test]

@@ -322,6 +322,37 @@ fn bad_lines_are_rejects_with_their_file_and_number() {
 }
 
 #[test]
+fn a_table_that_is_damaged_is_an_error_that_names_it_and_stays_as_it_is() {
+    let playground = Playground::new();
+    let user = |at: usize| {
+        let country = if at.is_multiple_of(7) { "" } else { r#","country":"FR""# };
+        format!(
+            r#"{{"kind":"user","user":{{"external_id":"u{at}","created_at":"2024-01-01"{country}}}}}"#
+        )
+    };
+    let lines: Vec<String> = (0..300).map(user).collect();
+    let texts: Vec<&str> = lines.iter().map(String::as_str).collect();
+    ingest(&playground, &texts);
+    let (folder, table) = (playground.path("tables"), playground.path("tables/users.parquet"));
+    let whole = fs::read(&table).unwrap();
+    let meaning = Meaning { currency: Currency::NONE, units: None, as_of: i64::MAX };
+    let mut refused = 0;
+    for at in (0..whole.len()).step_by(3) {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 0x55;
+        fs::write(&table, &damaged).unwrap();
+        let waiting = items::read(&meaning, &[], &folder, &|_| ()).unwrap();
+        // What is merged is not published, and so nothing is written.
+        if let Err(error) = items::merge(waiting, &folder).map(drop) {
+            assert!(error.to_string().contains("users.parquet"), "byte {at}: {error}");
+            refused += 1;
+        }
+        assert!(fs::read(&table).unwrap() == damaged, "byte {at}");
+    }
+    assert!(refused > 50, "only {refused} of {} were noticed", whole.len() / 3);
+}
+
+#[test]
 fn a_folder_of_tables_of_somebody_else_is_left_alone() {
     let playground = Playground::new();
     playground.table("users", "external_id,created_at\nu1,2024-01-01\n");

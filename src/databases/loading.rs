@@ -10,6 +10,7 @@ use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
 use chrono::{Datelike, NaiveDate, Weekday};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::errors::ParquetError;
 use tempfile::NamedTempFile;
 
 use super::columns::{Column, difference};
@@ -19,6 +20,7 @@ use super::{
 };
 use crate::calendar::{Span, parse_day};
 use crate::error::{Error, Result};
+use crate::input::Guarded;
 use crate::journeys::Dimension;
 use crate::kept::in_minor_units;
 use crate::output::{self, Sink};
@@ -336,14 +338,51 @@ fn rows_of(path: &Path) -> Result<u64> {
 /// The rows of a file, some at a time.
 pub(super) fn read(path: &Path) -> Result<impl Iterator<Item = Result<RecordBatch>>> {
     let file = File::open(path).map_err(Error::io("read", path))?;
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file).map_err(ArrowError::from)?;
-    let reader = reader.with_batch_size(8192).build().map_err(ArrowError::from)?;
-    Ok(reader.map(|rows| Ok(rows?)))
+    let damaged = |error: ArrowError| damaged(path, error.into());
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file).map_err(ArrowError::from);
+    let reader = reader.and_then(|reader| Ok(reader.with_batch_size(8192).build()?));
+    let reader = Guarded::new(reader.map_err(damaged)?);
+    Ok(reader.map(move |rows| rows.map_err(damaged)))
+}
+
+/// Rows that waited, and are not what was written.
+fn damaged(path: &Path, source: ParquetError) -> Error {
+    Error::NotParquet {
+        table: "temporary",
+        path: path.to_path_buf(),
+        why: "it is damaged, or not what the run wrote".to_owned(),
+        source: Some(source),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_that_wait_and_are_damaged_are_an_error_that_names_their_file() {
+        let file = NamedTempFile::new().unwrap();
+        let texts = (0..900).map(|row| (row % 7 > 0).then(|| format!("text {}", row / 9)));
+        let texts: StringArray = texts.collect();
+        let rows =
+            RecordBatch::try_from_iter_with_nullable([("channel", Arc::new(texts) as _, true)]);
+        output::write(output::format("parquet").unwrap(), sink(&file).unwrap(), &rows.unwrap())
+            .unwrap();
+        let whole = std::fs::read(file.path()).unwrap();
+        let mut refused = 0;
+        for at in 0..whole.len() {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 0x55;
+            std::fs::write(file.path(), damaged).unwrap();
+            let rows = read(file.path()).and_then(Iterator::collect::<Result<Vec<RecordBatch>>>);
+            if let Err(error) = rows {
+                let name = file.path().display().to_string();
+                assert!(error.to_string().contains(&name), "{error}");
+                refused += 1;
+            }
+        }
+        assert!(refused > 50, "only {refused} of {} were noticed", whole.len());
+    }
 
     #[test]
     fn a_label_of_time_says_its_days() {

@@ -15,6 +15,7 @@ use arrow::datatypes::{
     DataType, Field, FieldRef, Metadata, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType,
 };
 use arrow::error::ArrowError;
+use bytesize::ByteSize;
 use hashbrown::HashMap;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
@@ -690,6 +691,7 @@ fn read_footer(
     let wrong = |why: &str| not_parquet(table, path, why, None);
     check_footer(&metadata, length)
         .map_err(|why| wrong(&format!("its footer is damaged: {why}")))?;
+    check_groups(&metadata).map_err(|why| wrong(&why))?;
     with_wide_times(metadata)
         .map_err(|source| not_parquet(table, path, "its schema is damaged", Some(source)))
 }
@@ -717,6 +719,39 @@ fn check_footer(metadata: &ArrowReaderMetadata, length: u64) -> Result<(), Strin
             if end.is_none_or(|end| end > length) || chunk.data_page_offset() < 0 {
                 let name = chunk.column_path().string();
                 return Err(format!("column `{name}` lies outside the file"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Rows of a row group: what a page can say that it has, and half of what rows are numbered by.
+const MOST_GROUP_ROWS: u64 = 1 << 31;
+
+/// Bytes of one column of a row group once they are decompressed. Writers begin a row group anew long before;
+/// a few kilobytes that say that they become more are made to fill a memory.
+const MOST_COLUMN_BYTES: u64 = 8 << 30;
+
+/// A row group that is larger than any writer's, or says that it is.
+fn check_groups(metadata: &ArrowReaderMetadata) -> Result<(), String> {
+    let rewrite = "write the file again with smaller row groups";
+    for (at, group) in (1..).zip(metadata.metadata().row_groups()) {
+        let at: u64 = at;
+        let rows = u64::try_from(group.num_rows()).unwrap_or_default();
+        if rows > MOST_GROUP_ROWS {
+            return Err(format!(
+                "its row group {at} says that it has {rows} rows, more than {MOST_GROUP_ROWS}; {rewrite}"
+            ));
+        }
+        for chunk in group.columns() {
+            let bytes = u64::try_from(chunk.uncompressed_size()).unwrap_or_default();
+            if bytes > MOST_COLUMN_BYTES {
+                return Err(format!(
+                    "its row group {at} says that column `{}` takes {} decompressed, more than {}; {rewrite}",
+                    chunk.column_path().string(),
+                    ByteSize(bytes),
+                    ByteSize(MOST_COLUMN_BYTES)
+                ));
             }
         }
     }

@@ -113,8 +113,6 @@ pub fn scan(
     let is_there = |name: &&&str| plan.schema.field_with_name(name).is_ok();
     let looks: Vec<&str> = looks.iter().filter(is_there).copied().collect();
     let groups = plan.groups();
-    let repeats =
-        if keeper.spills() { Repeats::on_disk()? } else { Repeats::in_memory(groups.iter().sum()) };
     let known = Mutex::new(Looks::new(looks.len()));
     let mut slices = Vec::with_capacity(groups.len());
     let mut before = 0;
@@ -123,6 +121,7 @@ pub fn scan(
         before += rows;
     }
     number(before)?;
+    let repeats = if keeper.spills() { Repeats::on_disk()? } else { Repeats::in_memory(before) };
     let loaded = plan.run(progress, &|group, batch| {
         repeats.meet(external_ids(&batch))?;
         let slice = &mut *slices[group].lock().unwrap_or_else(PoisonError::into_inner);

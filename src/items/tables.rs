@@ -24,6 +24,7 @@ use super::row::{Cell, Item, Name, Row, Value};
 use super::spill::Spill;
 use crate::calendar::format_instant;
 use crate::error::{Error, Result};
+use crate::input::Guarded;
 use crate::merge::{Holds, holds};
 use crate::output::{self, Sink};
 use crate::schema::{FIELD_TIMES, INGESTED, ITEM_USER, ITEMS_AT, Kind, MAJOR, Table};
@@ -290,7 +291,7 @@ pub(super) fn read(
         .with_batch_size(BATCH_ROWS)
         .build()
         .map_err(|source| not_parquet("its pages cannot be decoded", Some(source)))?;
-    for batch in reader {
+    for batch in Guarded::new(reader) {
         let batch = batch
             .map_err(|source| not_parquet("its pages cannot be decoded", Some(source.into())))?;
         for row in rows(table, &batch) {

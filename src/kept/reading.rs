@@ -15,6 +15,7 @@ use rayon::prelude::*;
 use serde_json::Value;
 
 use crate::error::{Error, Result};
+use crate::input::Guarded;
 use crate::kept::{Account, Frame, FrameFile, FrameRows, LAYOUT, RUN_FILE, checksum};
 use crate::store::Store;
 
@@ -196,6 +197,9 @@ pub(crate) fn read_file(
     Ok(concat_batches(&batches[0].schema(), &batches)?)
 }
 
+/// Rows that are decoded at a time, whatever a damaged file says that it has.
+const MOST_ROWS: usize = 1 << 20;
+
 /// The row groups of a file of a kept table, each read by itself.
 pub(crate) struct Groups {
     frame: Frame,
@@ -242,11 +246,12 @@ impl Groups {
             ParquetRecordBatchReaderBuilder::new_with_metadata(input, self.metadata.clone())
                 .with_row_groups(groups)
                 .with_projection(mask)
-                .with_batch_size(count.max(1))
+                .with_batch_size(count.clamp(1, MOST_ROWS))
                 .build()
                 .map_err(unreadable)?;
         let schema = arrow::array::RecordBatchReader::schema(&reader);
-        let batches = reader.collect::<Result<Vec<RecordBatch>, _>>()?;
+        let batches = Guarded::new(reader).collect::<Result<Vec<RecordBatch>, _>>();
+        let batches = batches.map_err(|error| unreadable(error.into()))?;
         Ok(concat_batches(&schema, &batches)?)
     }
 }
@@ -261,5 +266,45 @@ fn unreadable(frame: Frame, path: &Path, source: ParquetError) -> Error {
         path: path.to_path_buf(),
         why: "it is damaged, or not what the run wrote".to_owned(),
         source: Some(source),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::StringArray;
+    use parquet::arrow::ArrowWriter;
+
+    use super::*;
+
+    #[test]
+    fn a_table_with_a_byte_that_changed_is_an_error_that_names_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("orders.parquet");
+        // Some missing and some repeated, so that pages have levels, a dictionary and runs.
+        let texts = (0..900).map(|row| (row % 7 > 0).then(|| format!("text {}", row / 9)));
+        let rows = RecordBatch::try_from_iter_with_nullable([(
+            "external_id",
+            Arc::new(texts.collect::<StringArray>()) as _,
+            true,
+        )]);
+        let rows = rows.unwrap();
+        let mut writer = ArrowWriter::try_new(Vec::new(), rows.schema(), None).unwrap();
+        writer.write(&rows).unwrap();
+        let whole = writer.into_inner().unwrap();
+        let mut refused = 0;
+        for at in 0..whole.len() {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 0x55;
+            fs::write(&path, damaged).unwrap();
+            // Most bytes of a text may be others; none of them may end the process.
+            if let Err(error) = read_file(Frame::Orders, &path, |_| true) {
+                let said = error.to_string();
+                assert!(said.contains("orders.parquet` is not readable as Parquet"), "{said}");
+                refused += 1;
+            }
+        }
+        assert!(refused > 50, "only {refused} of {} were noticed", whole.len());
     }
 }
