@@ -11,8 +11,8 @@ use std::process::{Command, Stdio};
 
 use apportion::kept::{Account, Frame, Kept};
 use apportion::store::Store;
-use common::export::{Export, PLAIN_WORKSPACE, TABLES, copy_folder, tables};
-use common::said;
+use common::export::{AS_OF, Export, PLAIN_WORKSPACE, TABLES, copy_folder, tables};
+use common::{Playground, said};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use rand::RngExt;
 
@@ -107,6 +107,64 @@ fn and_so_it_does_where_a_week_is_more_than_is_read_at_once() {
     let most = credits.map(|file| groups(&kept.folder().join(&file.path))).max().unwrap();
     assert!(most > 2, "{most} row groups in a week at most");
     same_as_in_full(export, 2);
+}
+
+#[test]
+fn a_person_that_loses_a_user_and_has_a_later_change_keeps_its_earlier_touches() {
+    let playground = Playground::new();
+    let export = |sessions: &str, aliases: &str| {
+        playground.table(
+            "sessions",
+            &format!(
+                "external_id,user_external_id,created_at,utm_source
+s1,ann,2025-02-10T10:00:00Z,google
+s2,phone,2025-02-25T10:00:00Z,mail
+s3,ann,2025-02-27T10:00:00Z,bing
+s4,bob,2025-02-26T10:00:00Z,google
+{sessions}"
+            ),
+        );
+        playground.table(
+            "user_aliases",
+            &format!("from_user_external_id,to_user_external_id,created_at\n{aliases}"),
+        );
+    };
+    playground.table(
+        "orders",
+        "external_id,user_external_id,created_at,subtotal_price,currency
+o1,ann,2025-03-01T10:00:00Z,10.00,EUR
+o2,bob,2025-03-02T10:00:00Z,20.00,EUR
+",
+    );
+    let run = |store: &str| {
+        let inputs = [
+            "run",
+            "--sessions",
+            "sessions.parquet",
+            "--orders",
+            "orders.parquet",
+            "--aliases",
+            "user_aliases.parquet",
+        ];
+        let settings =
+            ["--lookback", "30d", "--as-of", AS_OF, "--format", "csv", "--quiet", "--store", store];
+        let (report, complaints) = said(&playground.run(inputs.iter().chain(&settings)));
+        assert_eq!(complaints, "");
+        report
+    };
+    export("", "phone,ann,2025-03-05T10:00:00Z\n");
+    run("store");
+    // The telephone turns out to be somebody else's, and weeks after the order there is another session.
+    export(
+        "s5,ann,2025-04-20T10:00:00Z,mail\n",
+        "phone,ann,2025-03-05T10:00:00Z\nphone,bob,2025-03-01T10:00:00Z\n",
+    );
+    let report = run("store");
+    assert_eq!(anew(&playground.path("store")), None);
+    assert_eq!(report, run("fresh"));
+    let [ours, theirs] = ["store", "fresh"].map(|store| tables(&playground.path(store)));
+    let differ = ours.iter().find(|(name, bytes)| theirs[*name] != **bytes);
+    assert_eq!(differ.map(|(name, _)| name), None);
 }
 
 #[test]

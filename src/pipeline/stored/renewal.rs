@@ -165,6 +165,10 @@ impl<'a> Affected<'a> {
                 whole[*person as usize] = true;
             }
         }
+        // So may the rows of a user that went to somebody else, of which it is only known later when they were.
+        for person in self.before.values().filter_map(|person| person.ok()) {
+            whole[person as usize] = true;
+        }
         let named = users().filter(|(_, person)| is_affected(person)).map(|(user, person)| {
             let since = self.since[*person as usize];
             let is_whole = whole[*person as usize] || since == SOME_TIME;
