@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pyspark import StorageLevel
 from pyspark.sql import functions as F
 
-from ._frames import node, present, text, to_buckets
+from ._frames import node, text, to_buckets
 from ._kernel import COMPONENTS, EDGES, KEYS, PARCELS, Components, KeyEdges, ParcelPairs, Shared
 
 if TYPE_CHECKING:
@@ -39,18 +39,18 @@ def edges(plan: Plan, frames: Mapping[str, DataFrame], partitions: int, memory: 
     pairs: list[DataFrame] = []
     for name, frame in frames.items():
         table = plan.tables[name]
-        user = present(text(table.user), plan.placeholders)
+        user = node("user", text(table.user), plan.placeholders)
         if table.to is not None:
-            other = present(text(table.to), plan.placeholders)
-            joined = frame.select(node("user", user).alias("a"), node("user", other).alias("b"))
+            other = node("user", text(table.to), plan.placeholders)
+            joined = frame.select(user.alias("a"), other.alias("b"))
             found.append(joined.where("a <> b"))
         # A row that occurs under two users is one of them's: both have to see all of it.
         elif table.id is not None and table.user is not None:
-            row = node(name, present(text(table.id)))
-            pairs.append(frame.select(row.alias("thing"), node("user", user).alias("user")))
+            row = node(name, text(table.id))
+            pairs.append(frame.select(row.alias("thing"), user.alias("user")))
     if plan.reconciles and "users" in frames:
         keys = frames["users"].mapInArrow(KeyEdges(plan.text), KEYS)
-        user = node("user", present(F.col("a")))
+        user = node("user", F.col("a"))
         pairs.append(keys.select(node("key", F.col("b")).alias("thing"), user.alias("user")))
     if pairs:
         known = reduce(lambda left, right: left.union(right), pairs)

@@ -70,27 +70,22 @@ def text(place: Place | None) -> Column:
     return F.col(".".join(map(quoted, place.column))).cast("string")
 
 
-def present(identifier: Column, placeholders: Sequence[str] = ()) -> Column:
-    """An id, or null where it is blank or stands for no user, as these are mostly written.
-
-    A row of one that is written otherwise is rejected in its bucket all the same: it only keeps others
-    company.
-    """
-    return F.when(~identifier.isin(*absent(placeholders)), identifier)
-
-
 def absent(placeholders: Sequence[str]) -> list[str]:
     """Ids of nobody: blanks, and words that stand for no user, in every usual case and in brackets."""
     cased = {word: None for name in placeholders for word in (name, name.upper(), name.capitalize())}
     return ["", " ", "  ", *(f"{left}{word}{right}" for word in cased for left, right in _AROUND)]
 
 
-def node(kind: str, identifier: Column) -> Column:
-    """The number that stands for an id of a kind; of none it is null.
+def node(kind: str, identifier: Column, placeholders: Sequence[str] = ()) -> Column:
+    """The number that stands for an id of a kind; null where it is blank or stands for no user, as these are
+    mostly written.
 
-    Two ids that have one number are worked on together, which costs nothing but the company.
+    A row of one that is written otherwise is rejected in its bucket all the same: it only keeps others
+    company. Two ids that have one number are worked on together, which costs nothing but the company.
     """
-    return F.when(identifier.isNotNull(), F.xxhash64(F.lit(kind), identifier))
+    # The list of those is long, and Spark holds it once for each time that it is said.
+    is_known = identifier.isNotNull() & ~identifier.isin(*absent(placeholders))
+    return F.when(is_known, F.xxhash64(F.lit(kind), identifier))
 
 
 def row_node(frame: DataFrame, columns: Sequence[str]) -> Column:

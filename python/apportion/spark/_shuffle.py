@@ -10,19 +10,22 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from ._frames import node, present, quoted, row_node, text, to_buckets
+from ._frames import node, quoted, row_node, text, to_buckets
 from ._kernel import PARCELS, Parcel
 from ._plan import PERSONAL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pyspark.sql import Column, DataFrame
+    from pyspark.sql import DataFrame
 
     from ._plan import Plan
 
 #: So many nodes of components are sent to every executor; more are joined by a shuffle.
 NODES_EVERYWHERE = 2_000_000
+
+#: Columns beside those of a table, which has none of these names.
+KEY, ID, COMPONENT = "_apportion_key", "_apportion_id", "_apportion_component"
 
 
 def shuffled(
@@ -46,22 +49,11 @@ def shuffled(
         )
 
     def parcels(name: str) -> DataFrame:
-        count = len(plan.tables[name].columns) + len(places)
-        rows = keyed[name].select("key", *map(_wire, range(count)))
+        rows = keyed[name].select(KEY, *map(quoted, [*plan.tables[name].columns, *places]))
         return rows.mapInArrow(Parcel(plan.text, name, partitions, memory), PARCELS)
 
     rows = reduce(lambda left, right: left.union(right), map(parcels, keyed))
     return to_buckets(rows, partitions)
-
-
-def _wire(at: int) -> str:
-    """What a column is called on its way, by its place: nothing else can be called so."""
-    return f"c{at}"
-
-
-def _row(names: Sequence[str]) -> list[Column]:
-    """The columns of a table as they are called on their way."""
-    return [F.col(quoted(name)).alias(_wire(at)) for at, name in enumerate(names)]
 
 
 def _keyed(
@@ -71,27 +63,28 @@ def _keyed(
     components: tuple[DataFrame, int] | None,
     places: Sequence[str],
 ) -> DataFrame:
-    """The rows of a table, each with its `key`: the number of its users' component, or of its user.
+    """The rows of a table, each with its key: the number of its users' component, or of its user.
 
-    `id` is the number of the row's own id, and `is_somebodys` says whether it has a user.
+    Of orders also the id: the number of the row's own id if it has a user.
     """
     table = plan.tables[name]
-    user = node("user", present(text(table.user), plan.placeholders))
-    identifier = node(name, present(text(table.id)))
+    user = node("user", text(table.user), plan.placeholders)
+    identifier = node(name, text(table.id))
     # Rows of nobody are rejected wherever they are: they go anywhere, but not all to one partition.
     key = F.coalesce(user, identifier, row_node(frame, table.columns))
-    row = _row([*table.columns, *places])
-    about = [key.alias("key"), identifier.alias("id"), user.isNotNull().alias("is_somebodys")]
-    rows = frame.select(*about, *row)
+    # Columns keep their names: of expressions that Spark knows under several it thinks for minutes.
+    row = [F.col(quoted(column)) for column in (*table.columns, *places)]
+    about = [F.when(user.isNotNull(), identifier).alias(ID)] if name == "orders" else []
+    rows = frame.select(key.alias(KEY), *about, *row)
     if components is None:
         return rows
     found, nodes = components
-    found = found.select(F.col("node").alias("key"), "component")
+    found = found.select(F.col("node").alias(KEY), F.col("component").alias(COMPONENT))
     if nodes <= NODES_EVERYWHERE:
         found = F.broadcast(found)
-    joined = rows.join(found, "key", "left")
-    own = [column for column in rows.columns if column != "key"]
-    return joined.select(F.coalesce("component", "key").alias("key"), *own)
+    joined = rows.join(found, KEY, "left")
+    own = [quoted(column) for column in rows.columns if column != KEY]
+    return joined.select(F.coalesce(COMPONENT, KEY).alias(KEY), *own)
 
 
 def _with_orders(
@@ -99,18 +92,14 @@ def _with_orders(
 ) -> DataFrame:
     """The items of orders, each with the key of its order."""
     table = plan.tables["order_items"]
-    order = node("orders", present(text(table.order)))
-    rows = items.select(
-        F.coalesce(order, row_node(items, table.columns)).alias("id"), *_row([*table.columns, *places])
-    )
-    row = [column for column in rows.columns if column != "id"]
+    order = node("orders", text(table.order))
+    row = [F.col(quoted(column)) for column in (*table.columns, *places)]
+    rows = items.select(F.coalesce(order, row_node(items, table.columns)).alias(ID), *row)
+    own = [quoted(column) for column in rows.columns if column != ID]
     if orders is None:
-        return rows.select(F.col("id").alias("key"), *row)
+        return rows.select(F.col(ID).alias(KEY), *own)
     # An order that occurs under several users has one key, since that joins them.
-    somebodys = orders.where("is_somebodys and id is not null").select("id", "key")
-    keys = somebodys.repartition(partitions, "id").groupBy("id").agg(F.min("key").alias("key"))
-    return (
-        rows.repartition(partitions, "id")
-        .join(keys, "id", "left")
-        .select(F.coalesce("key", "id").alias("key"), *row)
-    )
+    somebodys = orders.where(F.col(ID).isNotNull()).select(ID, KEY)
+    keys = somebodys.repartition(partitions, ID).groupBy(ID).agg(F.min(KEY).alias(KEY))
+    joined = rows.repartition(partitions, ID).join(keys, ID, "left")
+    return joined.select(F.coalesce(KEY, ID).alias(KEY), *own)

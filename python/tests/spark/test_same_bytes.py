@@ -58,7 +58,7 @@ def test_small_tables_are_those_of_one_machine(
     spark: SparkSession, shop: dict[str, DataFrame], local: Callable[..., apportion.Result]
 ) -> None:
     asked = ["paths", "orders_report", "spend_gaps", "ranks"]
-    settings = {**CLOCK, "models": ["linear"], "bootstrap": 20, "seed": 5}
+    settings = {**CLOCK, "models": ["linear"], "bootstrap": 40, "seed": 5}
     expected = local({**TABLES, **SPEND}, **settings, tables=asked)
     frames = {**shop, **{table: spark.read.parquet(str(path)) for table, path in SPEND.items()}}
     result = apportion.spark.attribute(**frames, **settings, partitions=3, tables=asked)
@@ -72,7 +72,7 @@ def test_small_tables_are_those_of_one_machine(
 def test_tables_of_a_sweep_are_those_of_one_machine(
     shop: dict[str, DataFrame], local: Callable[..., apportion.Result]
 ) -> None:
-    settings = {**CLOCK, "sweep": {"lookback": ["7d", "30d"]}, "models": ["linear", "last"]}
+    settings = {**CLOCK, "sweep": {"lookback": ["7d", "30d"]}, "models": ["linear", "last_click"]}
     expected = local(TABLES, **settings)
     result = apportion.spark.attribute(**shop, **settings, partitions=3)
     assert result.ranges.to_pyarrow().equals(expected.ranges.to_pyarrow())
