@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 import pyarrow
 import pyarrow.fs
 import pyarrow.parquet
-from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from .._errors import InputError
 from ._frames import quoted
+from ._stream import reason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,13 +66,14 @@ def _hive_base(path: str) -> str | None:
 def _merged(spark: SparkSession, table: str, base: str | None, paths: Sequence[str]) -> DataFrame:
     try:
         return _read(spark, base, paths)
-    except PySparkException as error:
+    # Spark's own errors are of many kinds, and some are those of what calls Java.
+    except Exception as error:
         if "NANOS" in str(error):
             return _with_nanoseconds(spark, table, base, paths)
         if len(paths) > 1 and "merge" in str(error).lower():
             # Files whose columns have other types: each as it is.
             return _united(table, [_read(spark, base, [path]) for path in paths])
-        raise InputError(f"Spark cannot read `{table}`: {_first_line(error)}") from error
+        raise InputError(f"Spark cannot read `{table}`: {reason(error)}") from error
 
 
 def _read(spark: SparkSession, base: str | None, paths: Sequence[str]) -> DataFrame:
@@ -89,10 +90,6 @@ def _located(frame: DataFrame) -> DataFrame:
     """The frame with files as they are named: Spark escapes what an address cannot hold."""
     escaped = F.replace(F.regexp_replace(FILE, "^file:/+", "/"), F.lit("+"), F.lit("%2B"))
     return frame.withColumns({FILE: F.url_decode(escaped), ROW: F.col(ROW) + 1})
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
 
 
 def _with_nanoseconds(spark: SparkSession, table: str, base: str | None, paths: Sequence[str]) -> DataFrame:

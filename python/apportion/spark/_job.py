@@ -29,7 +29,6 @@ from typing import IO, TYPE_CHECKING, Any
 
 import pyarrow
 import pyarrow.ipc
-from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from .._errors import ApportionError, SettingError
@@ -112,7 +111,7 @@ def main() -> int:
     except ApportionError as error:
         lines.say(error={"kind": type(error).__name__, "text": str(error)})
         return 1
-    except (PySparkException, OSError, RuntimeError) as error:
+    except Exception as error:
         text = f"Spark gave up: {reason(error)}"
         lines.say(error={"kind": "ApportionError", "text": text})
         print(error, file=sys.stderr)

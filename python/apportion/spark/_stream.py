@@ -53,7 +53,11 @@ def reason(error: Exception) -> str:
     """The line of an error of Spark that says most: of a task's, what this package says there."""
     shown = [line.strip() for line in str(error).splitlines() if line.strip()]
     own = [line for line in shown if line.startswith("apportion.")]
-    return (own or shown or [type(error).__name__])[0]
+    # What calls Java begins with the call, and says in the line after what came of it.
+    told = [
+        line.removeprefix(": ") for line in shown if not line.startswith("An error occurred while calling")
+    ]
+    return (own or told or [type(error).__name__])[0]
 
 
 def _follows(before: tuple[str, int], after: tuple[str, int]) -> bool:

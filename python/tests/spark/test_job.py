@@ -166,3 +166,15 @@ def test_a_job_says_what_is_wrong(change: dict[str, Any], kind: str, text: str, 
     said = job({**usual, **change}, code=1)
     assert said[-1]["error"]["kind"] == kind and text in said[-1]["error"]["text"], said
     assert not (tmp_path / "out").exists()
+
+
+def test_a_file_that_was_cut_off_is_named(tmp_path: Path) -> None:
+    if KIND == "connect":
+        pytest.skip("said once")
+    cut = tmp_path / "cut.parquet"
+    cut.write_bytes(TABLES["sessions"].read_bytes()[:20_000])
+    tables = {"sessions": [str(cut)], "orders": FILES["orders"]}
+    usual = {"master": "local[1]", "tables": tables, "settings": CLOCK, "folder": str(tmp_path / "out")}
+    error = job(usual, code=1)[-1]["error"]
+    assert error["kind"] == "InputError", error
+    assert "Spark cannot read `sessions`" in error["text"] and str(cut) in error["text"], error
