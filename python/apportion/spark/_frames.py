@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import pyarrow
+from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, DataType, MapType, NullType, StructType
 
@@ -132,6 +133,10 @@ def large_batches(spark: SparkSession) -> Iterator[None]:
 def to_buckets(parcels: DataFrame, partitions: int) -> DataFrame:
     """Parcels in the partitions of their buckets."""
     if hasattr(parcels, "repartitionById"):
-        return parcels.repartitionById(partitions, F.col("bucket"))
-    # Before Spark 4.1 a partition is chosen by a hash of the bucket's number, and may have several buckets.
+        rows = parcels.repartitionById(partitions, F.col("bucket"))
+        # A server of another make, or before Spark 4.1, says that it knows no such thing when it is asked.
+        with suppress(PySparkException):
+            if rows.select("bucket").schema:
+                return rows
+    # A partition is chosen by a hash of the bucket's number, and may have several buckets.
     return parcels.repartition(partitions, "bucket")
