@@ -56,6 +56,8 @@ pub(crate) struct Plan {
     placeholders: Vec<String>,
     /// The tables of rows that the settings say where to write.
     written: Vec<String>,
+    /// Tables that may be asked for, and that the settings do not say where to write.
+    asked: Vec<String>,
     /// Whether rows say where they were read, in columns after their own.
     places: bool,
 }
@@ -147,7 +149,6 @@ impl Plan {
 /// Its `tables` say of each which `columns` have to come, and where the `user`, the `id`, whom an alias
 /// leads `to` and the `order` of an item are found: `{"column": ["user", "id"]}` or `{"constant": "x"}`.
 #[pyfunction]
-#[expect(clippy::needless_pass_by_value, reason = "Python has no borrowed lists")]
 pub(crate) fn plan(
     py: Python<'_>,
     settings: &Bound<'_, PyDict>,
@@ -167,12 +168,14 @@ pub(crate) fn plan(
     let names = RowTable::ALL.map(RowTable::name).into_iter();
     let row_tables: Vec<String> =
         names.filter(|name| is_written(name)).map(str::to_owned).collect();
-    for name in &wanted {
-        let place = place(&mut settings, name);
+    let mut asked = Vec::new();
+    for name in wanted {
+        let place = place(&mut settings, &name);
         let place =
             place.ok_or_else(|| Error::Contradiction(format!("`{name}` is no table of a run")))?;
         if place.is_none() {
             *place = Some(PathBuf::from(format!("{name}.arrow")));
+            asked.push(name);
         }
     }
     let mut divided = Vec::new();
@@ -209,6 +212,7 @@ pub(crate) fn plan(
             reconciles: !config.reconcile.is_empty(),
             placeholders: PLACEHOLDERS.map(str::to_owned).to_vec(),
             written: row_tables,
+            asked,
             places,
         };
         written(&plan)
@@ -457,7 +461,7 @@ pub(crate) fn conclude(
             }
             for name in &wanted {
                 match place(settings, name) {
-                    Some(Some(_)) => copied.push(name.clone()),
+                    Some(Some(_)) if !plan.asked.contains(name) => copied.push(name.clone()),
                     Some(at) => *at = Some(file(name)),
                     None => {}
                 }

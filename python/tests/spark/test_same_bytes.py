@@ -64,6 +64,7 @@ def test_small_tables_are_those_of_one_machine(
     result = apportion.spark.attribute(**frames, **settings, partitions=3, tables=asked)
     for name in asked:
         assert result.table(name).to_pyarrow().equals(expected.table(name).to_pyarrow()), name
+    assert not [*Path.cwd().glob("*.arrow")], "what is asked for lies where nobody asked for it"
     unasked = apportion.spark.attribute(**shop, **CLOCK, partitions=2)
     with pytest.raises(apportion.ApportionError, match="`paths` was not asked for"):
         unasked.paths.to_pyarrow()
