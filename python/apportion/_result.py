@@ -31,10 +31,17 @@ class Answer(ABC):
 
     def __init__(self, said: _Said) -> None:
         self._said = said
+        self._tables: dict[str, Table] = {}
+
+    def table(self, name: str) -> Table:
+        """The table of this name, which is worked out now if it was not and can be."""
+        if name not in self._tables:
+            self._tables[name] = self._made(name)
+        return self._tables[name]
 
     @abstractmethod
-    def table(self, name: str) -> Table:
-        """The table of this name."""
+    def _made(self, name: str) -> Table:
+        """The table of this name, when it is first asked for."""
 
     @property
     def report(self) -> Table:
@@ -112,14 +119,10 @@ class Result(Answer):
         super().__init__(run)
         self._run = run
         self._progress = progress
-        self._tables: dict[str, Table] = {}
 
-    def table(self, name: str) -> Table:
-        """The table of this name, which is worked out now if it was not."""
-        if name not in self._tables:
-            with told(self._progress) as listener:
-                self._tables[name] = Table(self._run.frame(name, listener), name)
-        return self._tables[name]
+    def _made(self, name: str) -> Table:
+        with told(self._progress) as listener:
+            return Table(self._run.frame(name, listener), name)
 
     @property
     def credits(self) -> Table:

@@ -248,13 +248,17 @@ pub(crate) fn components(py: Python<'_>, edges: &Bound<'_, PyAny>) -> Result<Fra
             }
         });
     }
-    let rows = py.detach(|| -> Result<RecordBatch, Error> {
-        let (nodes, components): (Vec<i64>, Vec<i64>) = components.end().unzip();
-        let column = |numbers: Vec<i64>| -> ArrayRef { Arc::new(Int64Array::from(numbers)) };
-        let columns = [("node", column(nodes)), ("component", column(components))];
-        Ok(RecordBatch::try_from_iter(columns)?)
-    })?;
-    Ok(Frame::new(rows))
+    Ok(py.detach(|| numbers(["node", "component"], components.end()))?)
+}
+
+/// A table of pairs of numbers.
+pub(crate) fn numbers(
+    names: [&str; 2],
+    pairs: impl Iterator<Item = (i64, i64)>,
+) -> Result<Frame, Error> {
+    let (left, right): (Vec<i64>, Vec<i64>) = pairs.unzip();
+    let columns = [left, right].map(|numbers| -> ArrayRef { Arc::new(Int64Array::from(numbers)) });
+    Ok(Frame::new(RecordBatch::try_from_iter(names.into_iter().zip(columns))?))
 }
 
 /// The users of some batches of the users table with what they may be reconciled by: columns `a`, the user,

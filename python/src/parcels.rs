@@ -5,12 +5,12 @@ use std::sync::Arc;
 use apportion::Error;
 use apportion::pipeline::buckets::{self, Arrived, Opener, Shared};
 use apportion::schema::Table;
-use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
+use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use arrow_pyarrow::{FromPyArrow, ToPyArrow};
 use pyo3::prelude::{Bound, PyAny, PyAnyMethods, Python, pyclass, pyfunction, pymethods};
 
-use crate::buckets::Plan;
+use crate::buckets::{Plan, numbers};
 use crate::errors::Failure;
 use crate::frame::Frame;
 
@@ -84,7 +84,7 @@ fn pairs() -> SchemaRef {
 }
 
 /// Of parcels of pairs of a thing and a user the pairs of things that several users have, as columns `a` and
-/// `b`: each may be there once more.
+/// `b`, each pair once.
 #[pyfunction]
 pub(crate) fn shared(py: Python<'_>, batches: &Bound<'_, PyAny>) -> Result<Frame, Failure> {
     let mut shared = Shared::default();
@@ -104,10 +104,5 @@ pub(crate) fn shared(py: Python<'_>, batches: &Bound<'_, PyAny>) -> Result<Frame
             Ok(())
         })?;
     }
-    let rows = py.detach(|| -> Result<RecordBatch, Error> {
-        let (a, b): (Vec<i64>, Vec<i64>) = shared.end().unzip();
-        let column = |numbers: Vec<i64>| -> ArrayRef { Arc::new(Int64Array::from(numbers)) };
-        Ok(RecordBatch::try_from_iter([("a", column(a)), ("b", column(b))])?)
-    })?;
-    Ok(Frame::new(rows))
+    Ok(py.detach(|| numbers(["a", "b"], shared.end()))?)
 }

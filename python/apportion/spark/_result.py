@@ -36,22 +36,18 @@ class SparkResult(Answer):
         super().__init__(concluded)
         self._run = run
         self._concluded = concluded
-        self._tables: dict[str, Table] = {}
 
-    def table(self, name: str) -> Table:
-        """One of the small tables, by its name."""
-        if name not in self._tables:
-            frame = self._concluded.frame(name)
-            if frame is None and name == "effects":
-                why = "says nothing without a model that learns, such as `--model markov`"
-                raise SettingError(f"`--effects` {why}")
-            if frame is None and name in ASKED:
-                hint = "name it among `tables` of `apportion.spark.attribute`"
-                raise SettingError(f"`{name}` was not asked for\n\nhint: {hint}")
-            if frame is None:
-                raise KeyError(f"this run has no table `{name}`")
-            self._tables[name] = Table(frame, name)
-        return self._tables[name]
+    def _made(self, name: str) -> Table:
+        frame = self._concluded.frame(name)
+        if frame is not None:
+            return Table(frame, name)
+        if name == "effects":
+            why = "says nothing without a model that learns, such as `--model markov`"
+            raise SettingError(f"`--effects` {why}")
+        if name in ASKED:
+            hint = "name it among `tables` of `apportion.spark.attribute`"
+            raise SettingError(f"`{name}` was not asked for\n\nhint: {hint}")
+        raise KeyError(f"this run has no table `{name}`")
 
     def rows(self, name: str, *, ordered: bool = False) -> DataFrame:
         """One of the tables of rows, by its name.

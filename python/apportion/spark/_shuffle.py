@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame
 
-    from ._plan import Plan
+    from ._plan import Plan, TablePlan
 
 #: So many nodes of components are sent to every executor; more are joined by a shuffle.
 NODES_EVERYWHERE = 2_000_000
@@ -49,11 +49,19 @@ def shuffled(
         )
 
     def parcels(name: str) -> DataFrame:
-        rows = keyed[name].select(KEY, *map(quoted, [*plan.tables[name].columns, *places]))
+        rows = keyed[name].select(KEY, *_row(plan.tables[name], places))
         return rows.mapInArrow(Parcel(plan.text, name, partitions, memory), PARCELS)
 
     rows = reduce(lambda left, right: left.union(right), map(parcels, keyed))
     return to_buckets(rows, partitions)
+
+
+def _row(table: TablePlan, places: Sequence[str]) -> list[str]:
+    """What rows of a table bring.
+
+    Columns keep their names: of expressions that Spark knows under several it thinks for minutes.
+    """
+    return [quoted(column) for column in (*table.columns, *places)]
 
 
 def _keyed(
@@ -72,10 +80,8 @@ def _keyed(
     identifier = node(name, text(table.id))
     # Rows of nobody are rejected wherever they are: they go anywhere, but not all to one partition.
     key = F.coalesce(user, identifier, row_node(frame, table.columns))
-    # Columns keep their names: of expressions that Spark knows under several it thinks for minutes.
-    row = [F.col(quoted(column)) for column in (*table.columns, *places)]
     about = [F.when(user.isNotNull(), identifier).alias(ID)] if name == "orders" else []
-    rows = frame.select(key.alias(KEY), *about, *row)
+    rows = frame.select(key.alias(KEY), *about, *_row(table, places))
     if components is None:
         return rows
     found, nodes = components
@@ -93,13 +99,12 @@ def _with_orders(
     """The items of orders, each with the key of its order."""
     table = plan.tables["order_items"]
     order = node("orders", text(table.order))
-    row = [F.col(quoted(column)) for column in (*table.columns, *places)]
+    row = _row(table, places)
     rows = items.select(F.coalesce(order, row_node(items, table.columns)).alias(ID), *row)
-    own = [quoted(column) for column in rows.columns if column != ID]
     if orders is None:
-        return rows.select(F.col(ID).alias(KEY), *own)
+        return rows.select(F.col(ID).alias(KEY), *row)
     # An order that occurs under several users has one key, since that joins them.
     somebodys = orders.where(F.col(ID).isNotNull()).select(ID, KEY)
     keys = somebodys.repartition(partitions, ID).groupBy(ID).agg(F.min(KEY).alias(KEY))
     joined = rows.repartition(partitions, ID).join(keys, ID, "left")
-    return joined.select(F.coalesce(KEY, ID).alias(KEY), *own)
+    return joined.select(F.coalesce(KEY, ID).alias(KEY), *row)
