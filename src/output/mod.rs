@@ -5,6 +5,7 @@
 
 mod arrow_ipc;
 mod cell;
+mod coded;
 mod compact;
 mod csv_text;
 mod html;

@@ -1,10 +1,11 @@
-//! Parquet, compressed with Zstandard; the columns of a row group are encoded in parallel.
+//! Parquet, compressed with Zstandard; the columns of a row group are encoded in parallel, texts that repeat by
+//! their codes (`coded`).
 
 use std::mem;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::array::{AsArray, RecordBatch, StringViewArray};
+use arrow::datatypes::{DataType, SchemaRef};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::{
     ArrowColumnChunk, ArrowColumnWriter, ArrowLeafColumn, ArrowRowGroupWriterFactory,
@@ -17,6 +18,7 @@ use parquet::file::writer::SerializedFileWriter;
 use rayon::prelude::*;
 
 use crate::error::Result;
+use crate::output::coded::{self, Chunk};
 use crate::output::{Format, Sink, TableWriter, failed};
 
 pub(super) const FORMAT: Format = Format {
@@ -86,9 +88,8 @@ impl SmallGroups {
     fn end_group(&mut self) -> Result<(), ParquetError> {
         self.rows = 0;
         let columns = mem::take(&mut self.columns);
-        let chunks: Vec<ArrowColumnChunk> =
-            columns.into_par_iter().map(ArrowColumnWriter::close).collect::<Result<_, _>>()?;
-        self.encoder.append(chunks)
+        let chunks = columns.into_par_iter().map(|column| Ok(Encoded::General(column.close()?)));
+        self.encoder.append(chunks.collect::<Result<_, ParquetError>>()?)
     }
 
     /// Ends the file.
@@ -98,6 +99,12 @@ impl SmallGroups {
         }
         self.encoder.finish()
     }
+}
+
+/// A column of a row group that is encoded.
+enum Encoded {
+    General(ArrowColumnChunk),
+    Coded(Chunk),
 }
 
 /// A file and what encodes its row groups, one after the other.
@@ -142,11 +149,30 @@ impl Encoder {
         Ok(columns)
     }
 
+    /// Of each column the texts that batches have, where it holds texts.
+    fn texts<'b>(&self, batches: &'b [RecordBatch]) -> Vec<Option<Vec<&'b StringViewArray>>> {
+        let columns = self.file.schema_descr().columns().iter();
+        columns
+            .map(|column| {
+                // What lies within others is left to the general encoder.
+                let [name] = column.path().parts() else { return None };
+                let (at, field) = self.schema.column_with_name(name)?;
+                let is_text = *field.data_type() == DataType::Utf8View;
+                is_text.then(|| {
+                    batches.iter().map(|batch| batch.column(at).as_string_view()).collect()
+                })
+            })
+            .collect()
+    }
+
     /// Writes a row group that was encoded.
-    fn append(&mut self, chunks: Vec<ArrowColumnChunk>) -> Result<(), ParquetError> {
+    fn append(&mut self, chunks: Vec<Encoded>) -> Result<(), ParquetError> {
         let mut group = self.file.next_row_group()?;
         for chunk in chunks {
-            chunk.append_to_row_group(&mut group)?;
+            match chunk {
+                Encoded::General(chunk) => chunk.append_to_row_group(&mut group)?,
+                Encoded::Coded(Chunk { bytes, close }) => group.append_column(&bytes, close)?,
+            }
         }
         group.close()?;
         self.groups += 1;
@@ -167,14 +193,23 @@ fn begin(sink: Sink, schema: &SchemaRef) -> Result<Box<dyn TableWriter>> {
 impl Parquet {
     /// Writes the waiting rows as a row group.
     fn write_group(&mut self) -> Result<(), ParquetError> {
-        let columns = self.encoder.leaves(&mem::take(&mut self.waiting))?;
+        let rows = mem::take(&mut self.waiting);
+        let columns = self.encoder.leaves(&rows)?;
+        let texts = self.encoder.texts(&rows);
+        let descriptions = self.encoder.file.schema_descr().columns();
         let writers = self.encoder.columns()?;
-        let chunks: Vec<ArrowColumnChunk> = writers
+        let chunks: Vec<Encoded> = writers
             .into_par_iter()
             .zip(columns)
-            .map(|(mut writer, column)| {
+            .zip(texts.into_par_iter().zip(descriptions))
+            .map(|((mut writer, column), (texts, description))| {
+                if let Some(texts) = texts
+                    && let Some(chunk) = coded::encode(&texts, description)?
+                {
+                    return Ok(Encoded::Coded(chunk));
+                }
                 column.iter().try_for_each(|leaf| writer.write(leaf))?;
-                writer.close()
+                Ok(Encoded::General(writer.close()?))
             })
             .collect::<Result<_, ParquetError>>()?;
         self.encoder.append(chunks)

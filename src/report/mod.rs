@@ -514,9 +514,16 @@ pub(crate) fn decimals(
     amounts: impl Iterator<Item = Option<(i128, Currency)>>,
     scale: u32,
 ) -> Result<ArrayRef> {
+    // A column mostly has one currency, whose code would be looked up anew for each amount.
+    let mut known = None;
     let scaled = amounts.map(|amount| {
-        amount
-            .map(|(minor, currency)| minor * 10_i128.pow(scale.saturating_sub(currency.exponent())))
+        let (minor, currency) = amount?;
+        let factor = match known {
+            Some((same, factor)) if same == currency => factor,
+            _ => 10_i128.pow(scale.saturating_sub(currency.exponent())),
+        };
+        known = Some((currency, factor));
+        Some(minor * factor)
     });
     let decimals = scaled.collect::<Decimal128Array>();
     let scale = i8::try_from(scale).unwrap_or(i8::MAX);

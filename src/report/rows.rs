@@ -112,17 +112,9 @@ impl CreditTable<'_> {
 /// the report.
 pub fn credit_rows(table: &CreditTable<'_>, rows: &CreditRows) -> Result<RecordBatch> {
     let models = table.models.len();
-    // Rows come touch by touch; the table is model by model within an order.
-    let mut from: Vec<(usize, usize)> = Vec::with_capacity(rows.order.len() * models);
-    let mut start = 0;
-    for of_order in rows.order.chunk_by(|left, right| left == right) {
-        let end = start + of_order.len();
-        for model in 0..models {
-            from.extend((start..end).map(|row| (row, model)));
-        }
-        start = end;
-    }
-    let orders: Vec<u32> = from.iter().map(|(row, _)| rows.order[*row]).collect();
+    let Layout { from, orders, of_order, of_model } = Layout::new(rows, models);
+    // What an order has is looked up once, and not for each of its rows.
+    let by_order = |column: &ArrayRef| take(column, &of_order, None);
     let touched: Vec<Option<u32>> = from.iter().map(|(row, _)| rows.touch[*row]).collect();
     let touch_rows: UInt32Array =
         touched.iter().map(|touch| touch.map(|touch| table.touches.row[touch as usize])).collect();
@@ -136,35 +128,54 @@ pub fn credit_rows(table: &CreditTable<'_>, rows: &CreditRows) -> Result<RecordB
         Arc::new(from.iter().map(|(row, _)| number(*row)).collect::<UInt64Array>())
     };
     let touched_at = |touch: Option<u32>| touch.map(|touch| table.touches.at[touch as usize]);
-    let kinds = touched.iter().map(|touch| {
-        touch.map(|touch| if table.touches.view[touch as usize] { "postview" } else { "session" })
+    let of_kind = touched
+        .iter()
+        .map(|touch| touch.map(|touch| u32::from(table.touches.view[touch as usize])));
+    let of_role = from.iter().map(|(row, _)| match rows.touch[*row] {
+        Some(_) => Role::of(rows.position[*row] as usize, rows.touches[*row] as usize) as u32,
+        None => small(Role::ALL.len()),
     });
-    let roles = from.iter().map(|(row, _)| match rows.touch[*row] {
-        Some(_) => Role::of(rows.position[*row] as usize, rows.touches[*row] as usize).name(),
-        None => "unattributed",
-    });
-    let seconds = orders.iter().zip(&touched).map(|(order, touch)| {
-        touched_at(*touch).map(|at| (table.orders.at[*order as usize] - at).div_euclid(1_000_000))
+    let seconds = of_order.values().iter().zip(&touched).map(|(order, touch)| {
+        let order = table.orders.at[orders[*order as usize] as usize];
+        touched_at(*touch).map(|at| (order - at).div_euclid(1_000_000))
     });
     let cell = |(row, model): &(usize, usize)| row * models + model;
-    let amounts = from
-        .iter()
-        .zip(&orders)
-        .map(|(at, order)| Some((i128::from(rows.amounts[cell(at)]), table.currency(*order))));
+    let amounts = from.iter().zip(of_order.values()).map(|(at, order)| {
+        let currency = table.currency(orders[*order as usize]);
+        Some((i128::from(rows.amounts[cell(at)]), currency))
+    });
     let touch_times = touched.iter().map(|touch| touched_at(*touch));
+    let roles = Role::ALL.map(Role::name).into_iter().chain(["unattributed"]);
     let mut columns: Vec<(String, ArrayRef)> = vec![
-        ("order_external_id".into(), table.order_ids(&orders)?),
+        ("order_external_id".into(), by_order(&table.order_ids(&orders)?)?),
         ("touch_external_id".into(), of_touch("external_id")?),
-        ("touch_kind".into(), Arc::new(kinds.collect::<StringViewArray>())),
-        ("person".into(), table.persons_of(&orders)),
-        ("user_external_id".into(), users(table, &orders, &of_touch("user_external_id")?)?),
-        ("model".into(), texts(from.iter().map(|(_, model)| table.models[*model].as_str()))),
+        (
+            "touch_kind".into(),
+            take(
+                &texts(["session", "postview"].into_iter()),
+                &of_kind.collect::<UInt32Array>(),
+                None,
+            )?,
+        ),
+        ("person".into(), by_order(&table.persons_of(&orders))?),
+        (
+            "user_external_id".into(),
+            users(&of_touch("user_external_id")?, || Ok(by_order(&order_users(table, &orders)?)?))?,
+        ),
+        (
+            "model".into(),
+            take(
+                &texts(table.models.iter().map(String::as_str)),
+                &UInt32Array::from(of_model),
+                None,
+            )?,
+        ),
         (
             "position".into(),
             numbers(&|row| rows.touch[row].map(|_| u64::from(rows.position[row]) + 1)),
         ),
         ("touches".into(), numbers(&|row| Some(u64::from(rows.touches[row])))),
-        ("role".into(), texts(roles)),
+        ("role".into(), take(&texts(roles), &UInt32Array::from_iter_values(of_role), None)?),
         (
             "share".into(),
             Arc::new(Float64Array::from_iter_values(
@@ -172,12 +183,12 @@ pub fn credit_rows(table: &CreditTable<'_>, rows: &CreditRows) -> Result<RecordB
             )),
         ),
         ("amount".into(), decimals(amounts, table.scale())?),
-        ("currency".into(), table.currencies_of(&orders)),
+        ("currency".into(), by_order(&table.currencies_of(&orders))?),
         (
             "touch_at".into(),
             Arc::new(touch_times.collect::<TimestampMicrosecondArray>().with_timezone("UTC")),
         ),
-        ("order_at".into(), table.order_times(&orders)),
+        ("order_at".into(), by_order(&table.order_times(&orders))?),
         ("time_to_conversion".into(), Arc::new(seconds.collect::<Int64Array>())),
         (
             "is_first_conversion".into(),
@@ -193,21 +204,51 @@ pub fn credit_rows(table: &CreditTable<'_>, rows: &CreditRows) -> Result<RecordB
     )?)
 }
 
+/// The rows of a table of credits: model by model within an order, where a partition has touch by touch.
+struct Layout {
+    /// The row of the partition and the model of each.
+    from: Vec<(usize, usize)>,
+    /// The orders, each once for as long as it goes on.
+    orders: Vec<u32>,
+    /// Which of these each row is of.
+    of_order: UInt32Array,
+    of_model: UInt32Array,
+}
+
+impl Layout {
+    fn new(rows: &CreditRows, models: usize) -> Self {
+        let count = rows.order.len() * models;
+        let (mut from, mut orders) = (Vec::with_capacity(count), Vec::new());
+        let (mut of_order, mut of_model) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        let mut start = 0;
+        for of_one in rows.order.chunk_by(|left, right| left == right) {
+            let end = start + of_one.len();
+            for model in 0..models {
+                from.extend((start..end).map(|row| (row, model)));
+                of_model.resize(from.len(), small(model));
+            }
+            of_order.resize(from.len(), small(orders.len()));
+            orders.push(of_one[0]);
+            start = end;
+        }
+        Self { from, orders, of_order: of_order.into(), of_model: of_model.into() }
+    }
+}
+
+/// A position in a table of some rows.
+fn small(position: usize) -> u32 {
+    u32::try_from(position).expect("a batch of credits has fewer rows")
+}
+
 /// The original user of each touch; of the order where there is no touch.
-fn users(table: &CreditTable<'_>, orders: &[u32], of_touches: &ArrayRef) -> Result<ArrayRef> {
+fn users(of_touches: &ArrayRef, of_orders: impl FnOnce() -> Result<ArrayRef>) -> Result<ArrayRef> {
     let of_touches = of_touches.as_string_view();
     if of_touches.null_count() == 0 {
         return Ok(Arc::new(of_touches.clone()));
     }
-    let of_orders = order_users(table, orders)?;
-    let of_orders = of_orders.as_string_view();
-    Ok(Arc::new(
-        of_touches
-            .iter()
-            .zip(of_orders)
-            .map(|(touch, order)| touch.or(order))
-            .collect::<StringViewArray>(),
-    ))
+    let of_orders = of_orders()?;
+    let either = of_touches.iter().zip(of_orders.as_string_view());
+    Ok(Arc::new(either.map(|(touch, order)| touch.or(order)).collect::<StringViewArray>()))
 }
 
 fn order_users(table: &CreditTable<'_>, orders: &[u32]) -> Result<ArrayRef> {
