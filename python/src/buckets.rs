@@ -13,8 +13,8 @@ use std::sync::Arc;
 use apportion::config::{Config, Settings};
 use apportion::input::MemoryTable;
 use apportion::pipeline::buckets::{
-    self, Arriving, BucketRun, BucketSums, Columns, Components, FILE, FILE_ROW, Known, Pass,
-    RowTable, check_inputs, keys_of_users,
+    self, ArrivedBucket, Arriving, BucketRun, BucketSums, Columns, Components, FILE, FILE_ROW,
+    Known, Pass, RowTable, check_inputs, keys_of_users,
 };
 use apportion::pipeline::in_pool;
 use apportion::schema::Table;
@@ -121,6 +121,11 @@ impl Plan {
         };
         let tables: Vec<_> = small.chain(divided).map(empty).collect::<Result<_, _>>()?;
         BucketRun::new(self.config(&tables, Settings::forget_outputs)?)
+    }
+
+    /// What of a table comes to buckets; none of one that is not divided.
+    pub(crate) fn columns(&self, table: &str) -> Option<&Columns> {
+        self.tables.get(table).map(|divided| &divided.columns)
     }
 
     /// The columns that rows of the tables have on their way to buckets.
@@ -288,6 +293,7 @@ struct Bucket {
     known: Known,
     tables: Vec<(Table, MemoryTable)>,
     origins: buckets::Origins,
+    shared: Vec<(i64, i64)>,
 }
 
 impl Bucket {
@@ -305,13 +311,14 @@ impl Bucket {
             let batch = RecordBatch::from_pyarrow_bound(&batch?)?;
             py.detach(|| arriving.take(&batch))?;
         }
-        let (mut tables, origins) = arriving.end()?;
+        let ArrivedBucket { mut tables, origins, shared } = py.detach(|| arriving.end())?;
         tables.extend(tables::gather(py, &tables::given(small)?, u64::MAX, None)?);
-        Ok(Self { plan, known, tables, origins })
+        Ok(Self { plan, known, tables, origins, shared })
     }
 }
 
-/// What a bucket comes to in a pass, as bytes.
+/// What a bucket comes to in a pass, as bytes; and what pairs among its parcels say that users share, as `shared`
+/// has it: where they do, users are not yet where they belong, and nothing is worked out.
 #[pyfunction]
 pub(crate) fn work_bucket<'py>(
     py: Python<'py>,
@@ -321,16 +328,20 @@ pub(crate) fn work_bucket<'py>(
     small: &Bound<'py, PyDict>,
     batches: &Bound<'py, PyAny>,
     memory: u64,
-) -> Result<Bound<'py, PyBytes>, Failure> {
+) -> Result<(Option<Bound<'py, PyBytes>>, Frame), Failure> {
     let pass = pass(what)?;
-    let bucket = Bucket::gather(py, (plan, known), small, batches, memory)?;
+    let mut bucket = Bucket::gather(py, (plan, known), small, batches, memory)?;
+    let shared = std::mem::take(&mut bucket.shared);
+    if !shared.is_empty() {
+        return Ok((None, numbers(["a", "b"], shared.into_iter())?));
+    }
     let bytes = py.detach(|| {
-        let Bucket { plan, known, tables, origins } = bucket;
+        let Bucket { plan, known, tables, origins, .. } = bucket;
         let run = BucketRun::new(plan.bucket_config(&tables, None)?)?;
         let origin = |table, row| origins.of(table, row);
         in_pool(Some(1), || run.work(&known, pass, &origin))??.to_bytes()
     })?;
-    Ok(PyBytes::new(py, &bytes))
+    Ok((Some(PyBytes::new(py, &bytes)), numbers(["a", "b"], shared.into_iter())?))
 }
 
 /// The rows of a table that a bucket has, with `_person` and `_row`, by which rows of all buckets are put in

@@ -20,6 +20,7 @@ use pyo3::pymodule;
 #[pymodule]
 mod _native {
     use apportion::config::Settings;
+    use apportion::pipeline::buckets;
     use apportion::stop;
     use pyo3::pyfunction;
 
@@ -31,13 +32,17 @@ mod _native {
     #[pymodule_export]
     use crate::frame::Frame;
     #[pymodule_export]
-    use crate::parcels::{Parcels, shared};
+    use crate::parcels::{Joined, Pairs, Parcels, shared};
     #[pymodule_export]
     use crate::run::{Run, compare, run, write_chart};
 
     /// The version of the library.
     #[pymodule_export]
     const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+    /// What parcels of pairs say that they are of, where others name a table.
+    #[pymodule_export]
+    const PAIRS: &str = buckets::PAIRS;
 
     /// The names of all settings, as `apportion.toml` has them.
     #[pyfunction]

@@ -6,6 +6,7 @@ components are worked on together, which changes no answer, only who keeps whom 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,21 @@ from pyspark import StorageLevel
 from pyspark.sql import functions as F
 
 from ._frames import node, text, to_buckets
-from ._kernel import COMPONENTS, EDGES, KEYS, PARCELS, Components, KeyEdges, ParcelPairs, Shared
+from ._kernel import (
+    COMPONENTS,
+    EDGES,
+    KEYS,
+    PAIRS,
+    PARCELS,
+    Components,
+    Joined,
+    KeyEdges,
+    PackedPairs,
+    ParcelPairs,
+    Shared,
+    UnpackedComponents,
+    UnpackedEdges,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,56 +45,81 @@ EDGES_OF_ONE_TASK = 30_000_000
 _ATTEMPTS = 3
 
 
+#: Components whose numbers take more bytes than this are not sent within what a server of Connect is told.
+_WITHIN_A_PLAN = 8 << 20
+
+
+@dataclass(frozen=True)
+class Found:
+    """The components of all nodes that have an edge."""
+
+    #: The columns `node` and `component`; none without edges.
+    frame: DataFrame | None
+    #: What it comes from, which is persisted, and the caller's to unpersist.
+    held: DataFrame | None
+    nodes: int
+    #: The same as kernels take it; none where it is too large for that.
+    joined: Joined | None
+
+
 def edges(plan: Plan, frames: Mapping[str, DataFrame], partitions: int, memory: int) -> DataFrame | None:
-    """Pairs of nodes `a` and `b` that belong together; none where nothing joins anything.
+    """Pairs of nodes `a` and `b` that aliases and keys of profiles join; none where there are neither.
 
     A pair may be there several times. `memory` is what a task may hold.
     """
     found: list[DataFrame] = []
-    pairs: list[DataFrame] = []
     for name, frame in frames.items():
         table = plan.tables[name]
-        user = node("user", text(table.user), plan.placeholders)
         if table.to is not None:
-            other = node("user", text(table.to), plan.placeholders)
+            user, other = (node("user", text(place), plan.placeholders) for place in (table.user, table.to))
             joined = frame.select(user.alias("a"), other.alias("b"))
             found.append(joined.where("a <> b"))
-        # A row that occurs under two users is one of them's: both have to see all of it.
-        elif table.id is not None and table.user is not None:
-            row = node(name, text(table.id))
-            pairs.append(frame.select(row.alias("thing"), user.alias("user")))
     if plan.reconciles and "users" in frames:
         keys = frames["users"].mapInArrow(KeyEdges(plan.text), KEYS)
         user = node("user", F.col("a"))
-        pairs.append(keys.select(node("key", F.col("b")).alias("thing"), user.alias("user")))
-    if pairs:
-        known = reduce(lambda left, right: left.union(right), pairs)
-        known = known.where("thing is not null and user is not null")
-        parcels = known.mapInArrow(ParcelPairs(partitions, memory), PARCELS)
+        pairs = keys.select(node("key", F.col("b")).alias("thing"), user.alias("user"))
+        pairs = pairs.where("thing is not null and user is not null")
+        parcels = pairs.mapInArrow(ParcelPairs(partitions, memory), PARCELS)
         found.append(to_buckets(parcels, partitions).mapInArrow(Shared(), EDGES))
     return reduce(lambda left, right: left.union(right), found) if found else None
 
 
-def components(edges: DataFrame, edges_of_one_task: int = EDGES_OF_ONE_TASK) -> tuple[DataFrame, int] | None:
-    """The component of every node that has an edge, and how many nodes those are; none without edges.
-
-    The frame is persisted, and the caller's to unpersist.
-    """
-    held = edges.persist(StorageLevel.DISK_ONLY)
+def found(edges: DataFrame | None, edges_of_one_task: int, nodes_everywhere: int) -> Found:
+    """The components of edges; kernels take those of as many nodes as `nodes_everywhere`."""
+    if edges is None:
+        return Found(None, None, 0, Joined(b""))
+    packed = edges.mapInArrow(PackedPairs(), PAIRS).persist(StorageLevel.DISK_ONLY)
     try:
-        count = held.count()
+        count = _count(packed)
         if count == 0:
-            return None
-        found = in_one_task(held) if count <= edges_of_one_task else in_rounds(held)
-        found = found.persist(StorageLevel.DISK_ONLY)
-        return found, found.count()
+            return Found(None, None, 0, Joined(b""))
+        if count > edges_of_one_task:
+            frame = in_rounds(packed.mapInArrow(UnpackedEdges(), EDGES)).persist(StorageLevel.DISK_ONLY)
+            return Found(frame, frame, frame.count(), None)
+        held = in_one_task(packed).persist(StorageLevel.DISK_ONLY)
+        nodes = _count(held)
     finally:
-        held.unpersist()
+        packed.unpersist()
+    frame = held.mapInArrow(UnpackedComponents(), COMPONENTS)
+    return Found(frame, held, nodes, _sent(held) if nodes <= nodes_everywhere else None)
 
 
-def in_one_task(edges: DataFrame) -> DataFrame:
-    """The components by one task that sees every edge."""
-    return edges.select("a", "b").coalesce(1).mapInArrow(Components(), COMPONENTS)
+def _count(packed: DataFrame) -> int:
+    (row,) = packed.agg(F.sum("count")).collect()
+    return row[0] or 0
+
+
+def _sent(packed: DataFrame) -> Joined | None:
+    table = packed.select("first", "second").toArrow()
+    numbers = b"".join(part.as_py() for column in table.columns for part in column)
+    if hasattr(packed.sparkSession, "sparkContext"):
+        return Joined(packed.sparkSession.sparkContext.broadcast(numbers))
+    return Joined(numbers) if len(numbers) <= _WITHIN_A_PLAN else None
+
+
+def in_one_task(packed: DataFrame) -> DataFrame:
+    """The components by one task that sees every edge; both are packed."""
+    return packed.coalesce(1).mapInArrow(Components(), PAIRS)
 
 
 def in_rounds(edges: DataFrame) -> DataFrame:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow
 from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, DataType, MapType, NullType, StructType
+from pyspark.sql.types import ArrayType, DataType, IntegralType, MapType, NullType, StringType, StructType
 
 from .._errors import InputError, TableTypeError
 
@@ -69,6 +69,18 @@ def text(place: Place | None) -> Column:
     if place is None or not place.column:
         return F.lit(None if place is None else place.constant).cast("string")
     return F.col(".".join(map(quoted, place.column))).cast("string")
+
+
+def is_text(frame: DataFrame, place: Place | None) -> bool:
+    """Whether ids in a place are texts or whole numbers, which are the same text to everybody."""
+    if place is None or not place.column:
+        return True
+    kind: DataType = frame.schema
+    for part in place.column:
+        if not isinstance(kind, StructType):
+            return False
+        kind = kind[part].dataType
+    return isinstance(kind, StringType | IntegralType)
 
 
 def absent(placeholders: Sequence[str]) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import pyarrow
@@ -21,9 +22,11 @@ from ._types import fitted
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-#: What a task of a pass gives: what its bucket comes to, or why it cannot be; and what it took.
+#: What a task of a pass gives: what its bucket comes to, or why it cannot be; and what it took. Where nodes
+#: are found that share something, so many rows have two of these instead, and nothing else.
 PARTIAL = (
-    "partial binary, failed string, rows bigint, seconds double, longest double, cpu double, waited double"
+    "partial binary, failed string, rows bigint, seconds double, longest double, cpu double, waited double,"
+    " shared bigint, a bigint, b bigint"
 )
 _PARTIAL = pyarrow.schema(
     [
@@ -34,6 +37,9 @@ _PARTIAL = pyarrow.schema(
         ("longest", pyarrow.float64()),
         ("cpu", pyarrow.float64()),
         ("waited", pyarrow.float64()),
+        ("shared", pyarrow.int64()),
+        ("a", pyarrow.int64()),
+        ("b", pyarrow.int64()),
     ]
 )
 #: Columns that say where a row stands: by its person in byte order, then by its number.
@@ -61,6 +67,13 @@ _EDGES = pyarrow.schema([("a", pyarrow.int64()), ("b", pyarrow.int64())])
 COMPONENTS = "node bigint, component bigint"
 _COMPONENTS = pyarrow.schema([("node", pyarrow.int64()), ("component", pyarrow.int64())])
 
+#: Pairs of numbers on their way, which cost Spark less in few rows: how many they are, and all of the first
+#: and of the second of each.
+PAIRS = "count bigint, first binary, second binary"
+_PAIRS = pyarrow.schema(
+    [("count", pyarrow.int64()), ("first", pyarrow.binary()), ("second", pyarrow.binary())]
+)
+
 KEYS = "a string, b string"
 _KEYS = pyarrow.schema([("a", pyarrow.string()), ("b", pyarrow.string())])
 
@@ -82,21 +95,49 @@ class _Watched:
             batch = next(self.batches)
         finally:
             self.waited += time.perf_counter() - began
-        self.rows += pyarrow.compute.sum(batch.column("count")).as_py() or 0
+        counts, tables = batch.column("count"), batch.column("table")
+        of_tables = pyarrow.compute.not_equal(tables, _native.PAIRS)
+        self.rows += pyarrow.compute.sum(counts.filter(of_tables)).as_py() or 0
         return batch
 
 
 @dataclass(frozen=True)
 class Parcel:
-    """The rows of a table as parcels, by a key that is their first column."""
+    """The rows of a table as parcels, by the component of their users.
+
+    If `watched`, pairs of each row's id and its users travel beside them.
+    """
 
     plan: str
     table: str
     buckets: int
     memory: int
+    #: The component of every user that is joined with others; none if rows come with a key, as their first
+    #: column.
+    joined: Joined | None
+    watched: bool
 
     def __call__(self, batches: Iterator[pyarrow.RecordBatch]) -> Iterator[pyarrow.RecordBatch]:
-        return _parcelled(_native.Parcels.of_table(self.plan, self.table, self.buckets, self.memory), batches)
+        joined = None if self.joined is None else self.joined.native()
+        parcels = _native.Parcels(self.plan, self.table, self.buckets, self.memory, joined, self.watched)
+        return _parcelled(parcels, batches)
+
+
+@dataclass(frozen=True)
+class Joined:
+    """The component of every user that is joined with others, as it travels to tasks."""
+
+    #: As the native half takes them: bytes, or what Spark has sent them to every executor by.
+    numbers: Any
+
+    def native(self) -> _native.Joined:
+        """The same in a task, which a process makes once for all of its tasks."""
+        return _joined(self.numbers if isinstance(self.numbers, bytes) else self.numbers.value)
+
+
+@lru_cache(maxsize=1)
+def _joined(numbers: bytes) -> _native.Joined:
+    return _native.Joined(numbers)
 
 
 @dataclass(frozen=True)
@@ -107,17 +148,15 @@ class ParcelPairs:
     memory: int
 
     def __call__(self, batches: Iterator[pyarrow.RecordBatch]) -> Iterator[pyarrow.RecordBatch]:
-        return _parcelled(_native.Parcels.of_pairs(self.buckets, self.memory), batches)
+        return _parcelled(_native.Pairs(self.buckets, self.memory), batches)
 
 
 def _parcelled(
-    parcels: _native.Parcels, batches: Iterator[pyarrow.RecordBatch]
+    parcels: _native.Parcels | _native.Pairs, batches: Iterator[pyarrow.RecordBatch]
 ) -> Iterator[pyarrow.RecordBatch]:
     for batch in batches:
-        if (made := parcels.take(batch)) is not None:
-            yield made
-    if (made := parcels.end()) is not None:
-        yield made
+        yield from parcels.take(batch)
+    yield from parcels.end()
 
 
 @dataclass(frozen=True)
@@ -146,22 +185,30 @@ class Work:
         began, cpu = time.perf_counter(), time.process_time()
         watched = _Watched(iter(batches))
         partial = failed = None
+        edges: list[pyarrow.RecordBatch] = []
         try:
             small = small_tables(self.small)
-            partial = _native.work_bucket(self.plan, self.what, self.known, small, watched, self.memory)
+            partial, shared = _native.work_bucket(
+                self.plan, self.what, self.known, small, watched, self.memory
+            )
+            edges = pyarrow.table(shared).to_batches(max_chunksize=1 << 16)
         except ApportionError as error:
             failed = f"{type(error).__name__}:{error}"
         seconds = time.perf_counter() - began
         row = {
-            "partial": [partial],
-            "failed": [failed],
-            "rows": [watched.rows],
-            "seconds": [seconds],
-            "longest": [seconds],
-            "cpu": [time.process_time() - cpu],
-            "waited": [watched.waited],
+            "partial": partial,
+            "failed": failed,
+            "rows": watched.rows,
+            "seconds": seconds,
+            "longest": seconds,
+            "cpu": time.process_time() - cpu,
+            "waited": watched.waited,
+            "shared": sum(batch.num_rows for batch in edges),
         }
-        yield pyarrow.RecordBatch.from_pydict(row, _PARTIAL)
+        yield pyarrow.RecordBatch.from_pylist([row], _PARTIAL)
+        for batch in edges:
+            none = {column.name: pyarrow.nulls(batch.num_rows, column.type) for column in _PARTIAL}
+            yield pyarrow.RecordBatch.from_pydict({**none, "a": batch["a"], "b": batch["b"]}, _PARTIAL)
 
 
 @dataclass(frozen=True)
@@ -191,6 +238,7 @@ def merged_partials(told: pyarrow.Table) -> dict[str, Any]:
         "longest": max(columns["longest"], default=0.0),
         "cpu": sum(columns["cpu"]),
         "waited": sum(columns["waited"]),
+        "shared": sum(columns["shared"]),
     }
 
 
@@ -248,13 +296,56 @@ def _is_in_order(persons: pyarrow.Array, rows: pyarrow.Array) -> bool:
 
 
 @dataclass(frozen=True)
-class Components:
-    """The connected components of all edges in one task: the number of each node's."""
+class PackedPairs:
+    """Pairs of numbers in few rows."""
 
     def __call__(self, batches: Iterator[pyarrow.RecordBatch]) -> Iterator[pyarrow.RecordBatch]:
-        found = pyarrow.table(_native.components(batches))
-        for batch in found.to_batches(max_chunksize=1 << 16):
-            yield fitted(batch, _COMPONENTS)
+        yield from (_packed(batch) for batch in batches if batch.num_rows)
+
+
+def _packed(pairs: pyarrow.RecordBatch) -> pyarrow.RecordBatch:
+    row = {"count": pairs.num_rows, **dict(zip(("first", "second"), map(_bytes, pairs.columns), strict=True))}
+    return pyarrow.RecordBatch.from_pylist([row], _PAIRS)
+
+
+def _bytes(numbers: pyarrow.Int64Array) -> bytes:
+    start, size = 8 * numbers.offset, 8 * len(numbers)
+    return memoryview(numbers.buffers()[1])[start : start + size].tobytes()
+
+
+def _unpacked(rows: pyarrow.RecordBatch, schema: pyarrow.Schema) -> Iterator[pyarrow.RecordBatch]:
+    for count, *numbers in zip(*(rows[name] for name in _PAIRS.names), strict=True):
+        buffers = [pyarrow.py_buffer(half.as_buffer()) for half in numbers]
+        columns = [pyarrow.Array.from_buffers(pyarrow.int64(), count.as_py(), [None, one]) for one in buffers]
+        yield pyarrow.RecordBatch.from_arrays(columns, schema=schema)
+
+
+@dataclass(frozen=True)
+class UnpackedEdges:
+    """The edges that are packed."""
+
+    def __call__(self, batches: Iterator[pyarrow.RecordBatch]) -> Iterator[pyarrow.RecordBatch]:
+        for batch in batches:
+            yield from _unpacked(batch, _EDGES)
+
+
+@dataclass(frozen=True)
+class UnpackedComponents:
+    """The components that are packed."""
+
+    def __call__(self, batches: Iterator[pyarrow.RecordBatch]) -> Iterator[pyarrow.RecordBatch]:
+        for batch in batches:
+            yield from _unpacked(batch, _COMPONENTS)
+
+
+@dataclass(frozen=True)
+class Components:
+    """The connected components of all edges in one task: the number of each node's. Both are packed."""
+
+    def __call__(self, batches: Iterator[pyarrow.RecordBatch]) -> Iterator[pyarrow.RecordBatch]:
+        edges = (edges for batch in batches for edges in _unpacked(batch, _EDGES))
+        found = pyarrow.table(_native.components(edges))
+        yield from (_packed(batch) for batch in found.to_batches(max_chunksize=1 << 20) if batch.num_rows)
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow
+from pyspark import StorageLevel
 
 from .. import _errors, _native
 from ._kernel import PARTIAL, Merge, Rows, Work, merged_partials
@@ -76,14 +77,22 @@ class Passes:
         #: What the passes took.
         self.efforts: list[Effort] = []
 
-    def run(self, buckets: DataFrame, told: Progress) -> None:
-        """Makes every pass."""
+    def run(self, buckets: DataFrame, told: Progress, *, watched: bool) -> DataFrame | None:
+        """Makes every pass.
+
+        If buckets are `watched` and it turns out that several have users who share something, the first pass
+        is the last: what it gives are edges between them, which the caller has to unpersist.
+        """
         rows = 0
-        for what in self._plan.passes:
+        for at, what in enumerate(self._plan.passes):
             told(_STAGES.get(what, what), rows)
-            self.merged, rows = self._merged(buckets, what)
+            merged, shared = self._merged(buckets, what, watched=watched and at == 0)
+            if shared is not None:
+                return shared
+            self.merged, rows = merged["partial"], merged["rows"]
             self.known = _native.known(self._plan.text, what, self.known, self.merged)
         told("merged", rows)
+        return None
 
     def schema(self, plan: Plan, what: str) -> pyarrow.Schema:
         """What columns the rows of a table have, and where each row stands."""
@@ -97,19 +106,31 @@ class Passes:
         kernel = Rows(plan.text, what, self.known, self._small.streams, self._memory, schema)
         return buckets.mapInArrow(kernel, spark_schema(schema))
 
-    def _merged(self, buckets: DataFrame, what: str) -> tuple[bytes, int]:
+    def _merged(
+        self, buckets: DataFrame, what: str, *, watched: bool
+    ) -> tuple[dict[str, Any], DataFrame | None]:
         kernel = Work(self._plan.text, what, self.known, self._small.streams, self._memory)
-        partials = buckets.mapInArrow(kernel, PARTIAL)
-        if self._partitions > MERGED_ON_THE_DRIVER:
-            # By what they say, so that a task that is tried again sends them the same way.
-            groups = math.isqrt(self._partitions)
-            partials = partials.repartition(groups, "partial").mapInArrow(Merge(), PARTIAL)
-        merged = merged_partials(partials.toArrow())
-        if merged["failed"] is not None:
-            raise _told(merged["failed"])
-        facts = {name: merged[name] for name in ("rows", "seconds", "longest", "cpu", "waited")}
-        self.efforts.append(Effort(what, **facts))
-        return merged["partial"], merged["rows"]
+        made = buckets.mapInArrow(kernel, PARTIAL)
+        if watched:
+            made = made.persist(StorageLevel.DISK_ONLY)
+        shared = None
+        try:
+            partials = made.where("a is null")
+            if self._partitions > MERGED_ON_THE_DRIVER:
+                # By what they say, so that a task that is tried again sends them the same way.
+                groups = math.isqrt(self._partitions)
+                partials = partials.repartition(groups, "partial").mapInArrow(Merge(), PARTIAL)
+            merged = merged_partials(partials.toArrow())
+            facts = {name: merged[name] for name in ("rows", "seconds", "longest", "cpu", "waited")}
+            self.efforts.append(Effort(what, **facts))
+            if merged["shared"]:
+                shared = made
+            elif merged["failed"] is not None:
+                raise _told(merged["failed"])
+        finally:
+            if watched and shared is None:
+                made.unpersist()
+        return merged, shared
 
 
 def _told(failed: str) -> Exception:

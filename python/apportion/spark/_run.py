@@ -9,11 +9,11 @@ from pyspark import StorageLevel
 
 from .. import _native
 from .._errors import MissingInputError, TableTypeError
-from ._components import EDGES_OF_ONE_TASK, components, edges
+from ._components import EDGES_OF_ONE_TASK, Found, edges, found
 from ._frames import arrow_schema, frame_of, is_frame, large_batches
 from ._passes import Passes, Small
 from ._plan import ASKED, ROWS, SHUFFLED, SMALL, Plan
-from ._shuffle import shuffled
+from ._shuffle import NODES_EVERYWHERE, shuffled
 from ._stream import ordered_stream
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class SparkRun:
         told: Progress,
         places: Sequence[str] = (),
         edges_of_one_task: int = EDGES_OF_ONE_TASK,
+        nodes_everywhere: int = NODES_EVERYWHERE,
     ) -> None:
         self._frames = {
             name: frame_of(name, tables[name]) for name in SHUFFLED if tables.get(name) is not None
@@ -72,12 +73,12 @@ class SparkRun:
         self._partitions = said
         self._memory = memory
         self._passes = Passes(self.plan, self._small, said, memory)
-        self._components: tuple[DataFrame, int] | None = None
+        self._found = Found(None, None, 0, None)
         self._buckets: DataFrame | None = None
         self._held: list[DataFrame] = []
         try:
             with large_batches(spark):
-                self._run(told, edges_of_one_task)
+                self._run(told, edges_of_one_task, nodes_everywhere)
         except BaseException:
             self.unpersist()
             raise
@@ -88,22 +89,40 @@ class SparkRun:
         said, small = (self._settings, self._config), self._small.tables
         return Plan.of(*said, self._schemas, small, wanted, places=bool(self._places))
 
-    def _run(self, told: Progress, edges_of_one_task: int) -> None:
+    def _run(self, told: Progress, edges_of_one_task: int, nodes_everywhere: int) -> None:
+        """Works on buckets of users whom aliases and keys join; and once more where it turns out that others
+        are said to have one session or order, and are joined by that."""
         told("joining user ids", 0)
         joined = edges(self.plan, self._frames, self._partitions, self._memory)
-        self._components = None if joined is None else components(joined, edges_of_one_task)
-        if self._components is not None:
-            self._held.append(self._components[0])
-        buckets = self._shuffled(self.plan)
+        self._find(joined, edges_of_one_task, nodes_everywhere)
+        shared = self._passes.run(self._bucketed(watched=True), told, watched=True)
+        if shared is None:
+            return
+        try:
+            told("joining users of one row", 0)
+            self.unpersist()
+            pairs = shared.where("a is not null").select("a", "b")
+            self._find(pairs if joined is None else joined.union(pairs), edges_of_one_task, nodes_everywhere)
+        finally:
+            shared.unpersist()
+        self._passes.run(self._bucketed(watched=False), told, watched=False)
+
+    def _find(self, joined: DataFrame | None, edges_of_one_task: int, nodes_everywhere: int) -> None:
+        self._found = found(joined, edges_of_one_task, nodes_everywhere)
+        if self._found.held is not None:
+            self._held.append(self._found.held)
+
+    def _bucketed(self, *, watched: bool) -> DataFrame:
+        buckets = self._shuffled(self.plan, watched=watched)
         if len(self.plan.passes) > 1 or self._kept:
             buckets = buckets.persist(StorageLevel.DISK_ONLY)
             self._held.append(buckets)
         self._buckets = buckets
-        self._passes.run(buckets, told)
+        return buckets
 
-    def _shuffled(self, plan: Plan) -> DataFrame:
-        components, partitions = self._components, self._partitions
-        return shuffled(plan, self._frames, components, partitions, self._memory, self._places)
+    def _shuffled(self, plan: Plan, *, watched: bool = False) -> DataFrame:
+        said = (self._found, self._partitions, self._memory, self._places)
+        return shuffled(plan, self._frames, *said, watched=watched)
 
     @property
     def partial(self) -> bytes:

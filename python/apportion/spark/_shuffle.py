@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from ._frames import node, quoted, row_node, text, to_buckets
+from ._frames import is_text, node, quoted, row_node, text, to_buckets
 from ._kernel import PARCELS, Parcel
 from ._plan import PERSONAL
 
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame
 
+    from ._components import Found
     from ._plan import Plan, TablePlan
 
-#: So many nodes of components are sent to every executor; more are joined by a shuffle.
+#: The components of so many nodes are sent to every executor; more are joined by a shuffle.
 NODES_EVERYWHERE = 2_000_000
 
 #: Columns beside those of a table, which has none of these names.
@@ -31,29 +32,41 @@ KEY, ID, COMPONENT = "_apportion_key", "_apportion_id", "_apportion_component"
 def shuffled(
     plan: Plan,
     frames: Mapping[str, DataFrame],
-    components: tuple[DataFrame, int] | None,
+    found: Found,
     partitions: int,
     memory: int,
     places: Sequence[str] = (),
+    *,
+    watched: bool,
 ) -> DataFrame:
     """The rows of all tables as parcels, in the partition of their users.
 
-    `memory` is what a task may hold, and `places` are columns that say where a row came from.
+    `memory` is what a task may hold, and `places` are columns that say where a row came from. If `watched`,
+    pairs of ids and users travel beside the rows, which tell whether users share any.
     """
-    keyed = {
-        name: _keyed(plan, name, frames[name], components, places) for name in PERSONAL if name in frames
-    }
-    if "order_items" in frames:
-        keyed["order_items"] = _with_orders(
-            plan, frames["order_items"], keyed.get("orders"), partitions, places
-        )
+    personal = {name: frames[name] for name in PERSONAL if name in frames}
+    joined = found.joined
+    if "order_items" in frames or not all(_are_texts(plan.tables[name], personal[name]) for name in personal):
+        joined = None
+    if joined is not None:
+        keyed = {name: frame.select(*_row(plan.tables[name], places)) for name, frame in personal.items()}
+    else:
+        keyed = {name: _keyed(plan, name, frame, found, places) for name, frame in personal.items()}
+        if "order_items" in frames:
+            keyed["order_items"] = _with_orders(
+                plan, frames["order_items"], keyed.get("orders"), partitions, places
+            )
+        keyed = {name: rows.select(KEY, *_row(plan.tables[name], places)) for name, rows in keyed.items()}
+    parcels = [
+        rows.mapInArrow(Parcel(plan.text, name, partitions, memory, joined, watched), PARCELS)
+        for name, rows in keyed.items()
+    ]
+    return to_buckets(reduce(lambda left, right: left.union(right), parcels), partitions)
 
-    def parcels(name: str) -> DataFrame:
-        rows = keyed[name].select(KEY, *_row(plan.tables[name], places))
-        return rows.mapInArrow(Parcel(plan.text, name, partitions, memory), PARCELS)
 
-    rows = reduce(lambda left, right: left.union(right), map(parcels, keyed))
-    return to_buckets(rows, partitions)
+def _are_texts(table: TablePlan, frame: DataFrame) -> bool:
+    """Whether kernels read the ids of rows as Spark does."""
+    return all(is_text(frame, place) for place in (table.user, table.id, table.to))
 
 
 def _row(table: TablePlan, places: Sequence[str]) -> list[str]:
@@ -68,7 +81,7 @@ def _keyed(
     plan: Plan,
     name: str,
     frame: DataFrame,
-    components: tuple[DataFrame, int] | None,
+    found: Found,
     places: Sequence[str],
 ) -> DataFrame:
     """The rows of a table, each with its key: the number of its users' component, or of its user.
@@ -82,13 +95,12 @@ def _keyed(
     key = F.coalesce(user, identifier, row_node(frame, table.columns))
     about = [F.when(user.isNotNull(), identifier).alias(ID)] if name == "orders" else []
     rows = frame.select(key.alias(KEY), *about, *_row(table, places))
-    if components is None:
+    if found.frame is None:
         return rows
-    found, nodes = components
-    found = found.select(F.col("node").alias(KEY), F.col("component").alias(COMPONENT))
-    if nodes <= NODES_EVERYWHERE:
-        found = F.broadcast(found)
-    joined = rows.join(found, KEY, "left")
+    components = found.frame.select(F.col("node").alias(KEY), F.col("component").alias(COMPONENT))
+    if found.nodes <= NODES_EVERYWHERE:
+        components = F.broadcast(components)
+    joined = rows.join(components, KEY, "left")
     own = [quoted(column) for column in rows.columns if column != KEY]
     return joined.select(F.coalesce(COMPONENT, KEY).alias(KEY), *own)
 

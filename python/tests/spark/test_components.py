@@ -8,7 +8,7 @@ import pyarrow
 import pytest
 from pyspark.sql import SparkSession
 
-from apportion.spark._components import components, in_one_task, in_rounds
+from apportion.spark._components import found, in_rounds
 from conftest import KIND
 
 pytestmark = pytest.mark.skipif(KIND == "sail", reason="Sail cuts no frame off from its past")
@@ -84,17 +84,24 @@ def test_both_ways_find_the_same_components(spark: SparkSession) -> None:
     frame = spark.createDataFrame(edges, "a bigint, b bigint")
     expected = _by_searching(edges)
     assert len(expected) > 700
-    assert _divided(in_one_task(frame).toArrow()) == expected
+    in_one_task = found(frame, len(edges), 0)
+    assert in_one_task.frame is not None and in_one_task.held is not None
+    assert _divided(in_one_task.frame.toArrow()) == expected
+    in_one_task.held.unpersist()
     assert _divided(in_rounds(frame).toArrow()) == expected
 
 
 def test_how_many_edges_there_are_says_which_way(spark: SparkSession) -> None:
     edges = _shuffled(GRAPHS["two cliques and a bridge"])
     frame = spark.createDataFrame(edges, "a bigint, b bigint")
+    nodes = len({node for edge in edges for node in edge})
     for most in (len(edges), len(edges) - 1):
-        found = components(frame, most)
-        assert found is not None
-        assert found[1] == len({node for edge in edges for node in edge})
-        assert _divided(found[0].toArrow()) == _by_searching(edges)
-        found[0].unpersist()
-    assert components(frame.where("a is null")) is None
+        for everywhere in (nodes, nodes - 1):
+            made = found(frame, most, everywhere)
+            assert made.frame is not None and made.held is not None
+            assert made.nodes == nodes
+            assert (made.joined is not None) == (most == len(edges) and everywhere == nodes)
+            assert _divided(made.frame.toArrow()) == _by_searching(edges)
+            made.held.unpersist()
+    nothing = found(frame.where("a is null"), 1, 1)
+    assert nothing.frame is None and nothing.nodes == 0 and nothing.joined is not None

@@ -119,9 +119,26 @@ def test_a_world_of_many_ids_and_broken_rows(
     expected = local(tables, **settings, tables=ROWS)
     assert len(expected.rejects) > 100
     frames = {name: _frame(spark, table) for name, table in tables.items()}
-    with apportion.spark.attribute(**frames, **settings, partitions=5, tables=ROWS) as result:
+    stages: list[str] = []
+    with apportion.spark.attribute(
+        **frames, **settings, partitions=5, tables=ROWS, progress=lambda stage, _: stages.append(stage)
+    ) as result:
         assert_same(result, expected, tmp_path, ROWS)
         assert result.summary["rejected"] == expected.summary["rejected"]
+    # What joins the users of one session is found while everything is read, which is read again then.
+    assert [stages.count(stage) for stage in ("joining users of one row", "attributing")] == [1, 2]
+
+
+def test_components_that_are_too_many_for_kernels_are_joined_by_spark(
+    shop: dict[str, DataFrame],
+    local: Callable[..., apportion.Result],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("apportion.spark._components._sent", lambda _: None)
+    rows = ["credits", "identity"]
+    with apportion.spark.attribute(**shop, **CLOCK, partitions=3, tables=rows) as result:
+        assert_same(result, local(TABLES, **CLOCK), tmp_path, rows)
 
 
 def _frame(spark: SparkSession, table: pyarrow.Table) -> DataFrame:

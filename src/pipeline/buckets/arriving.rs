@@ -1,4 +1,5 @@
-//! The rows of a bucket as they arrive: parcels with rows of any table, in whatever order.
+//! The rows of a bucket as they arrive: parcels with rows of any table, in whatever order, and with pairs of
+//! things and users.
 //!
 //! Not for how they got here (`parcels`), nor for what rows mean: they are tables in memory next.
 
@@ -10,6 +11,7 @@ use arrow::compute::{BatchCoalescer, cast};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 
 use super::parcels::{Arrived, Opener};
+use super::sending::{PAIRS, Paired};
 use crate::error::{Error, Result};
 use crate::input::{GatheringTable, MemoryTable};
 use crate::schema::Table;
@@ -26,7 +28,18 @@ pub const FILE_ROW: &str = "_file_row";
 /// The rows of a bucket, as far as they have arrived.
 pub struct Arriving {
     tables: BTreeMap<Table, OneTable>,
+    paired: Paired,
     most: u64,
+}
+
+/// A bucket whose rows are all there.
+pub struct ArrivedBucket {
+    /// Its tables.
+    pub tables: Vec<(Table, MemoryTable)>,
+    /// Where their rows were read.
+    pub origins: Origins,
+    /// Things that several users have with each of those, where that was watched: of other buckets, mostly.
+    pub shared: Vec<(i64, i64)>,
 }
 
 struct OneTable {
@@ -58,7 +71,8 @@ impl Arriving {
             };
             Ok((table, one))
         };
-        Ok(Self { tables: tables.into_iter().map(one).collect::<Result<_>>()?, most })
+        let tables = tables.into_iter().map(one).collect::<Result<_>>()?;
+        Ok(Self { tables, paired: Paired::new()?, most })
     }
 
     /// Takes a batch of parcels of any tables.
@@ -68,6 +82,10 @@ impl Arriving {
     /// A batch that is not made so, a disk that is full.
     pub fn take(&mut self, batch: &RecordBatch) -> Result<()> {
         for (name, parcel) in Arrived::new(batch)?.parcels() {
+            if name == PAIRS {
+                self.paired.take(parcel)?;
+                continue;
+            }
             let unknown = || Error::Broken(format!("no bucket has rows of `{name}`"));
             let gathered = self.tables.get_mut(&Table::from_name(name)?).ok_or_else(unknown)?;
             gathered.arrived.push_batch(gathered.opener.open(parcel)?)?;
@@ -80,12 +98,12 @@ impl Arriving {
         Ok(())
     }
 
-    /// The tables, once all rows are there, and where their rows were read.
+    /// The bucket, once all rows are there.
     ///
     /// # Errors
     ///
     /// A disk that is full.
-    pub fn end(self) -> Result<(Vec<(Table, MemoryTable)>, Origins)> {
+    pub fn end(self) -> Result<ArrivedBucket> {
         let (mut tables, mut origins) = (Vec::new(), BTreeMap::new());
         for (table, mut one) in self.tables {
             one.arrived.finish_buffered_batch()?;
@@ -93,7 +111,8 @@ impl Arriving {
             tables.push((table, one.rows.end()?));
             origins.insert(table, one.origins);
         }
-        Ok((tables, Origins(origins)))
+        let (origins, shared) = (Origins(origins), self.paired.end());
+        Ok(ArrivedBucket { tables, origins, shared })
     }
 }
 

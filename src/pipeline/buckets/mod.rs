@@ -12,8 +12,10 @@ mod arriving;
 mod columns;
 mod components;
 mod conclude;
+mod keys;
 mod known;
 mod parcels;
+mod sending;
 mod shared;
 mod sums;
 mod travelling;
@@ -42,12 +44,14 @@ use crate::schema::Table;
 use crate::summary::Summary;
 use crate::validate::Reject;
 
-pub use self::arriving::{Arriving, FILE, FILE_ROW, Origins};
+pub use self::arriving::{ArrivedBucket, Arriving, FILE, FILE_ROW, Origins};
 pub use self::columns::{Columns, Place, check_inputs, keys_of_users};
 pub use self::components::Components;
 pub use self::conclude::{Concluded, Rows};
+pub use self::keys::{Keyed, Keys, Members, node};
 pub use self::known::Known;
 pub use self::parcels::{Arrived, Opener, Parcels};
+pub use self::sending::{PAIRS, Paired, Sending, pairs_parcels};
 pub use self::shared::Shared;
 pub use self::sums::{BucketSums, MOST_REJECTS};
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BinaryBuilder, Int32Array, Int64Array, LargeBinaryArray, RecordBatch,
-    StringArray,
+    StringArray, new_empty_array,
 };
 use arrow::buffer::Buffer;
 use arrow::compute::{cast, concat, interleave_record_batch};
@@ -31,6 +31,13 @@ const ROWS: &str = "rows";
 /// How many bytes a parcel has at most, about: where a thousand of them are handed on together, that is a
 /// batch that no machine minds.
 const PARCEL: usize = 16 << 10;
+
+/// How many bytes of rows are put in order together, unless buckets are so many that their parcels would be
+/// small: as much as lies in a processor's caches.
+const TOGETHER: usize = 8 << 20;
+
+/// So many full parcels of each bucket are put in order together at least.
+const OF_A_BUCKET: usize = 4;
 
 /// Makes parcels of the rows of a table.
 ///
@@ -74,8 +81,8 @@ pub struct Parcels {
 }
 
 impl Parcels {
-    /// No rows yet of a table with these columns; once those that wait take more than `most` bytes, they are
-    /// sent off.
+    /// No rows yet of a table with these columns; once enough of them wait, or those that do take more than `most`
+    /// bytes, they are sent off.
     ///
     /// # Errors
     ///
@@ -84,11 +91,14 @@ impl Parcels {
         let mut writer = writer(schema)?;
         // Both ends know the schema.
         writer.get_mut().clear();
+        let buckets = u64::from(buckets.max(1));
+        let of_all = usize::try_from(buckets).unwrap_or(usize::MAX);
+        let enough = of_all.saturating_mul(OF_A_BUCKET * PARCEL).max(TOGETHER);
         Ok(Self {
             table: table.to_owned(),
             schema: Arc::clone(schema),
-            buckets: u64::from(buckets.max(1)),
-            most,
+            buckets,
+            most: most.min(enough),
             held: Vec::new(),
             held_bytes: 0,
             keys: Vec::new(),
@@ -103,16 +113,27 @@ impl Parcels {
     ///
     /// Columns that are not of the table.
     pub fn take(&mut self, batch: &RecordBatch) -> Result<Option<RecordBatch>> {
+        match batch.columns() {
+            [key, columns @ ..] => self.take_keyed(key, columns),
+            [] => self.take_keyed(&new_empty_array(&DataType::Int64), &[]),
+        }
+    }
+
+    /// The same, where the keys of rows lie beside their columns.
+    pub(super) fn take_keyed(
+        &mut self,
+        key: &ArrayRef,
+        columns: &[ArrayRef],
+    ) -> Result<Option<RecordBatch>> {
         let fields = self.schema.fields();
-        if batch.num_columns() != fields.len() + 1 {
+        if columns.len() != fields.len() {
             return Err(Error::Broken(format!(
-                "rows of `{}` come with {} columns and not with a key and {}",
+                "rows of `{}` come with {} columns and not with {} beside their key",
                 self.table,
-                batch.num_columns(),
+                columns.len(),
                 fields.len()
             )));
         }
-        let [key, columns @ ..] = batch.columns() else { unreachable!("there is one at least") };
         let fitted = columns.iter().zip(fields).map(|(column, field)| {
             if column.data_type() == field.data_type() {
                 Ok(Arc::clone(column))
@@ -154,7 +175,7 @@ impl Parcels {
         // Rows of one table are of about one size.
         let most = (PARCEL * count / bytes.max(1)).max(1);
         let (mut buckets, mut counts) = (Vec::new(), Vec::new());
-        let mut contents = BinaryBuilder::new();
+        let mut contents = BinaryBuilder::with_capacity(count / most + starts.len(), bytes);
         for (bucket, bounds) in (0..).zip(starts.windows(2)) {
             let mut at = bounds[0];
             while at < bounds[1] {
@@ -400,6 +421,6 @@ mod tests {
         let (schema, rows) = rows(3);
         let mut parcels = Parcels::new("sessions", &schema, 2, 0).unwrap();
         let error = parcels.take(&rows.project(&[0, 1]).unwrap()).unwrap_err().to_string();
-        assert!(error.contains("come with 2 columns and not with a key and 3"), "{error}");
+        assert!(error.contains("come with 1 columns and not with 3 beside their key"), "{error}");
     }
 }

@@ -2,11 +2,9 @@
 //!
 //! Users who share anything have to be in one bucket. Not for what that makes of them (`components`).
 
-use hashbrown::{HashMap, HashSet};
-
 /// Things that users have, and which of them have several: numbers all, such as hashes of ids.
 ///
-/// Memory is some 40 bytes for each thing, and as much for each pair of one that is shared and a user of it.
+/// Memory is 16 bytes for each time that a user is said to have a thing.
 ///
 /// # Example
 ///
@@ -17,29 +15,23 @@ use hashbrown::{HashMap, HashSet};
 /// for (thing, user) in [(1, 10), (2, 20), (1, 11), (1, 11), (2, 20)] {
 ///     shared.take(thing, user);
 /// }
-/// let mut pairs: Vec<(i64, i64)> = shared.end().collect();
-/// pairs.sort_unstable();
-/// assert_eq!(pairs, [(1, 10), (1, 11)]);
+/// assert_eq!(shared.end(), [(1, 10), (1, 11)]);
 /// ```
 #[derive(Default)]
-pub struct Shared {
-    /// The first user that was seen of each thing.
-    first: HashMap<i64, i64>,
-    pairs: HashSet<(i64, i64)>,
-}
+pub struct Shared(Vec<(i64, i64)>);
 
 impl Shared {
     /// A user has a thing; the same may be said again.
     pub fn take(&mut self, thing: i64, user: i64) {
-        let first = *self.first.entry(thing).or_insert(user);
-        if first != user {
-            self.pairs.insert((thing, first));
-            self.pairs.insert((thing, user));
-        }
+        self.0.push((thing, user));
     }
 
-    /// Every thing that several users have with each of them, in no order.
-    pub fn end(self) -> impl Iterator<Item = (i64, i64)> {
-        self.pairs.into_iter()
+    /// Every thing that several users have with each of them, in order.
+    pub fn end(self) -> Vec<(i64, i64)> {
+        let mut pairs = self.0;
+        pairs.sort_unstable();
+        pairs.dedup();
+        let of_thing = pairs.chunk_by(|left, right| left.0 == right.0);
+        of_thing.filter(|pairs| pairs.len() > 1).flatten().copied().collect()
     }
 }

@@ -1,0 +1,262 @@
+//! Which rows of a table have to be in one bucket: those of the users of one component.
+//!
+//! Users, sessions and orders are numbers here, 64 bits of a hash of an id with its kind. Where two ids meet in
+//! one number, they keep each other company, which changes no answer. Not for which users make a component
+//! (`components`), nor for how rows get to buckets (`parcels`).
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::DataType;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use hashbrown::HashMap;
+use twox_hash::XxHash64;
+
+use super::columns::{Columns, Place};
+use crate::error::{Error, Result};
+use crate::schema::Table;
+use crate::validate::is_placeholder;
+
+/// What hashes of nothing begin with, on Spark and here.
+const SEED: u64 = 42;
+
+/// The kind of a user's id; that of any other is the name of its table.
+const USER: &str = "user";
+
+/// The number that stands for an id of a kind: what Spark SQL's `xxhash64(kind, id)` says.
+///
+/// # Example
+///
+/// ```
+/// use apportion::pipeline::buckets::node;
+///
+/// // As `SELECT xxhash64('user', 'u-1')` says on Spark.
+/// assert_eq!(node("user", "u-1"), 3_692_829_672_322_493_915);
+/// assert_ne!(node("user", "u-1"), node("orders", "u-1"));
+/// ```
+pub fn node(kind: &str, id: &str) -> i64 {
+    of_kind(seed(kind), id)
+}
+
+fn seed(kind: &str) -> u64 {
+    XxHash64::oneshot(SEED, kind.as_bytes())
+}
+
+fn of_kind(seed: u64, id: &str) -> i64 {
+    XxHash64::oneshot(seed, id.as_bytes()).cast_signed()
+}
+
+/// The component of every user that is joined with others.
+///
+/// # Example
+///
+/// ```
+/// use apportion::pipeline::buckets::Members;
+///
+/// let members: Members = [(7, 3), (3, 3)].into_iter().collect();
+/// assert_eq!([7, 3, 8].map(|node| members.component(node)), [3, 3, 8]);
+/// ```
+#[derive(Debug, Default)]
+pub struct Members(HashMap<i64, i64>);
+
+impl Members {
+    /// The component of a node: itself where nothing joins it.
+    pub fn component(&self, node: i64) -> i64 {
+        self.0.get(&node).copied().unwrap_or(node)
+    }
+}
+
+impl FromIterator<(i64, i64)> for Members {
+    fn from_iter<T: IntoIterator<Item = (i64, i64)>>(pairs: T) -> Self {
+        Self(pairs.into_iter().collect())
+    }
+}
+
+/// Whose the rows of a table are.
+pub struct Keys {
+    user: Option<Place>,
+    id: Option<Place>,
+    /// What hashes of the table's ids and of users begin with.
+    seeds: (u64, u64),
+}
+
+/// Whose some rows are.
+pub struct Keyed {
+    /// The component of each row's user; a number of its own where it has none.
+    pub keys: Vec<i64>,
+    /// The number of each row's id, where it has both an id and a user.
+    pub things: Vec<Option<i64>>,
+}
+
+impl Keys {
+    /// Of rows of a table with these columns.
+    pub fn new(table: Table, columns: &Columns) -> Self {
+        let Columns { user, id, .. } = columns;
+        Self { user: user.clone(), id: id.clone(), seeds: (seed(table.name()), seed(USER)) }
+    }
+
+    /// Whether versions of a row may be said to be of several users.
+    pub fn has_things(&self) -> bool {
+        self.user.is_some() && self.id.is_some()
+    }
+
+    /// Whose some rows are.
+    ///
+    /// # Errors
+    ///
+    /// Rows without the columns of the table, ids that are no text.
+    pub fn of(&self, rows: &RecordBatch, members: &Members) -> Result<Keyed> {
+        let (user, id) = (Texts::of(self.user.as_ref(), rows)?, Texts::of(self.id.as_ref(), rows)?);
+        let mut keyed = Keyed { keys: Vec::with_capacity(rows.num_rows()), things: Vec::new() };
+        if self.has_things() {
+            keyed.things.reserve(rows.num_rows());
+        }
+        for row in 0..rows.num_rows() {
+            let id = id.at(row).filter(|id| !id.trim().is_empty());
+            let id = id.map(|id| of_kind(self.seeds.0, id));
+            let user = user.at(row).filter(|user| !user.trim().is_empty() && !is_placeholder(user));
+            let user = user.map(|user| members.component(of_kind(self.seeds.1, user)));
+            // Rows of nobody are rejected wherever they are: they go anywhere, but not all to one bucket.
+            let key = user.or(id);
+            keyed.keys.push(key.map_or_else(|| of_row(rows, row), Ok)?);
+            if self.has_things() {
+                keyed.things.push(user.and(id));
+            }
+        }
+        Ok(keyed)
+    }
+}
+
+/// A number for a row by what it holds, the same wherever it is met.
+fn of_row(rows: &RecordBatch, row: usize) -> Result<i64> {
+    let options = FormatOptions::default();
+    let mut number = SEED;
+    for column in rows.columns() {
+        let text = ArrayFormatter::try_new(column.as_ref(), &options)?;
+        number = XxHash64::oneshot(number, text.value(row).to_string().as_bytes());
+    }
+    Ok(number.cast_signed())
+}
+
+/// The ids of rows.
+enum Texts {
+    None,
+    Constant(String),
+    Column {
+        texts: ArrayRef,
+        /// Structs around the column, which may be missing whole.
+        within: Vec<ArrayRef>,
+    },
+}
+
+impl Texts {
+    fn of(place: Option<&Place>, rows: &RecordBatch) -> Result<Self> {
+        let path = match place {
+            None => return Ok(Self::None),
+            Some(Place::Constant(text)) => return Ok(Self::Constant(text.clone())),
+            Some(Place::Column(path)) => path,
+        };
+        let missing = || Error::Broken(format!("rows have no column `{}`", path.join(".")));
+        let (first, parts) = path.split_first().ok_or_else(missing)?;
+        let mut column = ArrayRef::clone(rows.column_by_name(first).ok_or_else(missing)?);
+        let mut within = Vec::new();
+        for part in parts {
+            let of = column.as_struct_opt().ok_or_else(missing)?;
+            let inner = ArrayRef::clone(of.column_by_name(part).ok_or_else(missing)?);
+            within.push(std::mem::replace(&mut column, inner));
+        }
+        let texts = match column.data_type() {
+            DataType::Utf8 => column,
+            _ => cast(&column, &DataType::Utf8)?,
+        };
+        Ok(Self::Column { texts, within })
+    }
+
+    fn at(&self, row: usize) -> Option<&str> {
+        match self {
+            Self::None => None,
+            Self::Constant(text) => Some(text),
+            Self::Column { texts, within } => {
+                let is_there = within.iter().all(|of| of.is_valid(row)) && texts.is_valid(row);
+                is_there.then(|| texts.as_string::<i32>().value(row))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{Int64Array, StringArray, StructArray};
+    use arrow::buffer::NullBuffer;
+    use arrow::datatypes::{Field, Fields};
+
+    use super::*;
+
+    fn columns(user: &[&str], id: &str) -> Columns {
+        let place = |path: &[&str]| {
+            Some(Place::Column(path.iter().map(|part| (*part).to_owned()).collect()))
+        };
+        Columns { columns: Vec::new(), id: place(&[id]), user: place(user), to: None, order: None }
+    }
+
+    #[test]
+    fn numbers_are_those_that_spark_says() {
+        // `SELECT xxhash64('user', x)`, for texts of every way that the hash divides them.
+        for (id, number) in [
+            ("", 1_705_408_381_980_764_857),
+            ("u-1", 3_692_829_672_322_493_915),
+            ("8 bytes.", -6_070_237_650_467_662_430),
+            ("u-0123456789abcdef01", -5_981_923_668_828_549_368),
+            ("thirty-two bytes and some more than that, é", -5_748_408_631_914_986_350),
+        ] {
+            assert_eq!(node("user", id), number, "{id}");
+        }
+    }
+
+    #[test]
+    fn rows_of_one_component_have_one_key_and_rows_of_nobody_are_spread() {
+        let rows = RecordBatch::try_from_iter([
+            ("s", Arc::new(StringArray::from(vec!["1", "1", "2", "3", "4", " "])) as ArrayRef),
+            (
+                "u",
+                Arc::new(StringArray::from(vec![
+                    Some("a"),
+                    Some("b"),
+                    None,
+                    Some("{{user_id}}"),
+                    Some("a"),
+                    Some(" "),
+                ])),
+            ),
+        ])
+        .unwrap();
+        let keys = Keys::new(Table::Sessions, &columns(&["u"], "s"));
+        let [a, b] = ["a", "b"].map(|user| node(USER, user));
+        let [one, two, three, four] = ["1", "2", "3", "4"].map(|id| node("sessions", id));
+        let members = [(a, 5), (b, 5)].into_iter().collect();
+        let Keyed { keys: joined, things } = keys.of(&rows, &members).unwrap();
+        let last = joined[5];
+        assert_eq!(joined, [5, 5, two, three, 5, last]);
+        assert_eq!(things, [Some(one), Some(one), None, None, Some(four), None]);
+        let Keyed { keys: apart, .. } = keys.of(&rows, &Members::default()).unwrap();
+        // What says nothing at all is known by all that it says.
+        assert_eq!(apart, [a, b, two, three, a, last]);
+        assert_ne!(last, of_row(&rows, 2).unwrap());
+    }
+
+    #[test]
+    fn ids_within_structs_and_numbers_are_found() {
+        let inner = Fields::from(vec![Field::new("id", DataType::Int64, true)]);
+        let ids: ArrayRef = Arc::new(Int64Array::from(vec![Some(7), Some(8), None]));
+        let nulls = NullBuffer::from(vec![true, false, true]);
+        let users = StructArray::new(inner, vec![ids], Some(nulls));
+        let names: ArrayRef = Arc::new(StringArray::from(vec!["x", "y", "z"]));
+        let rows = RecordBatch::try_from_iter([("s", names), ("user", Arc::new(users))]).unwrap();
+        let keys = Keys::new(Table::Sessions, &columns(&["user", "id"], "s"));
+        let Keyed { keys, things } = keys.of(&rows, &Members::default()).unwrap();
+        let [x, y, z] = ["x", "y", "z"].map(|id| node("sessions", id));
+        assert_eq!(keys, [node(USER, "7"), y, z]);
+        assert_eq!(things, [Some(x), None, None]);
+    }
+}
