@@ -4,10 +4,12 @@
 //! one number, they keep each other company, which changes no answer. Not for which users make a component
 //! (`components`), nor for how rows get to buckets (`parcels`).
 
+use std::sync::Arc;
+
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
-use arrow::util::display::{ArrayFormatter, FormatOptions};
+use arrow::row::{RowConverter, Rows, SortField};
 use hashbrown::HashMap;
 use twox_hash::XxHash64;
 
@@ -110,6 +112,7 @@ impl Keys {
         if self.has_things() {
             keyed.things.reserve(rows.num_rows());
         }
+        let mut contents = Contents(None);
         for row in 0..rows.num_rows() {
             let id = id.at(row).filter(|id| !id.trim().is_empty());
             let id = id.map(|id| of_kind(self.seeds.0, id));
@@ -117,7 +120,7 @@ impl Keys {
             let user = user.map(|user| members.component(of_kind(self.seeds.1, user)));
             // Rows of nobody are rejected wherever they are: they go anywhere, but not all to one bucket.
             let key = user.or(id);
-            keyed.keys.push(key.map_or_else(|| of_row(rows, row), Ok)?);
+            keyed.keys.push(key.map_or_else(|| contents.number(rows, row), Ok)?);
             if self.has_things() {
                 keyed.things.push(user.and(id));
             }
@@ -126,15 +129,25 @@ impl Keys {
     }
 }
 
-/// A number for a row by what it holds, the same wherever it is met.
-fn of_row(rows: &RecordBatch, row: usize) -> Result<i64> {
-    let options = FormatOptions::default();
-    let mut number = SEED;
-    for column in rows.columns() {
-        let text = ArrayFormatter::try_new(column.as_ref(), &options)?;
-        number = XxHash64::oneshot(number, text.value(row).to_string().as_bytes());
+/// Numbers for rows by what they hold, the same wherever they are met.
+struct Contents(Option<Rows>);
+
+impl Contents {
+    fn number(&mut self, rows: &RecordBatch, row: usize) -> Result<i64> {
+        let Self(held) = self;
+        if held.is_none() {
+            let columns = rows.columns().iter();
+            let known = columns.map(|column| (SortField::new(column.data_type().clone()), column));
+            let known =
+                known.filter(|(kind, _)| RowConverter::supports_fields(std::slice::from_ref(kind)));
+            let (kinds, columns): (Vec<_>, Vec<_>) =
+                known.map(|(kind, column)| (kind, Arc::clone(column))).unzip();
+            *held = Some(RowConverter::new(kinds)?.convert_columns(&columns)?);
+        }
+        let number =
+            held.as_ref().map_or(SEED, |rows| XxHash64::oneshot(SEED, rows.row(row).data()));
+        Ok(number.cast_signed())
     }
-    Ok(number.cast_signed())
 }
 
 /// The ids of rows.
@@ -185,9 +198,7 @@ impl Texts {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use arrow::array::{Int64Array, StringArray, StructArray};
+    use arrow::array::{Int64Array, StringArray, StructArray, TimestampMicrosecondArray};
     use arrow::buffer::NullBuffer;
     use arrow::datatypes::{Field, Fields};
 
@@ -242,7 +253,22 @@ mod tests {
         let Keyed { keys: apart, .. } = keys.of(&rows, &Members::default()).unwrap();
         // What says nothing at all is known by all that it says.
         assert_eq!(apart, [a, b, two, three, a, last]);
-        assert_ne!(last, of_row(&rows, 2).unwrap());
+        assert_ne!(last, Contents(None).number(&rows, 2).unwrap());
+        assert_eq!(last, Contents(None).number(&rows.slice(5, 1), 0).unwrap());
+    }
+
+    #[test]
+    fn rows_that_say_nothing_are_spread_whatever_their_types() {
+        let none: ArrayRef = Arc::new(StringArray::new_null(2));
+        let times = TimestampMicrosecondArray::from(vec![1, 2]).with_timezone("Etc/UTC");
+        let rows = RecordBatch::try_from_iter_with_nullable([
+            ("s", Arc::clone(&none), true),
+            ("u", none, true),
+            ("created_at", Arc::new(times) as ArrayRef, true),
+        ]);
+        let keys = Keys::new(Table::Sessions, &columns(&["u"], "s"));
+        let keyed = keys.of(&rows.unwrap(), &Members::default()).unwrap();
+        assert_ne!(keyed.keys[0], keyed.keys[1]);
     }
 
     #[test]
