@@ -252,3 +252,43 @@ fn times<'a>(rows: &'a RecordBatch, column: &str) -> Option<&'a TimestampMicrose
 fn value(times: Option<&TimestampMicrosecondArray>, row: usize) -> Option<i64> {
     times.filter(|times| times.is_valid(row)).map(|times| times.value(row))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_count_of_an_account_is_added() {
+        let numbered = |from: u64| Account {
+            users: from,
+            persons: from + 1,
+            stubs_seen: from + 2,
+            stubs_healed: from + 3,
+            stubs_left: from + 4,
+            merged: from + 5,
+            alias_conflicts: from + 6,
+            alias_self: from + 7,
+            alias_cycles: from + 8,
+            authenticated_conflicts: from + 9,
+            reconciled: from + 10,
+            key_conflicts: from + 11,
+        };
+        let mut account = numbered(100);
+        account.add(&numbered(7));
+        let counts: Vec<u64> = serde_json::to_value(&account)
+            .unwrap()
+            .as_object()
+            .unwrap()
+            .values()
+            .map(|count| count.as_u64().unwrap())
+            .collect();
+        assert_eq!(counts, (0..12).map(|place| 107 + 2 * place).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_earlier_instant_is_the_one_that_is_known_or_the_lesser() {
+        assert_eq!(earliest(Some(3), Some(2)), Some(2));
+        assert_eq!((earliest(Some(3), None), earliest(None, Some(4))), (Some(3), Some(4)));
+        assert_eq!(earliest(None, None), None);
+    }
+}
