@@ -255,7 +255,143 @@ fn value(times: Option<&TimestampMicrosecondArray>, row: usize) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, BooleanArray, StringViewArray};
+
     use super::*;
+    use crate::money::Currency;
+
+    fn instants(values: &[Option<i64>]) -> ArrayRef {
+        Arc::new(TimestampMicrosecondArray::from(values.to_vec()))
+    }
+
+    fn texts(values: &[&str]) -> ArrayRef {
+        Arc::new(StringViewArray::from_iter_values(values))
+    }
+
+    /// `a` is `b`, who has a profile, as has `d`; `a` and `c` have a session each.
+    fn identity() -> Identity {
+        let users = Names::numbered(["b", "a", "c", "d"]);
+        let mut gathering = Gathering::new(users, true);
+        let flags: ArrayRef = Arc::new(BooleanArray::from(vec![Some(true), None]));
+        let profiles = RecordBatch::try_from_iter([
+            ("created_at", instants(&[Some(100), Some(7)])),
+            ("signed_up_at", instants(&[Some(150), None])),
+            ("is_authenticated", flags),
+        ]);
+        gathering.profile(&profiles.unwrap(), &[0, 3], &[]);
+        let sessions =
+            RecordBatch::try_from_iter([("user_created_at", instants(&[Some(50), None]))]);
+        gathering.refer(&sessions.unwrap(), &[1, 2]);
+        let aliases = RecordBatch::try_from_iter([("created_at", instants(&[Some(10)]))]);
+        gathering.alias(&aliases.unwrap(), &[1], &[0]);
+        gathering.resolve(false)
+    }
+
+    #[test]
+    fn users_and_stubs_are_counted() {
+        let mut identity = identity();
+        assert_eq!(
+            (&identity.person[..], &identity.next[..]),
+            (&[0, 0, 2, 3][..], &[0, 0, 2, 3][..])
+        );
+        let account = &identity.account;
+        assert_eq!((account.users, account.persons, account.merged), (4, 3, 1));
+        // The alias refers to both of its ends; nothing refers to `d`.
+        assert_eq!((account.stubs_seen, account.stubs_healed, account.stubs_left), (3, 1, 2));
+        identity.count(5);
+        let account = &identity.account;
+        assert_eq!((account.users, account.persons, account.merged), (9, 8, 1));
+        assert_eq!((account.stubs_seen, account.stubs_healed, account.stubs_left), (8, 1, 7));
+        assert_eq!(identity.in_byte_order(), [1, 0, 2, 3]);
+    }
+
+    #[test]
+    fn persons_have_what_is_known_of_their_users() {
+        let persons = persons_table(&identity(), None).unwrap();
+        let column = |name: &str| persons.column_by_name(name).unwrap();
+        let names: Vec<_> = column("person").as_string_view().iter().flatten().collect();
+        assert_eq!(names, ["b", "c", "d"]);
+        let users = column("users").as_primitive::<arrow::datatypes::UInt64Type>();
+        assert_eq!(users.values()[..], [2, 1, 1]);
+        let flags = |name: &str| column(name).as_boolean().iter().flatten().collect::<Vec<_>>();
+        assert_eq!(flags("is_stub"), [false, true, false]);
+        assert_eq!(flags("is_authenticated"), [true, false, false]);
+        let times = |name: &str| {
+            column(name).as_primitive::<TimestampMicrosecondType>().iter().collect::<Vec<_>>()
+        };
+        assert_eq!(times("created_at"), [Some(50), None, Some(7)]);
+        assert_eq!(times("signed_up_at"), [Some(150), None, None]);
+    }
+
+    #[test]
+    fn the_audit_tells_the_way_from_every_user_to_its_person() {
+        let mut identity = identity();
+        identity.aliases.lost = vec![(1, 3), (2, 3)];
+        identity.aliases.refused = vec![(1, 2)];
+        let audit = audit_table(&identity).unwrap();
+        let column = |name: &str| {
+            let texts = audit.column_by_name(name).unwrap().as_string_view().iter();
+            texts.map(|text| text.unwrap_or("-").to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(column("user_external_id"), ["a", "b", "c", "d"]);
+        assert_eq!(column("person"), ["b", "b", "c", "d"]);
+        assert_eq!(column("path"), ["a > b", "b", "c", "d"]);
+        assert_eq!(column("outcome"), ["merged", "itself", "itself", "itself"]);
+        assert_eq!(column("refused"), ["c, d", "-", "d", "-"]);
+    }
+
+    #[test]
+    fn a_path_of_many_steps_is_shown_to_its_32nd() {
+        // Each user is the next one, to the last.
+        let shown = |users: usize| {
+            let names: Vec<String> = (0..users).map(|user| format!("u{user}")).collect();
+            let mut gathering = Gathering::new(Names::numbered(&names), false);
+            let numbers: Vec<u32> = (0..).take(users).collect();
+            let times = vec![Some(1); users - 1];
+            let aliases = RecordBatch::try_from_iter([("created_at", instants(&times))]);
+            gathering.alias(&aliases.unwrap(), &numbers[..users - 1], &numbers[1..]);
+            let audit = audit_table(&gathering.resolve(false)).unwrap();
+            let paths = audit.column_by_name("path").unwrap().as_string_view();
+            paths.value(0).to_owned()
+        };
+        assert_eq!(shown(3), "u0 > u1 > u2");
+        assert!(shown(33).ends_with(" > u31 > u32"));
+        assert!(shown(34).ends_with(" > u31 > u32 > ... > u33"));
+    }
+
+    #[test]
+    fn an_id_under_two_persons_goes_to_the_latest_row_then_to_the_smallest_person() {
+        let identity = identity();
+        let held = |updated: [i64; 4], users: [u32; 4]| {
+            let rows = RecordBatch::try_from_iter([
+                ("external_id", texts(&["x", "x", "y", "z"])),
+                ("created_at", instants(&[Some(1); 4])),
+                ("updated_at", instants(&updated.map(Some))),
+            ]);
+            let merged = one_row_per_id(
+                &identity,
+                rows.unwrap(),
+                &users,
+                "EUR".parse::<Currency>().unwrap(),
+                Keep::Users,
+            );
+            merged.unwrap()
+        };
+        let latest = held([5, 7, 1, 1], [1, 2, 3, 0]);
+        assert_eq!((&latest.person[..], &latest.user[..]), (&[2, 3, 0][..], &[2, 3, 0][..]));
+        assert_eq!((latest.versions, latest.conflicts, latest.user_conflicts), (1, 1, 0));
+        assert_eq!(latest.rows.num_rows(), 3);
+        // `b` comes before `c`; of the users of `b`, `a` had the row.
+        let equal = held([5, 5, 1, 1], [2, 1, 3, 0]);
+        assert_eq!((&equal.person[..], &equal.user[..]), (&[0, 3, 0][..], &[1, 3, 0][..]));
+        let of_one_person = held([5, 7, 1, 1], [0, 1, 3, 0]);
+        assert_eq!((of_one_person.person[0], of_one_person.user[0]), (0, 1));
+        let counts =
+            (of_one_person.versions, of_one_person.conflicts, of_one_person.user_conflicts);
+        assert_eq!(counts, (1, 0, 1));
+    }
 
     #[test]
     fn every_count_of_an_account_is_added() {
