@@ -476,7 +476,7 @@ mod tests {
     #[test]
     fn users_are_linked_by_their_address_and_by_its_hashes() {
         let column = |values: [Option<&str>; 3]| -> ArrayRef {
-            Arc::new(StringViewArray::from_iter(values))
+            Arc::new(values.into_iter().collect::<StringViewArray>())
         };
         let hash = hashed(Key::EmailMd5, "a@a.com").unwrap();
         let rows = RecordBatch::try_from_iter([
@@ -488,6 +488,14 @@ mod tests {
         let by_hash = format!("email_md5 {hash}");
         let worked = [("u", "email a@a.com"), ("u", &*by_hash), ("v", &*by_hash)];
         assert_eq!(links, worked.map(|(user, link)| (user.to_owned(), link.to_owned())));
+    }
+
+    #[test]
+    fn keys_are_named_by_their_columns() {
+        for key in Key::ALL {
+            assert_eq!(Key::parse(&format!(" {} ", key.column())).unwrap(), key);
+        }
+        assert!(Key::parse("emial").unwrap_err().hint().unwrap().contains("`email`"));
     }
 
     #[test]

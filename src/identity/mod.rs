@@ -257,10 +257,12 @@ fn value(times: Option<&TimestampMicrosecondArray>, row: usize) -> Option<i64> {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{ArrayRef, BooleanArray, StringViewArray};
+    use arrow::array::{ArrayRef, BooleanArray, Int64Array, StringViewArray};
+    use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimeUnit};
 
     use super::*;
     use crate::money::Currency;
+    use crate::schema::MAJOR;
 
     fn instants(values: &[Option<i64>]) -> ArrayRef {
         Arc::new(TimestampMicrosecondArray::from(values.to_vec()))
@@ -274,7 +276,7 @@ mod tests {
     fn identity() -> Identity {
         let users = Names::numbered(["b", "a", "c", "d"]);
         let mut gathering = Gathering::new(users, true);
-        let flags: ArrayRef = Arc::new(BooleanArray::from(vec![Some(true), None]));
+        let flags: ArrayRef = Arc::new(BooleanArray::from(vec![true, false]));
         let profiles = RecordBatch::try_from_iter([
             ("created_at", instants(&[Some(100), Some(7)])),
             ("signed_up_at", instants(&[Some(150), None])),
@@ -305,6 +307,10 @@ mod tests {
         assert_eq!((account.users, account.persons, account.merged), (9, 8, 1));
         assert_eq!((account.stubs_seen, account.stubs_healed, account.stubs_left), (8, 1, 7));
         assert_eq!(identity.in_byte_order(), [1, 0, 2, 3]);
+        // Without a users table everybody is a stub, and nobody is healed.
+        let alone = Gathering::new(Names::numbered(["a", "b"]), false).resolve(false).account;
+        assert_eq!((alone.users, alone.persons, alone.merged), (2, 2, 0));
+        assert_eq!((alone.stubs_seen, alone.stubs_healed, alone.stubs_left), (2, 0, 2));
     }
 
     #[test]
@@ -323,6 +329,29 @@ mod tests {
         };
         assert_eq!(times("created_at"), [Some(50), None, Some(7)]);
         assert_eq!(times("signed_up_at"), [Some(150), None, None]);
+        assert_eq!(persons.num_columns(), 6);
+    }
+
+    #[test]
+    fn of_a_persons_profiles_its_own_values_win_and_holes_are_filled() {
+        let optional = |values: [Option<&str>; 3]| -> ArrayRef {
+            Arc::new(values.into_iter().collect::<StringViewArray>())
+        };
+        let profiles = RecordBatch::try_from_iter_with_nullable([
+            ("external_id", texts(&["a", "b", "d"]), true),
+            ("created_at", instants(&[Some(900), Some(100), Some(7)]), true),
+            ("country", optional([Some("DE"), Some("FR"), None]), true),
+            ("language", optional([Some("de"), None, Some("en")]), true),
+        ]);
+        let profiles = profiles.unwrap();
+        let persons = persons_table(&identity(), Some((&profiles, &[1, 0, 3]))).unwrap();
+        assert_eq!(persons.num_columns(), 8);
+        let column = |name: &str| {
+            let texts = persons.column_by_name(name).unwrap().as_string_view().iter();
+            texts.map(|text| text.unwrap_or("-").to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(column("country"), ["FR", "-", "-"]);
+        assert_eq!(column("language"), ["de", "-", "en"]);
     }
 
     #[test]
@@ -369,6 +398,7 @@ mod tests {
                 ("external_id", texts(&["x", "x", "y", "z"])),
                 ("created_at", instants(&[Some(1); 4])),
                 ("updated_at", instants(&updated.map(Some))),
+                ("utm_source", texts(&["first", "second", "third", "fourth"])),
             ]);
             let merged = one_row_per_id(
                 &identity,
@@ -391,6 +421,63 @@ mod tests {
         let counts =
             (of_one_person.versions, of_one_person.conflicts, of_one_person.user_conflicts);
         assert_eq!(counts, (1, 0, 1));
+        let source = |merged: &Merged| {
+            merged.rows.column_by_name("utm_source").unwrap().as_string_view().value(0).to_owned()
+        };
+        assert_eq!((source(&latest), source(&equal)), ("second".to_owned(), "second".to_owned()));
+        assert_eq!(source(&held([7, 5, 1, 1], [1, 2, 3, 0])), "first");
+    }
+
+    #[test]
+    fn rows_are_versions_of_one_thing_by_their_id_alone() {
+        let identity = identity();
+        let held = |ids: [&str; 3], keep| {
+            let rows = RecordBatch::try_from_iter([
+                ("external_id", texts(&ids)),
+                ("created_at", instants(&[Some(1); 3])),
+            ]);
+            let euro = "EUR".parse::<Currency>().unwrap();
+            one_row_per_id(&identity, rows.unwrap(), &[1, 0, 2], euro, keep).unwrap()
+        };
+        let each = held(["x", "y", "z"], Keep::Users);
+        assert_eq!((each.person, each.user, each.versions), (vec![0, 0, 2], vec![1, 0, 2], 0));
+        assert!(held(["x", "y", "z"], Keep::Persons).user.is_empty());
+        let one = held(["x"; 3], Keep::Persons);
+        assert_eq!((one.person, one.versions, one.conflicts), (vec![0], 2, 1));
+        assert!(one.user.is_empty());
+    }
+
+    #[test]
+    fn an_amount_is_of_the_currency_that_another_version_names() {
+        // Ten: of euros, that nothing says, a thousand cents; of yen ten.
+        let schema = Schema::new(vec![
+            Field::new("external_id", DataType::Utf8View, false),
+            Field::new("created_at", DataType::Timestamp(TimeUnit::Microsecond, None), true),
+            Field::new("updated_at", DataType::Timestamp(TimeUnit::Microsecond, None), true),
+            Field::new("subtotal_price", DataType::Int64, true)
+                .with_metadata([(MAJOR.to_owned(), String::new())]),
+            Field::new("pageviews_count", DataType::Int64, true),
+            Field::new("currency", DataType::Utf8View, true),
+        ]);
+        let numbers: ArrayRef = Arc::new(Int64Array::from(vec![Some(1_000), None, Some(1_000)]));
+        let codes = [None, Some("JPY"), None].into_iter().collect::<StringViewArray>();
+        let columns = vec![
+            texts(&["x", "x", "y"]),
+            instants(&[Some(1); 3]),
+            instants(&[Some(7), Some(5), Some(5)]),
+            Arc::clone(&numbers),
+            numbers,
+            Arc::new(codes),
+        ];
+        let rows = RecordBatch::try_new(Arc::new(schema), columns).unwrap();
+        let euro = "EUR".parse::<Currency>().unwrap();
+        let merged = one_row_per_id(&identity(), rows, &[0, 0, 0], euro, Keep::Persons).unwrap();
+        let values = |name: &str| {
+            merged.rows.column_by_name(name).unwrap().as_primitive::<Int64Type>().values().to_vec()
+        };
+        assert_eq!(values("subtotal_price"), [10, 1_000]);
+        // What is no amount is not scaled.
+        assert_eq!(values("pageviews_count"), [1_000, 1_000]);
     }
 
     #[test]

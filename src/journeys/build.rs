@@ -299,7 +299,7 @@ mod tests {
     use crate::calendar::{DAY, parse_instant};
 
     fn texts(values: &[Option<&str>]) -> ArrayRef {
-        Arc::new(StringViewArray::from_iter(values.iter().copied()))
+        Arc::new(values.iter().copied().collect::<StringViewArray>())
     }
 
     /// The third day of 2025, and days before or after it.

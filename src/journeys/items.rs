@@ -116,7 +116,7 @@ mod tests {
         let orders = Labels { codes: vec![4, 7], values: vec!["order".to_owned(); 8] };
         assert_eq!(items.of_orders(&orders).codes, [4, 4, 7]);
         let labelled = |brands: [Option<&str>; 2]| {
-            let brands: ArrayRef = Arc::new(StringViewArray::from_iter(brands));
+            let brands: ArrayRef = Arc::new(brands.into_iter().collect::<StringViewArray>());
             let rows = RecordBatch::try_from_iter([("brand", brands)]).unwrap();
             let Labels { codes, values } = items.of_column(&rows, "brand");
             codes.into_iter().map(|code| values[code as usize].clone()).collect::<Vec<_>>()

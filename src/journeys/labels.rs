@@ -215,6 +215,15 @@ mod tests {
             assert_eq!(Dimension::parse(name).to_string(), name);
         }
         assert_eq!(Dimension::parse("item.brand"), Dimension::Item("brand".to_owned()));
+        assert_eq!(Dimension::parse("order.currency"), Dimension::Order("currency".to_owned()));
+    }
+
+    #[test]
+    fn an_instant_at_the_end_of_a_day_is_of_the_next() {
+        let day = crate::calendar::DAY;
+        let labels = Labels::of_span([0, day, day - 1, 2 * day].into_iter(), Span::Day, Tz::UTC);
+        assert_eq!(labels.codes, [0, 1, 0, 2]);
+        assert_eq!(labels.values, ["1970-01-01", "1970-01-02", "1970-01-03"]);
     }
 
     #[test]

@@ -169,6 +169,16 @@ mod tests {
     }
 
     #[test]
+    fn persons_of_a_part_need_not_begin_with_the_first() {
+        let touch = |person, number| Touch { at: 1, person, look: 0, number, user: person };
+        let touches = vec![touch(7, 1), touch(8, 0), touch(7, 2)];
+        let mut part = Part { persons: 7..9, touches, views_from: 2 };
+        part.sort();
+        let sorted: Vec<_> = part.touches.iter().map(|one| (one.person, one.number)).collect();
+        assert_eq!(sorted, [(7, 2), (7, 1), (8, 0)]);
+    }
+
+    #[test]
     fn views_come_first_and_only_what_looks_different_is_tied() {
         let columns = [(5, 0), (5, 1), (1, 0), (5, 2), (5, 2)];
         let touches = (0_u32..).zip(columns).map(|(number, (at, look))| Touch {

@@ -401,6 +401,13 @@ mod tests {
     }
 
     #[test]
+    fn sessions_do_not_count_for_as_long_as_views_do() {
+        let window = Window { lookback: Some(10), view_lookback: Some(100), ..WINDOW };
+        assert_eq!(selected(&window, &[(150, 's'), (195, 's')], 200, None), [1]);
+        assert_eq!(selected(&window, &[(149, 's'), (150, 'v'), (195, 's')], 200, None), [1, 2]);
+    }
+
+    #[test]
     fn a_window_begins_with_the_later_of_the_previous_order_and_the_lookback() {
         let bounds = |previous| WINDOW.bounds(200, previous);
         assert_eq!(bounds(Some(98)).begin(false), (100, Begin::Lookback));
