@@ -63,6 +63,7 @@ impl Model for ByChannel {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "weights are handed on as they are")]
 mod tests {
     use super::*;
 

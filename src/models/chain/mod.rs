@@ -480,6 +480,29 @@ mod tests {
     }
 
     #[test]
+    fn the_error_of_two_pairs_of_orders_is_half_of_what_they_differ_by() {
+        let paths = many(60);
+        let paths: Vec<_> = paths.iter().map(|(path, yes, no)| (&path[..], *yes, *no)).collect();
+        let chain = Chain::new(&counted(1, &paths), 1);
+        let of = |samples| Game { samples, seed: 3 }.values(&chain).unwrap();
+        let (one, both) = (of(2), of(4));
+        let errors = both.errors.unwrap();
+        // The mean of two lies half of that from the first.
+        let apart = both.values.iter().zip(&one.values).map(|(both, one)| (both - one).abs());
+        assert!(near(&errors, &apart.collect::<Vec<_>>(), 1e-9), "{errors:?}");
+        assert!(errors.iter().any(|error| *error > 1e-5), "{errors:?}");
+    }
+
+    #[test]
+    fn a_system_is_refused_for_its_size_and_for_its_work() {
+        let chain = Chain::new(&counted(1, &[(&[1], 1, 1)]), 1);
+        let check = |numbers, multiplications| Work { numbers, multiplications }.check(&chain, 2);
+        check(3e7, 1e11).unwrap();
+        check(3.1e7, 1.0).unwrap_err();
+        check(1.0, 1.1e11).unwrap_err();
+    }
+
+    #[test]
     fn memory_is_chosen_where_it_foretells() {
         // What follows 1 depends on what was before it: 0 converts, 2 does not.
         let remembers: &[(&[u32], u64, u64)] =
