@@ -12,6 +12,6 @@ command -v cargo-mutants > /dev/null || {
 tools=target/mutants-tools
 python3 -m venv "$tools"
 "$tools/bin/pip" install --quiet --disable-pip-version-check tree-sitter tree-sitter-rust
-for step in prepare build reach; do "$tools/bin/python" tests/mutants/mutants.py "$step"; done
+for step in prepare build "reach --again"; do "$tools/bin/python" tests/mutants/mutants.py $step; done
 "$tools/bin/python" tests/mutants/mutants.py run "$@"
 "$tools/bin/python" tests/mutants/mutants.py report
