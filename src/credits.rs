@@ -330,6 +330,70 @@ mod tests {
         assert_eq!(divided(0, &[1.0, 2.0]), [0, 0]);
     }
 
+    /// The largest remainder as it is said: floors, and what is left in the order of remainders.
+    fn largest_remainder(amount: i64, weights: &[u64]) -> Vec<i64> {
+        let total: u128 = weights.iter().map(|weight| u128::from(*weight)).sum();
+        let size = u128::from(amount.unsigned_abs());
+        let parts = weights.iter().map(|weight| size * u128::from(*weight));
+        let mut floors: Vec<u128> = parts.clone().map(|part| part / total).collect();
+        let remainders: Vec<u128> = parts.map(|part| part % total).collect();
+        let left = usize::try_from(size - floors.iter().sum::<u128>()).unwrap();
+        let mut ranked: Vec<usize> = (0..weights.len()).collect();
+        ranked.sort_by_key(|touch| std::cmp::Reverse(remainders[*touch]));
+        ranked[..left].iter().for_each(|touch| floors[*touch] += 1);
+        let signed = |size: u128| {
+            i64::try_from(i128::try_from(size).unwrap() * i128::from(amount.signum())).unwrap()
+        };
+        floors.into_iter().map(signed).collect()
+    }
+
+    /// Of 2^52 a third is 1,501,199,875,790,165.33, and two thirds are 3,002,399,751,580,330.67.
+    #[test]
+    fn weights_that_are_no_whole_numbers_are_rounded_parts_of_the_greatest() {
+        let mut divider = Divider::default();
+        divider.weigh(&[1.5, 0.5, 1.0]);
+        assert_eq!(divider.weights, [1 << 52, 1_501_199_875_790_165, 3_002_399_751_580_331]);
+    }
+
+    #[test]
+    fn weights_that_sum_to_more_than_63_bits_are_divided_exactly() {
+        let weights: Vec<u64> = (0..4_000).map(|touch| (1 << 52) - touch % 2).collect();
+        let as_floats: Vec<f64> = weights.iter().map(|weight| *weight as f64).collect();
+        for amount in [1, 3_999, -123_456_789, i64::MAX, i64::MIN + 1] {
+            assert_eq!(divided(amount, &as_floats), largest_remainder(amount, &weights));
+        }
+    }
+
+    #[test]
+    fn floors_are_what_each_touch_has_before_units_are_left_over() {
+        let floors = |weights: &[f64], amount| {
+            let mut divider = Divider::default();
+            divider.weigh(weights);
+            divider.floors(amount)
+        };
+        assert_eq!(floors(&[2.0, 2.0, 2.0], -100), [-33, -33, -33]);
+        assert_eq!(floors(&[0.0, 5.0], 7), [0, 7]);
+        // A seventh of 100 is 14.29, two are 28.57 and four are 57.14.
+        assert_eq!(floors(&[1.0, 2.0, 4.0], 100), [14, 28, 57]);
+    }
+
+    #[test]
+    fn one_touch_alone_is_named_where_it_takes_everything() {
+        let alone = |weights: &[f64]| {
+            let mut divider = Divider::default();
+            divider.weigh(weights);
+            divider.alone()
+        };
+        assert_eq!(alone(&[0.0, 0.0, 2.5]), Some(2));
+        assert_eq!((alone(&[1.0, 1.0]), alone(&[1.0, 2.0, 0.0])), (None, None));
+    }
+
+    #[test]
+    fn units_of_a_whole_are_a_share() {
+        let units = [0, i128::from(WHOLE / 4), -i128::from(WHOLE), 3 * i128::from(WHOLE)];
+        assert_eq!(units.map(|units| format!("{}", share(units))), ["0", "0.25", "-1", "3"]);
+    }
+
     #[test]
     fn the_ends_of_64_bits_are_divided_too() {
         assert_eq!(divided(i64::MIN, &[1.0]), [i64::MIN]);
@@ -339,6 +403,16 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn amounts_are_divided_by_largest_remainder(
+            amount in prop_oneof![-99_i64..100, -i64::MAX..=i64::MAX],
+            weights in prop::collection::vec(prop_oneof![0_u64..=1 << 52, 0_u64..9], 1..40),
+        ) {
+            prop_assume!(weights.iter().any(|weight| *weight > 0));
+            let as_floats: Vec<f64> = weights.iter().map(|weight| *weight as f64).collect();
+            prop_assert_eq!(divided(amount, &as_floats), largest_remainder(amount, &weights));
+        }
+
         #[test]
         fn simple_shapes_divide_like_any_other(
             amount in any::<i64>(),

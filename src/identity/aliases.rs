@@ -377,6 +377,14 @@ mod tests {
     const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 
     fn resolve(aliases: &[(u32, u32, i64)], authenticated: &[u32]) -> Resolved {
+        resolve_as(aliases, authenticated, false)
+    }
+
+    fn resolve_as(
+        aliases: &[(u32, u32, i64)],
+        authenticated: &[u32],
+        merge_authenticated: bool,
+    ) -> Resolved {
         let users = Names::numbered(NAMES);
         let mut facts = Facts::none(NAMES.len(), false);
         for user in authenticated {
@@ -386,7 +394,7 @@ mod tests {
             .iter()
             .map(|(from, to, at)| Alias { from: *from, to: *to, created_at: Some(*at) })
             .collect();
-        resolve_aliases(&users, &facts, &aliases, false)
+        resolve_aliases(&users, &facts, &aliases, merge_authenticated)
     }
 
     #[test]
@@ -401,6 +409,11 @@ mod tests {
         let resolved = resolve(&[(0, 2, 5), (0, 1, 4), (0, 1, 9), (3, 3, 1)], &[]);
         assert_eq!((resolved.person[0], resolved.account.alias_conflicts), (1, 1));
         assert_eq!((resolved.account.alias_self, resolved.outcomes[3]), (1, Outcome::SelfAlias));
+        // One to itself beside others is counted, and holds nothing.
+        let beside = resolve(&[(0, 0, 1), (0, 1, 4), (0, 2, 9)], &[]);
+        assert_eq!((beside.person[0], beside.outcomes[0]), (1, Outcome::Merged));
+        assert_eq!((beside.account.alias_self, beside.account.alias_conflicts), (1, 1));
+        assert_eq!((beside.findings.itself, beside.findings.lost), (1, vec![(0, 2)]));
     }
 
     #[test]
@@ -416,6 +429,9 @@ mod tests {
         let resolved = resolve(&[(0, 1, 1), (1, 2, 1), (2, 3, 1)], &[1, 3]);
         assert_eq!(resolved.person, [1, 1, 3, 3, 4, 5]);
         assert_eq!(resolved.account.authenticated_conflicts, 1);
+        let allowed = resolve_as(&[(0, 1, 1), (1, 2, 1), (2, 3, 1)], &[1, 3], true);
+        assert_eq!(allowed.person, [3, 3, 3, 3, 4, 5]);
+        assert_eq!((allowed.account.authenticated_conflicts, allowed.findings.applied), (0, 3));
         let earliest_taken = resolve(&[(0, 2, 9), (1, 2, 8)], &[0, 1]);
         assert_eq!(earliest_taken.person[..3], [0, 2, 2]);
     }

@@ -49,3 +49,32 @@ pub fn cluster_sizes(person: &[u32]) -> Vec<ClusterSize> {
     }
     sizes.to_vec()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn persons_are_counted_by_how_many_user_ids_they_have() {
+        // Persons with 1, 5, 6, 10, 11, 100 and 101 user ids, one after the other.
+        let mut person = Vec::new();
+        for users in [1, 5, 6, 10, 11, 100, 101] {
+            let own = u32::try_from(person.len()).unwrap();
+            person.extend(vec![own; users]);
+        }
+        let sizes: Vec<_> =
+            cluster_sizes(&person).into_iter().map(|size| (size.users, size.persons)).collect();
+        let worked = [
+            ("1", 1),
+            ("2", 0),
+            ("3", 0),
+            ("4", 0),
+            ("5", 1),
+            ("6-10", 2),
+            ("11-100", 2),
+            (">100", 1),
+        ];
+        assert_eq!(sizes, worked);
+        assert_eq!(members(&[0, 2, 2, 0, 0]), [3, 0, 2, 0, 0]);
+    }
+}

@@ -474,6 +474,44 @@ mod tests {
     }
 
     #[test]
+    fn users_are_linked_by_their_address_and_by_its_hashes() {
+        let column = |values: [Option<&str>; 3]| -> ArrayRef {
+            Arc::new(values.into_iter().collect::<StringViewArray>())
+        };
+        let hash = hashed(Key::EmailMd5, "a@a.com").unwrap();
+        let rows = RecordBatch::try_from_iter([
+            ("external_id", column([Some("u"), Some("v"), Some("w")])),
+            ("email", column([Some("A@a.com"), None, Some("none")])),
+            ("email_md5", column([None, Some(&hash), None])),
+        ]);
+        let links = key_links(&rows.unwrap(), &[Key::Email, Key::EmailMd5, Key::Telephone]);
+        let by_hash = format!("email_md5 {hash}");
+        let worked = [("u", "email a@a.com"), ("u", &*by_hash), ("v", &*by_hash)];
+        assert_eq!(links, worked.map(|(user, link)| (user.to_owned(), link.to_owned())));
+    }
+
+    #[test]
+    fn keys_are_named_by_their_columns() {
+        for key in Key::ALL {
+            assert_eq!(Key::parse(&format!(" {} ", key.column())).unwrap(), key);
+        }
+        assert!(Key::parse("emial").unwrap_err().hint().unwrap().contains("`email`"));
+    }
+
+    #[test]
+    fn a_hash_has_the_length_of_its_kind() {
+        let digits = "0123456789abcdef".repeat(4);
+        let kinds = [(Key::EmailMd5, 32), (Key::EmailSha1, 40), (Key::EmailSha256, 64)];
+        for (key, length) in kinds {
+            for written in [32, 40, 64] {
+                let found = key.normalized(&digits[..written]);
+                assert_eq!(found.is_some(), written == length, "{key:?} {written}");
+            }
+            assert_eq!(hashed(key, "a@a.com").unwrap().len(), length);
+        }
+    }
+
+    #[test]
     fn one_address_is_one_however_it_is_written() {
         for written in
             ["ann+x@a.com", "\u{a0}ANN+X@A.com", "mailto:Ann+x@a.com", "\u{feff}ann+x@a.com"]

@@ -288,3 +288,159 @@ fn in_workspace_currency(
 fn texts_at(texts: Option<&StringViewArray>, row: usize) -> Option<&str> {
     texts.filter(|texts| texts.is_valid(row)).map(|texts| texts.value(row))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{Date32Array, Float64Array, Int64Array, TimestampMicrosecondArray};
+
+    use super::*;
+    use crate::calendar::{DAY, parse_instant};
+
+    fn texts(values: &[Option<&str>]) -> ArrayRef {
+        Arc::new(values.iter().copied().collect::<StringViewArray>())
+    }
+
+    /// The third day of 2025, and days before or after it.
+    fn day(more: i64) -> i64 {
+        parse_instant("2025-01-03T00:00:00Z").unwrap() + more * DAY
+    }
+
+    fn instants_of(values: &[Option<i64>]) -> ArrayRef {
+        Arc::new(TimestampMicrosecondArray::from(values.to_vec()))
+    }
+
+    #[test]
+    fn touches_are_in_the_order_of_time_and_views_before_sessions() {
+        let rows = RecordBatch::try_from_iter([
+            ("external_id", texts(&[Some("b"), Some("a"), Some("z"), Some("v")])),
+            ("created_at", instants_of(&[Some(10), Some(10), Some(9), Some(10)])),
+            ("utm_source", texts(&[Some("google"), None, Some("x"), Some("direct")])),
+        ])
+        .unwrap();
+        let found = touches(&rows, &[0; 4], 1, 3);
+        assert_eq!((found.row, found.starts), (vec![2, 3, 1, 0], vec![0, 4]));
+        assert_eq!(found.at, [9, 10, 10, 10]);
+        assert_eq!(found.view, [false, true, false, false]);
+        assert_eq!(found.direct, [false, true, true, false]);
+        let without = rows.project(&[0, 1]).unwrap();
+        assert_eq!(touches(&without, &[0; 4], 1, 3).direct, [true; 4]);
+    }
+
+    /// A euro is 1.25 dollars from the second day on, and two on the fifth.
+    fn rates() -> Rates {
+        let first = i32::try_from(day(0) / DAY).unwrap();
+        let rows = RecordBatch::try_from_iter([
+            (
+                "date",
+                Arc::new(Date32Array::from(vec![first - 1, first - 1, first + 2])) as ArrayRef,
+            ),
+            ("currency", texts(&[Some("USD"); 3])),
+            ("rate", Arc::new(Float64Array::from(vec![1.0, 1.25, 2.0]))),
+        ]);
+        Rates::new(&rows.unwrap())
+    }
+
+    #[test]
+    fn the_latest_rate_on_or_before_a_day_holds_and_of_one_day_the_greater() {
+        let on = |more: i64| {
+            let found = rates().dated("USD".parse().unwrap(), day_of(day(more), Tz::UTC));
+            found.map(|(of, rate)| format!("{of} {rate}"))
+        };
+        assert_eq!(on(-2), None);
+        assert_eq!(on(-1).unwrap(), "2025-01-02 1.25");
+        assert_eq!(on(1).unwrap(), "2025-01-02 1.25");
+        assert_eq!(on(2).unwrap(), "2025-01-05 2");
+        let rate = rates().on("USD".parse().unwrap(), day_of(day(9), Tz::UTC));
+        assert_eq!(rate, Some(Decimal::TWO));
+        assert_eq!(rates().on("GBP".parse().unwrap(), day_of(day(9), Tz::UTC)), None);
+    }
+
+    fn settings(rates: &Rates) -> OrderSettings<'_> {
+        OrderSettings {
+            amount: "subtotal_price",
+            currency: "EUR".parse().unwrap(),
+            rates: Some(rates),
+            missing_rate: MissingRate::Reject,
+            zone: Tz::UTC,
+            count_cancelled: false,
+            period: (day(0), day(5)),
+            compared: None,
+        }
+    }
+
+    /// Of one person: in euros, in dollars, cancelled, after the period, and in pounds.
+    fn some_orders() -> RecordBatch {
+        let numbers =
+            |values: &[Option<i64>]| -> ArrayRef { Arc::new(Int64Array::from(values.to_vec())) };
+        let ids = ["euros", "dollars", "cancelled", "late", "pounds"].map(Some);
+        let times = [0, 1, 3, 5, 4].map(|more| Some(day(more)));
+        RecordBatch::try_from_iter([
+            ("external_id", texts(&ids)),
+            ("created_at", instants_of(&times)),
+            ("subtotal_price", numbers(&[1_000; 5].map(Some))),
+            ("refunded_price", numbers(&[Some(200), None, None, None, None])),
+            ("currency", texts(&[None, Some("USD"), None, Some("USD"), Some("GBP")])),
+            ("conversion_type", texts(&[Some("order"), Some("lead"), Some("order"), None, None])),
+            ("cancelled_at", instants_of(&[None, None, Some(day(4)), None, None])),
+        ])
+        .unwrap()
+    }
+
+    #[test]
+    fn orders_are_worth_their_price_less_refunds_in_the_currency_of_the_workspace() {
+        let rates = rates();
+        let settings = settings(&rates);
+        let (found, amounts) = orders(&some_orders(), &[0; 5], 1, &settings).unwrap();
+        assert_eq!((found.row, found.starts), (vec![0, 1, 2, 4, 3], vec![0, 5]));
+        assert_eq!(found.amount, [800, 800, 1_000, 1_000, 500]);
+        assert_eq!(found.counted, [true, true, false, false, true]);
+        assert_eq!(found.reported, [true, true, true, true, false]);
+        assert_eq!(found.wanted, [true; 5]);
+        assert_eq!(found.at, [0, 1, 3, 4, 5].map(day));
+        let kinds: Vec<&str> =
+            found.kind.iter().map(|kind| amounts.kinds[*kind as usize].as_str()).collect();
+        assert_eq!(kinds, ["order", "lead", "order", "", ""]);
+        assert_eq!(amounts.currencies, ["EUR".parse().unwrap()]);
+        assert_eq!(found.currency[..3], [0, 0, 0]);
+        assert_eq!(
+            amounts.without_rate,
+            [(4, "no exchange rate for GBP on or before 2025-01-07".to_owned())]
+        );
+        let of = |currency: &str, more| settings.rate(currency.parse().unwrap(), day(more));
+        assert_eq!(of("USD", 1).map(|(_, rate)| rate.to_string()).as_deref(), Some("1.25"));
+        assert_eq!((of("EUR", 1), of("GBP", 1)), (None, None));
+    }
+
+    #[test]
+    fn an_order_without_a_rate_fails_or_keeps_its_currency_where_that_is_asked_for() {
+        let rates = rates();
+        let fails = OrderSettings { missing_rate: MissingRate::Fail, ..settings(&rates) };
+        let refused = orders(&some_orders(), &[0; 5], 1, &fails).unwrap_err().to_string();
+        assert!(refused.contains("GBP") && refused.contains("pounds"), "{refused}");
+        // One that is not reported needs none; but where it is compared with, it does.
+        let early = OrderSettings { period: (day(0), day(4)), ..fails.clone() };
+        orders(&some_orders(), &[0; 5], 1, &early).unwrap();
+        let compared = OrderSettings { compared: Some((day(4), day(6))), ..early.clone() };
+        orders(&some_orders(), &[0; 5], 1, &compared).unwrap_err();
+        let keeps = OrderSettings { missing_rate: MissingRate::Keep, ..fails.clone() };
+        let (found, amounts) = orders(&some_orders(), &[0; 5], 1, &keeps).unwrap();
+        let currencies: Vec<String> =
+            found.currency.iter().map(|at| amounts.currencies[*at as usize].to_string()).collect();
+        assert_eq!(currencies, ["EUR", "EUR", "EUR", "GBP", "EUR"]);
+        assert_eq!((amounts.without_rate.len(), found.amount[3]), (0, 1_000));
+        // Without rates every order is in its own, and a cancelled one counts where it is to.
+        let none = OrderSettings { rates: None, count_cancelled: true, ..fails };
+        let (found, amounts) = orders(&some_orders(), &[0; 5], 1, &none).unwrap();
+        assert_eq!((found.amount[1], amounts.currencies.len()), (1_000, 3));
+        assert_eq!(found.counted, [true; 5]);
+    }
+
+    #[test]
+    fn days_are_counted_from_1970() {
+        assert_eq!(date(0).unwrap().to_string(), "1970-01-01");
+        assert_eq!(date(-1).unwrap().to_string(), "1969-12-31");
+        assert_eq!(date(i32::MAX), None);
+    }
+}

@@ -97,3 +97,32 @@ impl Items {
         Labels { codes: self.row.iter().map(code).collect(), values: labels.values }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, StringViewArray};
+
+    use super::*;
+
+    #[test]
+    fn every_item_has_a_label_of_its_order_and_its_own() {
+        let items = Items {
+            starts: vec![0, 2, 3],
+            row: vec![Some(1), Some(0), None],
+            weight: vec![1.0; 3],
+        };
+        let orders = Labels { codes: vec![4, 7], values: vec!["order".to_owned(); 8] };
+        assert_eq!(items.of_orders(&orders).codes, [4, 4, 7]);
+        let labelled = |brands: [Option<&str>; 2]| {
+            let brands: ArrayRef = Arc::new(brands.into_iter().collect::<StringViewArray>());
+            let rows = RecordBatch::try_from_iter([("brand", brands)]).unwrap();
+            let Labels { codes, values } = items.of_column(&rows, "brand");
+            codes.into_iter().map(|code| values[code as usize].clone()).collect::<Vec<_>>()
+        };
+        // The last order has no items.
+        assert_eq!(labelled([Some("acme"), Some("brio")]), ["brio", "acme", NOT_SET]);
+        assert_eq!(labelled([None, Some("brio")]), ["brio", NOT_SET, NOT_SET]);
+    }
+}

@@ -209,6 +209,35 @@ mod tests {
     }
 
     #[test]
+    fn dimensions_are_read_as_they_are_written() {
+        let names = ["utm_source", "order.currency", "item.brand", "day", "week", "month", "a.b"];
+        for name in names {
+            assert_eq!(Dimension::parse(name).to_string(), name);
+        }
+        assert_eq!(Dimension::parse("item.brand"), Dimension::Item("brand".to_owned()));
+        assert_eq!(Dimension::parse("order.currency"), Dimension::Order("currency".to_owned()));
+    }
+
+    #[test]
+    fn an_instant_at_the_end_of_a_day_is_of_the_next() {
+        let day = crate::calendar::DAY;
+        let labels = Labels::of_span([0, day, day - 1, 2 * day].into_iter(), Span::Day, Tz::UTC);
+        assert_eq!(labels.codes, [0, 1, 0, 2]);
+        assert_eq!(labels.values, ["1970-01-01", "1970-01-02", "1970-01-03"]);
+    }
+
+    #[test]
+    fn a_day_of_23_hours_ends_an_hour_earlier() {
+        let instant = |text| crate::calendar::parse_instant(text).unwrap();
+        // Paris is an hour ahead, and from one in the morning of the 30th two.
+        let instants = ["2025-03-29T23:00:00Z", "2025-03-30T22:00:00Z", "2025-03-30T21:59:59Z"];
+        let labels =
+            Labels::of_span(instants.into_iter().map(instant), Span::Day, chrono_tz::Europe::Paris);
+        assert_eq!((labels.codes, labels.values.len()), (vec![0, 1, 0], 2));
+        assert!(labels.values[0].ends_with("-30") && labels.values[1].ends_with("-31"));
+    }
+
+    #[test]
     fn a_missing_value_and_a_missing_column_are_not_set() {
         let flags: ArrayRef = Arc::new(BooleanArray::from(vec![Some(true), None]));
         let rows = RecordBatch::try_from_iter([("app_new", flags)]).unwrap();

@@ -141,3 +141,18 @@ impl Role {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn touches_begin_end_and_assist_or_are_alone() {
+        let roles = |touches: usize| -> Vec<&str> {
+            (0..touches).map(|position| Role::of(position, touches).name()).collect()
+        };
+        assert_eq!(roles(1), ["alone"]);
+        assert_eq!(roles(2), ["initiator", "closer"]);
+        assert_eq!(roles(4), ["initiator", "assisting", "assisting", "closer"]);
+    }
+}

@@ -161,6 +161,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn rows_are_in_the_order_of_persons_then_of_times_then_of_ids() {
+        let (at, ids) = ([5, 3, 5, 9, 4, 5], ["b", "x", "a", "z", "y", "c"]);
+        let person = [Some(1), Some(0), Some(1), None, Some(1), Some(1)];
+        let (rows, starts) = in_order(3, &at, |row| person[row], |row| ids[row]);
+        assert_eq!((rows, starts), (vec![1, 4, 2, 0, 5], vec![0, 1, 5, 5]));
+    }
+
+    #[test]
+    fn persons_of_a_part_need_not_begin_with_the_first() {
+        let touch = |person, number| Touch { at: 1, person, look: 0, number, user: person };
+        let touches = vec![touch(7, 1), touch(8, 0), touch(7, 2)];
+        let mut part = Part { persons: 7..9, touches, views_from: 2 };
+        part.sort();
+        let sorted: Vec<_> = part.touches.iter().map(|one| (one.person, one.number)).collect();
+        assert_eq!(sorted, [(7, 2), (7, 1), (8, 0)]);
+    }
+
+    #[test]
     fn views_come_first_and_only_what_looks_different_is_tied() {
         let columns = [(5, 0), (5, 1), (1, 0), (5, 2), (5, 2)];
         let touches = (0_u32..).zip(columns).map(|(number, (at, look))| Touch {

@@ -91,6 +91,11 @@ mod tests {
         assert_ne!(hash(&[(&["a / b", "c"], 1)]), hash(&[(&["a", "b / c"], 1)]));
         assert_ne!(hash(&[(&["a"], 2)]), hash(&[(&["a"], 1), (&["a"], 1)]));
         assert_ne!(hash(&[(&["ab"], 1), (&["c"], 1)]), hash(&[(&["a"], 1), (&["bc"], 1)]));
-        assert_eq!(hash(&[]).len(), 32);
+        // The first half of the SHA-256 of nothing.
+        assert_eq!(hash(&[]), "e3b0c44298fc1c149afbf4c8996fb924");
+        let values = [vec!["a".to_owned()], vec!["b".to_owned(), "c".to_owned()]];
+        let mut path = Path::default();
+        path.take([1, 1, 0].into_iter());
+        assert_eq!(path.hash(&values), hash(&[(&["b", "c"], 2), (&["a"], 1)]));
     }
 }

@@ -401,6 +401,37 @@ mod tests {
     }
 
     #[test]
+    fn sessions_do_not_count_for_as_long_as_views_do() {
+        let window = Window { lookback: Some(10), view_lookback: Some(100), ..WINDOW };
+        assert_eq!(selected(&window, &[(150, 's'), (195, 's')], 200, None), [1]);
+        assert_eq!(selected(&window, &[(149, 's'), (150, 'v'), (195, 's')], 200, None), [1, 2]);
+    }
+
+    #[test]
+    fn a_window_begins_with_the_later_of_the_previous_order_and_the_lookback() {
+        let bounds = |previous| WINDOW.bounds(200, previous);
+        assert_eq!(bounds(Some(98)).begin(false), (100, Begin::Lookback));
+        // Both name the same instant: what is earlier is before the lookback.
+        assert_eq!(bounds(Some(99)).begin(false), (100, Begin::Lookback));
+        assert_eq!(bounds(Some(100)).begin(false), (101, Begin::Previous));
+        assert_eq!(bounds(Some(100)).begin(true), (190, Begin::Lookback));
+        let for_ever = Window { lookback: None, ..WINDOW };
+        assert_eq!(for_ever.bounds(200, Some(3)).begin(false), (4, Begin::Previous));
+        assert_eq!(for_ever.bounds(200, None).begin(false), (i64::MIN, Begin::Nothing));
+    }
+
+    #[test]
+    fn touches_without_an_order_are_watched_until_they_leave_the_window_or_the_data_ends() {
+        let touches = touches(&[(150, 's'), (195, 'v'), (199, 'v')]);
+        let mut selected = Selected::default();
+        selected.select(&WINDOW, &touches, touches.of(0), 200, None, None);
+        selected.watch(&WINDOW, &touches, 207);
+        let journey = selected.journey(200);
+        // Sessions are in the window for 100, views for 10.
+        assert_eq!([0, 1, 2].map(|touch| journey.watched(touch)), [57, 10, 8]);
+    }
+
+    #[test]
     fn views_have_their_own_window_and_policy() {
         let of = [(180, 'v'), (190, 'v'), (192, 's'), (195, 'v'), (199, 'v')];
         let with = |views| selected(&Window { views, ..WINDOW }, &of, 200, None);

@@ -61,3 +61,38 @@ impl Model for ByChannel {
         Some(format!("{} of {channel} = {}", self.what, figure(weight)))
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::float_cmp, reason = "weights are handed on as they are")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn touches_weigh_what_their_channels_do_and_say_so() {
+        let rule = ByChannel::new("channel", "removal effect", &[3, 8], vec![0.25, 0.75]);
+        let channels = [8, 3, 5];
+        let journey = Journey {
+            order_at: 0,
+            touched_at: &[0; 3],
+            direct: &[false; 3],
+            channels: &channels,
+            watched_until: &[],
+        };
+        let mut weights = [0.0; 3];
+        rule.weigh(journey, &mut weights);
+        assert_eq!(weights, [0.75, 0.25, 0.0]);
+        assert_eq!(rule.channels(), Some("channel"));
+        let told = |touch: usize, channel| rule.explain(journey, touch, weights[touch], channel);
+        assert_eq!(told(0, "shop").unwrap(), "removal effect of shop = 0.75");
+        assert_eq!(told(2, "web").unwrap(), "0, nothing was learnt of web");
+    }
+
+    #[test]
+    fn shares_are_parts_of_all_weights() {
+        let shares = |weights: &[f64]| {
+            ByChannel::new("channel", "value", &[1, 2], weights.to_vec()).shares()
+        };
+        assert_eq!(shares(&[1.5, 0.5]), [0.75, 0.25]);
+        assert_eq!(shares(&[0.0, 0.0]), [0.0, 0.0]);
+    }
+}

@@ -132,3 +132,38 @@ fn slice<'a>(keys: &'a [u32], ends: &[usize], at: u32) -> &'a [u32] {
     let start = if at == 0 { 0 } else { ends[at - 1] };
     &keys[start..ends[at]]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counted(keys: &[(&[u32], u64)]) -> Counts {
+        keys.iter().map(|(key, times)| (key.to_vec(), *times)).collect::<Vec<_>>().into()
+    }
+
+    #[test]
+    fn what_was_counted_elsewhere_is_added_under_the_places_that_it_has_here() {
+        let mut here = counted(&[(&[2, 1], 1), (&[1], 5)]);
+        let there = counted(&[(&[7], 2), (&[1], 3), (&[], 4)]);
+        assert_eq!(here.merge(&there), [2, 1, 3]);
+        assert_eq!(here.sorted(), [(&[][..], 4), (&[1][..], 8), (&[2, 1][..], 1), (&[7][..], 2)]);
+        assert_eq!(Vec::from(here), [(vec![], 4), (vec![1], 8), (vec![2, 1], 1), (vec![7], 2)]);
+    }
+
+    #[test]
+    fn what_is_counted_never_is_left_out() {
+        let counts = counted(&[(&[3], 1), (&[4], 1), (&[5], 1)]);
+        let some = counts.counted(&|at| [2, 0, 1][at]);
+        assert_eq!(some.sorted(), [(&[3][..], 2), (&[5][..], 1)]);
+    }
+
+    #[test]
+    fn what_is_forgotten_is_counted_anew() {
+        let mut counts = counted(&[(&[3], 1), (&[4], 6)]);
+        assert_eq!((counts.len(), counts.is_empty()), (2, false));
+        counts.clear();
+        assert_eq!((counts.len(), counts.is_empty()), (0, true));
+        assert_eq!((counts.add(&[4], 2), counts.add(&[4], 1)), (0, 0));
+        assert_eq!(counts.sorted(), [(&[4][..], 3)]);
+    }
+}

@@ -460,6 +460,27 @@ mod tests {
         let parts: Vec<f64> = fitting.levels.iter().map(|level| level.part).collect();
         assert!(near(&parts, &[2.0 / 4.8, 3.0 / 1.2]), "{parts:?}");
         assert_eq!(fitting.levels[1].channels, [1, 2]);
+        let channels = [0, 1, 3, 9];
+        let told = |channels: &[u32], touch: usize, weight| {
+            let nowhere = vec![0; channels.len()];
+            let direct = vec![false; channels.len()];
+            let journey = Journey {
+                order_at: 0,
+                touched_at: &nowhere,
+                direct: &direct,
+                channels,
+                watched_until: &[],
+            };
+            rule.explain(journey, touch, weight, "mail").unwrap()
+        };
+        assert_eq!(told(&channels, 0, 1.0), "1 of mail, fitted to all orders");
+        assert_eq!(told(&[1, 1, 2], 1, 0.5), "1 of mail, fitted to all orders, / 2 touches = 0.5");
+        assert_eq!(
+            told(&channels, 1, 0.0),
+            "0, others of the order are owed more than they can get"
+        );
+        assert_eq!(told(&channels, 2, 0.0), "0, mail is owed nothing");
+        assert_eq!(told(&channels, 3, 0.0), "0, nothing was learnt of mail");
     }
 
     #[test]

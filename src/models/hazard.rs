@@ -381,6 +381,30 @@ mod tests {
     }
 
     #[test]
+    fn the_intensity_of_a_touch_is_explained_by_the_day() {
+        let a_day = (DAY / SECOND) as f64;
+        let rule = Learnt {
+            column: "channel".to_owned(),
+            channels: vec![3],
+            heights: vec![(0.5 / a_day).ln()],
+            rates: vec![0.25 / a_day],
+        };
+        let journey = Journey {
+            order_at: DAY,
+            touched_at: &[-DAY, 0],
+            direct: &[false; 2],
+            channels: &[3, 5],
+            watched_until: &[],
+        };
+        assert_eq!(
+            rule.explain(journey, 0, 1.0, "mail").unwrap(),
+            "0.5 a day \u{d7} e^(\u{2212}0.25 \u{d7} 2 d), of the greatest 1"
+        );
+        assert_eq!(rule.explain(journey, 1, 0.0, "web").unwrap(), "0, nothing was learnt of web");
+        assert_eq!((rule.channels(), rule.needs_times()), (Some("channel"), true));
+    }
+
+    #[test]
     fn what_is_owed_is_what_touches_are_likely_to_have_triggered() {
         let mut counts = Counts::default();
         saw(&mut counts, &[(1, 40), (2, 3)], Outcome::Converted, 20);

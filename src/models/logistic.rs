@@ -315,6 +315,24 @@ mod tests {
     }
 
     #[test]
+    fn what_a_touch_weighs_is_explained_by_what_is_lost_without_its_channel() {
+        let fitted = learnt();
+        let journey = journey(&[7, 9, 7, 1]);
+        let mut weights = [0.0; 4];
+        fitted.rule.model().weigh(journey, &mut weights);
+        let told = |touch: usize, channel| {
+            fitted.rule.model().explain(journey, touch, weights[touch], channel).unwrap()
+        };
+        assert_eq!(told(0, "mail"), "(P 0.9 \u{2212} 0.75 without mail) / 2 touches = 0.075");
+        assert_eq!(told(1, "shop"), "P 0.9 \u{2212} 0.5 without shop = 0.4");
+        assert_eq!(told(3, "web"), "max(0, P 0.9 \u{2212} 0.9 without web) = 0");
+        // The logarithm of 1/3.
+        let note = &fitted.effects.notes[0];
+        assert!(note.starts_with("a regression on 3 distinct sets of channels, converged in "));
+        assert!(note.ends_with(" steps; the log-odds of its baseline are -1.098612"), "{note}");
+    }
+
+    #[test]
     fn journeys_that_teach_nothing_are_said_to() {
         let model = Logistic {
             column: "channel".into(),
@@ -333,6 +351,12 @@ mod tests {
         model.observe(journey(&[0, 1]), Outcome::Lost, 4, &mut counts);
         let fitted = model.fit(&counts).unwrap().unwrap();
         assert!(fitted.effects.notes[0].starts_with("journeys convert alike"));
+        let told = fitted.rule.model().explain(journey(&[0, 1]), 1, 1.0, "mail").unwrap();
+        assert_eq!(told, "no channel adds anything: evenly");
+        let mut lost = Counts::default();
+        model.observe(journey(&[0, 1]), Outcome::Lost, 4, &mut lost);
+        let fitted = model.fit(&lost).unwrap().unwrap();
+        assert!(fitted.effects.notes[0].starts_with("no journey ended in an order"));
         assert_eq!(model.fit(&Counts::default()).unwrap().unwrap().effects.channels, []);
     }
 }

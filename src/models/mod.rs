@@ -417,6 +417,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::calendar::DAY;
 
     #[test]
     fn names_are_unique_and_every_default_is_what_the_model_takes() {
@@ -447,11 +448,123 @@ mod tests {
             "time_decay:half_life=soon",
             "time_decay:half_life=0d",
             "position_based:first=2",
+            "position_based:first=0.6:last=0.5",
             "linear:x",
             "custom:first=-1",
+            "custom:middle=1/2",
+            "custom:middle=1000001",
+            "markov:order=0",
+            "markov:order=5",
+            "markov:by=",
+            "logistic:penalty=0.0009",
+            "logistic:penalty=1000001",
+            "logistic:penalty=much",
+            "hazard:iterations=0",
+            "logistic:credits=all",
         ] {
             ask(text, &BTreeMap::new()).err().unwrap();
         }
+    }
+
+    /// What a model says of each touch: how many days before the order it was, its channel, and
+    /// whether it is direct.
+    fn explained(model: &str, touches: &[(i64, u32, bool)]) -> Vec<String> {
+        let model = ask(model, &BTreeMap::new()).unwrap().model;
+        let touched_at: Vec<i64> = touches.iter().map(|(days, ..)| -days * DAY).collect();
+        let channels: Vec<u32> = touches.iter().map(|(_, channel, _)| *channel).collect();
+        let direct: Vec<bool> = touches.iter().map(|(.., direct)| *direct).collect();
+        let journey = Journey {
+            order_at: 0,
+            touched_at: &touched_at,
+            direct: &direct,
+            channels: &channels,
+            watched_until: &[],
+        };
+        let mut weights = vec![0.0; touches.len()];
+        model.weigh(journey, &mut weights);
+        let of_touch = |(at, weight): (usize, &f64)| {
+            let channel = ["mail", "shop"][channels[at] as usize];
+            model.explain(journey, at, *weight, channel).unwrap()
+        };
+        weights.iter().enumerate().map(of_touch).collect()
+    }
+
+    #[test]
+    fn rules_explain_every_weight_with_its_numbers() {
+        let touches = [(15, 0, false), (8, 1, true), (4, 0, false), (1, 0, true)];
+        assert_eq!(
+            explained("last_click", &touches[2..]),
+            ["0, not the last", "1 to the last touch"]
+        );
+        assert_eq!(
+            explained("first_click", &touches[2..]),
+            ["1 to the first touch", "0, not the first"]
+        );
+        assert_eq!(explained("linear", &touches[2..]), ["1 to every touch", "1 to every touch"]);
+        assert_eq!(
+            explained("last_non_direct", &touches),
+            ["0, not the last", "0, direct", "1 to the last touch that is not direct", "0, direct"]
+        );
+        assert_eq!(
+            explained("last_non_direct", &[touches[1], touches[3]]),
+            ["0, direct", "1 to the last touch, as all are direct"]
+        );
+        assert_eq!(
+            explained("time_decay", &[touches[0], touches[1], touches[3]]),
+            [
+                "2^(\u{2212}14 d / 7 d) = 0.25",
+                "2^(\u{2212}7 d / 7 d) = 0.5",
+                "2^0 = 1, the last touch"
+            ]
+        );
+        // Of the default 0.4, 0.4 and 0.2 the same in whole numbers.
+        assert_eq!(
+            explained("position_based", &touches),
+            [
+                "first: 4 \u{d7} 2 between = 8",
+                "between: 2",
+                "between: 2",
+                "last: 4 \u{d7} 2 between = 8"
+            ]
+        );
+        assert_eq!(explained("position_based", &touches[..2]), ["first: 4", "last: 4"]);
+        assert_eq!(explained("position_based", &touches[..1]), ["1, the only touch"]);
+        assert_eq!(
+            explained("equal_channels", &touches[..3]),
+            ["2 / 2 touches of mail = 1", "2 to shop", "2 / 2 touches of mail = 1"]
+        );
+    }
+
+    #[test]
+    fn custom_weights_are_explained_by_their_places() {
+        let model = "custom:first=5/1:last=3:middle=2";
+        let of = |touches: usize| explained(model, &vec![(0, 0, false); touches]);
+        assert_eq!(of(1), ["first[1] 5 + last[1] 3 = 8"]);
+        assert_eq!(of(2), ["first[1] 5 = 5", "first[2] 1 + last[1] 3 = 4"]);
+        assert_eq!(of(4), ["first[1] 5 = 5", "first[2] 1 = 1", "middle 2", "last[1] 3 = 3"]);
+        assert_eq!(
+            of(5),
+            [
+                "(first[1] 5) \u{d7} 2 between = 10",
+                "(first[2] 1) \u{d7} 2 between = 2",
+                "middle 2",
+                "middle 2",
+                "(last[1] 3) \u{d7} 2 between = 6"
+            ]
+        );
+    }
+
+    #[test]
+    fn numbers_of_explanations_have_four_digits_where_they_have_a_fraction() {
+        let figures =
+            [0.0, -2.0, 1e15, 0.5, -0.123_456, 12.345_67, 999.96, 1_234.5, 0.001, 9.999e-4, 1e-9];
+        assert_eq!(
+            figures.map(figure),
+            [
+                "0", "-2", "1.000e15", "0.5", "-0.1235", "12.35", "1000", "1234", "0.001",
+                "9.999e-4", "1.000e-9"
+            ]
+        );
     }
 
     proptest! {

@@ -258,6 +258,14 @@ mod tests {
     }
 
     #[test]
+    fn what_hardly_ever_converts_is_followed_as_precisely() {
+        // One journey of a million converts, after thirty touches of one channel.
+        let chain = Chain::new(&counted(1, &[(&[0; 30], 1, 999_999)]), 1);
+        let followed = Followed::new(&chain, 1).unwrap();
+        assert!((followed.probability * 1e6 - 1.0).abs() < 1e-12, "{}", followed.probability);
+    }
+
+    #[test]
     fn more_than_anybody_waits_for_is_refused() {
         let chain = Chain::new(&counted(1, &[(&[0, 1], 1, 1), (&[1], 1, 0)]), 1);
         assert!(Followed::of_many_steps(&chain, 1).unwrap().is_none());

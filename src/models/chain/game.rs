@@ -279,3 +279,18 @@ impl<'a> Exact<'a> {
         Reduced { states: reduced.states, rows }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::chain::tests::counted;
+
+    #[test]
+    fn work_counts_the_numbers_that_are_eliminated_from_every_set() {
+        let chain = Chain::new(&counted(1, &[(&[0, 1], 1, 1), (&[1], 1, 0)]), 1);
+        // START and two states: 1 × 2 × 3 × 3 for the first, 2 × 2 × 2 × 2 for the second, and four
+        // sets that are added up for two channels.
+        let work = Exact::new(&chain).work();
+        assert!((work - 42.0).abs() < 1e-12, "{work}");
+    }
+}

@@ -437,6 +437,72 @@ mod tests {
     }
 
     #[test]
+    fn a_channel_that_was_alone_takes_its_orders_with_it() {
+        // Three of four convert. Without 1 the journeys of it alone are lost, and with them two orders.
+        let chain = Chain::new(&counted(1, &[(&[1], 2, 1), (&[1, 2], 1, 0)]), 1);
+        assert!(near(&effects(&chain, Removal::Refit), &[2.0 / 3.0, 0.0], 1e-15));
+    }
+
+    #[test]
+    fn what_is_lost_of_next_to_nothing_is_lost() {
+        // Of twenty million journeys two convert, one by each channel.
+        let chain =
+            Chain::new(&counted(1, &[(&[1], 1, 0), (&[2], 1, 0), (&[3], 0, 19_999_998)]), 1);
+        assert!(near(&effects(&chain, Removal::Null), &[0.5, 0.5, 0.0], 1e-12));
+    }
+
+    #[test]
+    fn sets_of_more_than_twenty_channels_are_sampled() {
+        let alone: Vec<[u32; 1]> = (0..21).map(|channel| [channel]).collect();
+        let paths: Vec<_> = alone.iter().map(|path| (&path[..], 1, 1)).collect();
+        let values = Game { samples: 10, seed: 1 }.values(&Chain::new(&counted(1, &paths), 1));
+        // Each is worth what it converts by itself, in whatever order they join.
+        let values = values.unwrap();
+        assert!(near(&values.values, &[0.5 / 21.0; 21], 1e-15));
+        assert!(near(&values.errors.unwrap(), &[0.0; 21], 1e-9));
+    }
+
+    /// Of three journeys of one touch two convert. Three things can follow, so that each step is
+    /// foretold with (n − 1/2) / (3 − 1 + 3/2): the touch with 2.5 of 3.5, then 1.5 and 0.5 of 3.5.
+    #[test]
+    fn steps_are_foretold_by_all_others() {
+        let (_, curve) = choose(&counted(MOST_ORDER, &[(&[7], 2, 1)]));
+        let worked =
+            (3.0 * (2.5_f64 / 3.5).ln() + 2.0 * (1.5_f64 / 3.5).ln() + (0.5_f64 / 3.5).ln()) / 6.0;
+        assert!((curve[0].likelihood - worked).abs() < 1e-15, "{curve:?}");
+        // What follows the touch is one number, and START has no choice.
+        assert_eq!((curve[0].order, curve[0].parameters), (1, 1));
+        // One that converts or goes on, and one that converts or is lost.
+        let chain = Chain::new(&counted(1, &[(&[0, 1], 2, 1), (&[0], 1, 0)]), 1);
+        assert_eq!(chain.parameters(), 2);
+        let nothing = choose(&Counts::default()).1;
+        assert!(nothing.iter().all(|tried| tried.likelihood == 0.0 && tried.parameters == 0));
+    }
+
+    #[test]
+    fn the_error_of_two_pairs_of_orders_is_half_of_what_they_differ_by() {
+        let paths = many(60);
+        let paths: Vec<_> = paths.iter().map(|(path, yes, no)| (&path[..], *yes, *no)).collect();
+        let chain = Chain::new(&counted(1, &paths), 1);
+        let of = |samples| Game { samples, seed: 3 }.values(&chain).unwrap();
+        let (one, both) = (of(2), of(4));
+        let errors = both.errors.unwrap();
+        // The mean of two lies half of that from the first.
+        let apart = both.values.iter().zip(&one.values).map(|(both, one)| (both - one).abs());
+        assert!(near(&errors, &apart.collect::<Vec<_>>(), 1e-9), "{errors:?}");
+        assert!(errors.iter().any(|error| *error > 1e-5), "{errors:?}");
+    }
+
+    #[test]
+    fn a_system_is_refused_for_its_size_and_for_its_work() {
+        let chain = Chain::new(&counted(1, &[(&[1], 1, 1)]), 1);
+        let check = |numbers, multiplications| Work { numbers, multiplications }.check(&chain, 2);
+        check(3e7, 1e11).unwrap();
+        check(3.1e7, 1.0).unwrap_err();
+        check(1.0, 1.1e11).unwrap_err();
+    }
+
+    #[test]
     fn memory_is_chosen_where_it_foretells() {
         // What follows 1 depends on what was before it: 0 converts, 2 does not.
         let remembers: &[(&[u32], u64, u64)] =
