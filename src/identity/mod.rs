@@ -459,25 +459,26 @@ mod tests {
             Field::new("pageviews_count", DataType::Int64, true),
             Field::new("currency", DataType::Utf8View, true),
         ]);
-        let numbers: ArrayRef = Arc::new(Int64Array::from(vec![Some(1_000), None, Some(1_000)]));
-        let codes = [None, Some("JPY"), None].into_iter().collect::<StringViewArray>();
+        let numbers: ArrayRef =
+            Arc::new(Int64Array::from(vec![Some(1_000), None, Some(1_000), Some(10)]));
+        let codes = [None, Some("JPY"), None, Some("JPY")].into_iter().collect::<StringViewArray>();
         let columns = vec![
-            texts(&["x", "x", "y"]),
-            instants(&[Some(1); 3]),
-            instants(&[Some(7), Some(5), Some(5)]),
+            texts(&["x", "x", "y", "z"]),
+            instants(&[Some(1); 4]),
+            instants(&[Some(7), Some(5), Some(5), Some(5)]),
             Arc::clone(&numbers),
             numbers,
             Arc::new(codes),
         ];
         let rows = RecordBatch::try_new(Arc::new(schema), columns).unwrap();
         let euro = "EUR".parse::<Currency>().unwrap();
-        let merged = one_row_per_id(&identity(), rows, &[0, 0, 0], euro, Keep::Persons).unwrap();
+        let merged = one_row_per_id(&identity(), rows, &[0; 4], euro, Keep::Persons).unwrap();
         let values = |name: &str| {
             merged.rows.column_by_name(name).unwrap().as_primitive::<Int64Type>().values().to_vec()
         };
-        assert_eq!(values("subtotal_price"), [10, 1_000]);
+        assert_eq!(values("subtotal_price"), [10, 1_000, 10]);
         // What is no amount is not scaled.
-        assert_eq!(values("pageviews_count"), [1_000, 1_000]);
+        assert_eq!(values("pageviews_count"), [1_000, 1_000, 10]);
     }
 
     #[test]
