@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_of_many_steps_is_shown_to_its_32nd() {
+    fn a_path_of_many_steps_is_shown_up_to_a_limit() {
         // Each user is the next one, to the last.
         let shown = |users: usize| {
             let names: Vec<String> = (0..users).map(|user| format!("u{user}")).collect();
