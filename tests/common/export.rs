@@ -62,9 +62,11 @@ by = ["channel", "week"]
 
 pub(crate) fn parquet(path: &Path) -> RecordBatch {
     let file = fs::File::open(path).unwrap();
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
-    let batches: Vec<RecordBatch> = reader.map(|rows| rows.unwrap()).collect();
-    concat_batches(&batches[0].schema(), &batches).unwrap()
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+    // A file may have no rows at all.
+    let schema = Arc::clone(reader.schema());
+    let batches: Vec<RecordBatch> = reader.build().unwrap().map(|rows| rows.unwrap()).collect();
+    concat_batches(&schema, &batches).unwrap()
 }
 
 /// An export that grows and changes.

@@ -44,7 +44,8 @@ def test_every_table_is_that_of_one_machine(
     tables = {**TABLES, **more}
     frames = {**shop, **{table: spark.read.parquet(str(path)) for table, path in more.items()}}
     expected = local(tables, **CLOCK, **settings, tables=ROWS)
-    for partitions in numbers:
+    # How rows are divided is the same whoever is asked to.
+    for partitions in numbers if KIND == "cluster" else numbers[-1:]:
         rows = ROWS if partitions == numbers[-1] else []
         with apportion.spark.attribute(
             **frames, **CLOCK, **settings, partitions=partitions, tables=rows, memory="1MiB"
