@@ -35,7 +35,7 @@ use self::attributing::{
     persons_with_orders, persons_with_touches, work,
 };
 use self::bootstrap::Resampling;
-use self::keep::{Ended, Filled};
+use self::keep::{Ended, Filled, OfAll, OfPersons};
 use self::labels::{Named, in_order, label, steps, vias};
 use self::lean::Gathered;
 use self::lean::buyers::Tried;
@@ -61,6 +61,8 @@ use self::reading::{check, count_rows, read, read_numbered, read_tables, read_wh
 use self::relearning::{Asking, Unlearnt, relearn, relearns};
 use self::stored::Stored;
 use self::writing::{Writers, effects_table, named_paths, paths, paths_table, stage_report};
+use std::sync::Arc;
+
 use rayon::ThreadPoolBuilder;
 
 use crate::config::Config;
@@ -133,7 +135,7 @@ pub struct Finished {
     /// The folder that the run is kept in.
     kept: Option<Filled>,
     /// The store that it is put in.
-    stored: Option<Stored>,
+    stored: Option<Arc<Stored>>,
     /// What is loaded into a database.
     load: Option<Load>,
 }
@@ -261,13 +263,21 @@ fn every_stage(
     writers.table(gaps)?;
     writers.table(effects_table(config, &effects)?)?;
     let ended = Ended {
-        config,
-        tables: &tables,
-        people: &people,
-        merged: &merged,
-        ordered: &ordered,
-        report: &report,
-        effects: &effects,
+        persons: OfPersons {
+            config,
+            tables: &tables,
+            people: &people,
+            merged: &merged,
+            ordered: &ordered,
+        },
+        whole: OfAll {
+            config,
+            tables: &tables,
+            dated: (ordered.period, ordered.rates.as_ref()),
+            rejects: &ordered.rejects,
+            report: &report,
+            effects: &effects,
+        },
         summary: &summary,
     };
     let stored = store.map(|(stored, _)| (stored, progress));

@@ -24,8 +24,8 @@ use crate::calendar::format_instant;
 use crate::config::{Config, Settings};
 use crate::error::{Error, Result};
 use crate::input;
-use crate::pipeline::Progress;
 use crate::pipeline::buckets::{BucketRun, BucketSums, Concluded, Known, RowTable, Rows};
+use crate::pipeline::{Inputs, Progress};
 use crate::schema::Table;
 use crate::stop;
 
@@ -52,7 +52,7 @@ pub struct Cluster {
 
 /// Does a run on Spark: the same files and the same bytes as a run on this machine.
 ///
-/// `settings` are what the run was made of.
+/// `settings` are what the run was made of; it [was begun](BucketRun::begin).
 ///
 /// # Errors
 ///
@@ -65,11 +65,13 @@ pub fn run(
 ) -> Result<Concluded> {
     run.check_places()?;
     let config = run.config();
+    let unbegun = || Error::Broken("the run on Spark was not begun".to_owned());
+    let inputs = run.inputs().ok_or_else(unbegun)?;
     let folder = tempfile::Builder::new().prefix("apportion-").tempdir();
     let folder = folder.map_err(Error::io("write", &std::env::temp_dir()))?;
     stop::temporary(folder.path());
     let rows: Vec<RowTable> = run.written().collect();
-    let job = describe(config, settings, cluster, (&rows, folder.path()))?;
+    let job = describe((config, inputs), settings, cluster, (&rows, folder.path()))?;
     Job::begin(cluster, &job, &folder)?.attend(progress)?;
     let read = |name: &str| {
         let path = folder.path().join(name);
@@ -77,7 +79,7 @@ pub fn run(
     };
     let mut sums = BucketSums::from_bytes(&read("partial.bin")?)?;
     let known = Known::from_bytes(&read("known.bin")?)?;
-    let names = names(config)?;
+    let names = names(inputs)?;
     sums.rename_files(&|path| names.get(path).cloned());
     let mut streams = Rows::new();
     for table in rows {
@@ -92,27 +94,39 @@ pub fn run(
 
 /// What Spark is to do.
 fn describe(
-    config: &Config,
+    (config, inputs): (&Config, &Inputs),
     settings: &Settings,
     cluster: &Cluster,
     (rows, folder): (&[RowTable], &Path),
 ) -> Result<Value> {
     let mut settings = settings.clone();
-    for table in Table::ALL {
+    for table in Table::ALL.into_iter().chain([Table::Items]) {
         settings.paths_of(table).clear();
     }
     // The clock was read once.
     settings.as_of = Some(format_instant(config.as_of));
     (settings.output, settings.summary, settings.rejects) = (None, None, None);
+    if let Some(store) = settings.store.take() {
+        // What a store has of a run is what is kept of it.
+        settings.keep = Some(store);
+        (settings.full, settings.store_wait) = (false, None);
+    }
     let unsaid = |error: serde_json::Error| Error::Contradiction(error.to_string());
     let mut said = serde_json::to_value(&settings).map_err(unsaid)?;
     if let Value::Object(keys) = &mut said {
         keys.retain(|_, value| !is_nothing(value));
     }
-    let mut tables = BTreeMap::new();
-    for (table, paths) in &config.inputs {
-        let places: Result<Vec<String>> = input::find(*table, paths)?.iter().map(place).collect();
-        tables.insert(table.name(), places?);
+    let (mut tables, mut here) = (BTreeMap::new(), BTreeMap::new());
+    for (table, paths) in &inputs.paths {
+        let sources = input::find(*table, paths)?;
+        let (own, others): (Vec<_>, Vec<_>) =
+            sources.iter().partition(|source| inputs.is_unpacked(&source.path));
+        for (places, sources) in [(&mut tables, others), (&mut here, own)] {
+            if !sources.is_empty() {
+                let all: Result<Vec<String>> = sources.into_iter().map(place).collect();
+                places.insert(table.name(), all?);
+            }
+        }
     }
     let mut conf = BTreeMap::new();
     for setting in &cluster.conf {
@@ -126,6 +140,7 @@ fn describe(
         "master": cluster.master,
         "conf": conf,
         "tables": tables,
+        "here": here,
         "settings": said,
         "partitions": cluster.partitions,
         "memory": cluster.task_memory,
@@ -158,9 +173,9 @@ fn place(source: &input::Source) -> Result<String> {
 }
 
 /// What files are called, by where Spark finds them.
-fn names(config: &Config) -> Result<BTreeMap<PathBuf, PathBuf>> {
+fn names(inputs: &Inputs) -> Result<BTreeMap<PathBuf, PathBuf>> {
     let mut names = BTreeMap::new();
-    for (table, paths) in &config.inputs {
+    for (table, paths) in &inputs.paths {
         for source in input::find(*table, paths)? {
             names.insert(PathBuf::from(place(&source)?), source.path);
         }

@@ -4,7 +4,7 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::path::Path;
 
@@ -13,10 +13,13 @@ use apportion::config::{Config, Settings};
 use apportion::diff;
 use apportion::explain::{Explanation, Reason};
 use apportion::journeys::ViewPolicy;
+use apportion::kept::Kept;
 use apportion::models::{MODELS, ask, ask_all};
 use apportion::output;
 use apportion::paths::{self, PathsReading, SEPARATOR, column_names, credit};
-use apportion::pipeline::buckets::{self, BucketRun, BucketSums, Components, Concluded, Known};
+use apportion::pipeline::buckets::{
+    self, BucketRun, BucketSums, Components, Concluded, Known, Pass,
+};
 use apportion::pipeline::{Explainer, Published, Silent, identity, run, sweep};
 use apportion::report::{IdentityReport, MeasureSet, OrderMeasures};
 use apportion::schema::{Kind, Table};
@@ -1356,10 +1359,11 @@ fn in_buckets(
         .collect();
     let mut known = Known::default();
     let mut last = BucketSums::default();
-    for pass in run.passes() {
+    let mut passes: VecDeque<Pass> = run.passes().into();
+    while let Some(pass) = passes.pop_front() {
         known = Known::from_bytes(&known.to_bytes().unwrap()).unwrap();
         let sums = |run: &BucketRun| {
-            let sums = run.work(&known, *pass, &|_, _| None).unwrap();
+            let sums = run.work(&known, pass, &|_, _| None).unwrap();
             BucketSums::from_bytes(&sums.to_bytes().unwrap()).unwrap()
         };
         let mut all: Vec<BucketSums> = runs.iter().map(sums).collect();
@@ -1373,7 +1377,11 @@ fn in_buckets(
                 left
             })
             .unwrap();
-        known = known.after(&run.config().models, *pass, &last).unwrap();
+        let again;
+        (known, again) = run.known_after(&known, pass, &last).unwrap();
+        if again {
+            passes.push_front(pass);
+        }
     }
     let mut rows = buckets::Rows::new();
     for table in run.written() {
@@ -1404,7 +1412,13 @@ fn texts(playground: &Playground) -> BTreeMap<&'static str, String> {
         let text = fs::read_to_string(playground.path(&format!("{name}.csv")));
         (name, text.unwrap_or_default().replace(folder, "FOLDER/"))
     };
-    OUTPUTS.map(text).into()
+    let mut all: BTreeMap<&'static str, String> = OUTPUTS.map(text).into();
+    if let Ok(kept) = Kept::open(&playground.path("kept")) {
+        kept.verify().unwrap();
+        // Which files there are, and what each of them holds.
+        all.insert("kept", serde_json::to_string_pretty(&kept.account().frames).unwrap());
+    }
+    all
 }
 
 /// Rows of buckets in the order of a run.
@@ -1421,7 +1435,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 30, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_run_over_buckets_of_persons_is_the_run(world in worlds(), number in 1_usize..5, shuffle in any::<u64>(), overlap in any::<bool>(), all in any::<bool>(), compared in any::<bool>(), resampled in any::<bool>(), page in any::<bool>()) {
+    fn a_run_over_buckets_of_persons_is_the_run(world in worlds(), number in 1_usize..5, shuffle in any::<u64>(), overlap in any::<bool>(), all in any::<bool>(), compared in any::<bool>(), resampled in any::<bool>(), page in any::<bool>(), kept in any::<bool>(), seed in any::<u64>()) {
         let change = |settings: &mut Settings| {
             settings.overlap = Some(overlap);
             settings.measures = all.then_some(MeasureSet::All);
@@ -1433,13 +1447,31 @@ proptest! {
             }
             let folder = settings.output.as_ref().unwrap().parent().unwrap().to_owned();
             settings.effects = Some(folder.join("effects.csv"));
+            settings.keep = kept.then(|| folder.join("kept"));
             settings.paths = (!all).then(|| folder.join("paths.csv"));
             settings.max_rejects = Some("100%".into());
             settings.format = page.then(|| "html".into()).or_else(|| settings.format.clone());
             if resampled {
                 settings.effects = None;
-                resample(settings, 7);
+                resample(settings, seed);
             }
+        };
+        let whole = ran(&world, 2, 1, 0, &plain, change);
+        let (summary, parts) = in_buckets(&world, (number, shuffle), change);
+        for (name, text) in &whole.files {
+            prop_assert_eq!(text, &parts[name], "{}", name);
+        }
+        prop_assert_eq!(serde_json::to_value(&whole.published.summary).unwrap(), summary);
+    }
+
+    #[test]
+    fn lines_of_few_persons_are_merged_over_buckets_as_in_a_run(world in worlds(), number in 1_usize..5, shuffle in any::<u64>(), least in 2_u64..6, by_day in any::<bool>(), learning in any::<bool>()) {
+        let change = |settings: &mut Settings| {
+            settings.by = ["utm_source", if by_day { "day" } else { "country" }].map(str::to_owned).to_vec();
+            settings.min_persons = Some(least);
+            settings.orders_report = None;
+            settings.max_rejects = Some("100%".into());
+            settings.model = ["linear", if learning { "markov" } else { "last_click" }].map(str::to_owned).to_vec();
         };
         let whole = ran(&world, 2, 1, 0, &plain, change);
         let (summary, parts) = in_buckets(&world, (number, shuffle), change);

@@ -102,6 +102,7 @@ impl Plan {
                 }
             }
             (settings.output, settings.summary) = (None, None);
+            settings.keep = matches!(rows, Some(RowTable::Kept(_))).then(|| PathBuf::from("kept"));
             (settings.partition_by, settings.memory_limit) = (None, None);
             (settings.threads, settings.max_rejects) = (Some(1), Some("100%".to_owned()));
             if let Some(rows) = rows.and_then(|rows| place(settings, rows.name())) {
@@ -169,12 +170,11 @@ pub(crate) fn plan(
         file.paths_of(table).clear();
     }
     let mut settings = arguments::settings(settings)?.over(file);
-    let mut is_written = |name: &str| place(&mut settings, name).is_some_and(|at| at.is_some());
-    let names = RowTable::ALL.map(RowTable::name).into_iter();
-    let row_tables: Vec<String> =
-        names.filter(|name| is_written(name)).map(str::to_owned).collect();
     let mut asked = Vec::new();
     for name in wanted {
+        if matches!(RowTable::from_name(&name), Ok(RowTable::Kept(_))) && settings.keep.is_some() {
+            continue;
+        }
         let place = place(&mut settings, &name);
         let place =
             place.ok_or_else(|| Error::Contradiction(format!("`{name}` is no table of a run")))?;
@@ -196,7 +196,14 @@ pub(crate) fn plan(
         });
         let small = small.collect::<Result<_, Error>>()?;
         all.extend(divided.iter().cloned());
-        let run = BucketRun::new(Config::with_tables(settings.clone(), &all, began)?)?;
+        let mut run = BucketRun::new(Config::with_tables(settings.clone(), &all, began)?)?;
+        let relearns = settings.bootstrap.is_some() && run.passes().contains(&Pass::Learn);
+        if relearns && settings.effects.is_none() {
+            // Effects can always be asked for, and have bounds where there are resamples.
+            settings.effects = Some(PathBuf::from("effects.arrow"));
+            asked.push("effects".to_owned());
+            run = BucketRun::new(Config::with_tables(settings.clone(), &all, began)?)?;
+        }
         let config = run.config();
         check_inputs(config)?;
         let one = |(table, rows): &(Table, MemoryTable)| {
@@ -213,10 +220,14 @@ pub(crate) fn plan(
             began,
             tables: divided.iter().map(one).collect::<Result<_, Error>>()?,
             small,
-            passes: run.passes().to_vec(),
+            passes: run.passes(),
             reconciles: !config.reconcile.is_empty(),
             placeholders: PLACEHOLDERS.map(str::to_owned).to_vec(),
-            written: row_tables,
+            written: run
+                .written()
+                .map(|table| table.name().to_owned())
+                .filter(|name| !asked.contains(name))
+                .collect(),
             asked,
             places,
         };
@@ -398,7 +409,8 @@ pub(crate) fn merge_partials(
     Ok(PyBytes::new(py, &bytes))
 }
 
-/// What is known after a pass, beside what was known before, as bytes; before the first no byte is known.
+/// What is known after a pass, beside what was known before, as bytes; before the first no byte is known. And
+/// whether the pass has to be made once more, with that known.
 #[pyfunction]
 pub(crate) fn known<'py>(
     py: Python<'py>,
@@ -406,15 +418,16 @@ pub(crate) fn known<'py>(
     what: &str,
     known: &[u8],
     merged: &[u8],
-) -> Result<Bound<'py, PyBytes>, Failure> {
+) -> Result<(Bound<'py, PyBytes>, bool), Failure> {
     let pass = pass(what)?;
     let plan = Plan::read(plan)?;
     let known = Known::from_bytes(known)?;
-    let bytes = work(py, None, |_| {
-        let run = plan.run_of_nothing()?;
-        known.after(&run.config().models, pass, &BucketSums::from_bytes(merged)?)?.to_bytes()
+    let (bytes, again) = work(py, None, |_| {
+        let sums = BucketSums::from_bytes(merged)?;
+        let (known, again) = plan.run_of_nothing()?.known_after(&known, pass, &sums)?;
+        Ok((known.to_bytes()?, again))
     })?;
-    Ok(PyBytes::new(py, &bytes))
+    Ok((PyBytes::new(py, &bytes), again))
 }
 
 fn pass(name: &str) -> Result<Pass, Error> {
@@ -479,6 +492,11 @@ pub(crate) fn conclude(
                     Some(Some(_)) if !plan.asked.contains(name) => copied.push(name.clone()),
                     Some(at) => *at = Some(file(name)),
                     None => {}
+                }
+            }
+            for name in &plan.asked {
+                if let Some(at @ Some(_)) = place(settings, name) {
+                    *at = Some(file(name));
                 }
             }
         })?;

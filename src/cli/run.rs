@@ -98,8 +98,8 @@ impl OfRun<'_, '_> {
 
     /// Does a run, or tries several values of a setting, on Spark.
     fn on_spark(self, config: Config, settings: &Settings, cluster: &Cluster) -> Result<Status> {
-        let run = BucketRun::new(config)?;
         let stopwatch = self.stopwatch;
+        let run = BucketRun::begin(config, stopwatch)?;
         let threads = run.config().threads;
         match in_pool(threads, || spark::run(&run, settings, cluster, stopwatch))?? {
             Concluded::Run(finished) => self.finish(run.config(), *finished),

@@ -35,7 +35,7 @@ pub use partition::{
     attribute_all, weigh,
 };
 pub use paths::{PathSums, PathTotals, path_sums};
-pub use relearning::{Recredited, ResampledCounts, credit_drawn};
+pub use relearning::{CountsByKeys, Recredited, ResampledCounts, credit_drawn};
 pub use roles::{ByRole, Part, ROLES};
 pub use telling::{Division, Told, tell};
 

@@ -5,14 +5,17 @@
 //! order, as for everybody, and added as often as the resample counts its person. Not for how often that
 //! is; that is `bootstrap`.
 
+use std::collections::BTreeMap;
+
 use crate::bootstrap::{PersonRows, Resampled};
 use crate::engine::learning::each_end;
 use crate::engine::partition::Walk;
 use crate::engine::{
-    ByChannel, Cells, Evidence, Observed, Partition, Work, attribute, in_waves, partitions,
+    ByChannel, Cells, Evidence, Observed, Partition, TouchChannels, Work, attribute, in_waves,
+    partitions,
 };
-use crate::error::Result;
-use crate::models::{Counts, Outcome};
+use crate::error::{Error, Result};
+use crate::models::{Asked, Counts, Outcome};
 use crate::stop;
 
 /// What stands behind a channel, as the last number of a key: touches, orders and journeys that ended
@@ -20,6 +23,9 @@ use crate::stop;
 const TOUCHES: u32 = 0;
 const CONVERTED: u32 = 1;
 const LOST: u32 = 2;
+
+/// What is counted in each resample, the data as they are first, by the number of a list and a key in it.
+pub type CountsByKeys = BTreeMap<(usize, Vec<u32>), Vec<i128>>;
 
 /// What models counted in each resample; the first of them is of the data as they are.
 pub struct ResampledCounts {
@@ -61,8 +67,44 @@ impl ResampledCounts {
         Ok(Self { sums, keys })
     }
 
+    /// What is counted of every key in each resample, the data as they are first: by the number of its model,
+    /// or, of what stands behind channels, the number of models.
+    pub fn by_keys(&self) -> CountsByKeys {
+        let lists = self.keys.len();
+        let of_list = |(list, keys): (usize, &Counts)| -> Vec<_> {
+            let counted = |(at, (key, _)): (usize, (&[u32], u64))| {
+                ((list, key.to_vec()), self.sums.values(at * lists + list).collect())
+            };
+            keys.keys().enumerate().map(counted).collect()
+        };
+        self.keys.iter().enumerate().flat_map(of_list).collect()
+    }
+
+    /// The same from [`by_keys`](Self::by_keys) of persons who were counted apart; `sums` holds nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// Sums that need more memory than they may take.
+    pub fn of_keys(models: usize, mut sums: Resampled, all: &CountsByKeys) -> Result<Self> {
+        let lists = models + 1;
+        let mut keys = vec![Counts::default(); lists];
+        for ((list, key), numbers) in all {
+            let known = keys.get_mut(*list).ok_or_else(|| {
+                Error::Broken(format!("counts of {} of {models} models", list + 1))
+            })?;
+            let place = known.add(key, 1);
+            sums.take_over(place * lists + list, numbers)?;
+        }
+        Ok(Self { sums, keys })
+    }
+
     /// What is counted in a resample, counted from one; 0 is the data as they are.
-    pub fn observed(&self, work: &Work<'_>, resample: usize) -> Observed {
+    pub fn observed(
+        &self,
+        models: &[Asked],
+        channels: &TouchChannels,
+        resample: usize,
+    ) -> Observed {
         let lists = self.keys.len();
         let of_list = |(list, keys): (usize, &Counts)| {
             // Sums of counts are none below zero, and fit where counts do.
@@ -71,7 +113,7 @@ impl ResampledCounts {
         };
         let mut counts: Vec<Counts> = self.keys.iter().enumerate().map(of_list).collect();
         let behind = counts.pop().unwrap_or_default();
-        let mut observed = Observed::new(work.models, work.channels);
+        let mut observed = Observed::new(models, channels);
         observed.counts = counts;
         for (key, times) in behind.keys() {
             let evidence: &mut Evidence = &mut observed.evidence[key[0] as usize][key[1] as usize];

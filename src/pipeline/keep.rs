@@ -15,18 +15,35 @@ use crate::output::StagedFolder;
 use crate::report::{EffectsReport, Report};
 use crate::schema::Table;
 use crate::summary::Summary;
-use crate::validate::rejects_table;
+use crate::validate::{Reject, rejects_table};
 
 /// What a run ends with.
 pub(super) struct Ended<'a> {
+    pub(super) persons: OfPersons<'a>,
+    pub(super) whole: OfAll<'a>,
+    pub(super) summary: &'a Summary,
+}
+
+/// What tables of persons and of what they did are made of.
+#[derive(Clone, Copy)]
+pub(super) struct OfPersons<'a> {
     pub(super) config: &'a Config,
     pub(super) tables: &'a Tables,
     pub(super) people: &'a People,
     pub(super) merged: &'a MergedTables,
     pub(super) ordered: &'a Ordered,
+}
+
+/// What tables of a run as a whole are made of.
+#[derive(Clone, Copy)]
+pub(super) struct OfAll<'a> {
+    pub(super) config: &'a Config,
+    pub(super) tables: &'a Tables,
+    /// The reported period, and the rates of its orders.
+    pub(super) dated: super::Dated<'a>,
+    pub(super) rejects: &'a [Reject],
     pub(super) report: &'a Report,
     pub(super) effects: &'a EffectsReport,
-    pub(super) summary: &'a Summary,
 }
 
 /// A folder with a run in it that can take its place, and the run's name where it is put in a store.
@@ -46,26 +63,22 @@ impl Ended<'_> {
         // What follows does so in parallel, and must find it done.
         let of_users = [Frame::Persons, Frame::Identity, Frame::Orders, Frame::Sessions];
         if of_users.into_iter().any(|frame| writing.keeps(frame)) {
-            self.people.identity.in_byte_order();
+            self.persons.people.identity.in_byte_order();
         }
-        writing.write_each(|frame| self.frame(frame))?;
-        let frames = writing.end_tables()?;
-        let account = match stored {
-            Some((stored, progress)) => {
-                let ended = (frames, progress.timings());
-                stored.end(self.config, self.summary, ended, &writing)?
-            }
-            None => Account::new(self.config, self.summary, frames, kept::inputs(self.config)?)?,
-        };
-        Ok(Filled { folder: writing.finish(&account)?, run: account.run })
+        let Self { persons, whole, summary } = self;
+        writing.write_each(|frame| match persons.frame(frame)? {
+            Some(rows) => Ok(Some(rows)),
+            None => whole.frame(frame),
+        })?;
+        whole.end(writing, summary, stored)
     }
+}
 
-    /// A table, where the run has it.
-    fn frame(&self, frame: Frame) -> Result<Option<RecordBatch>> {
-        let Self { config, tables, people, ordered, .. } = self;
+impl OfPersons<'_> {
+    /// A table, if it is one of persons or of what they did; credits and journeys are written as they come.
+    pub(super) fn frame(self, frame: Frame) -> Result<Option<RecordBatch>> {
+        let Self { tables, people, ordered, .. } = self;
         Ok(match frame {
-            // They were written as they came.
-            Frame::Credits | Frame::Journeys => None,
             Frame::Sessions => Some(self.sessions()?),
             Frame::Orders => Some(self.orders()?),
             Frame::Persons => {
@@ -80,26 +93,7 @@ impl Ended<'_> {
                 Some(narrowed(&persons)?)
             }
             Frame::Identity => Some(audit_table(&people.identity)?),
-            Frame::Spend => match tables.get(&Table::Spend) {
-                Some(loaded) => {
-                    let rows = channels::with_channels(&loaded.rows, &config.channels)?;
-                    Some(kept::spend(&rows, config.currency, ordered.rates.as_ref(), self.dated())?)
-                }
-                None => None,
-            },
-            Frame::Effects if self.effects.models.is_empty() => None,
-            Frame::Effects => {
-                let amounts = ["effect_amount", "credit_amount", "amount_difference"];
-                let bounds = ["", "_low", "_high"];
-                let named =
-                    amounts.iter().flat_map(|name| bounds.map(|end| format!("{name}{end}")));
-                let named: Vec<String> = named.collect();
-                let named: Vec<&str> = named.iter().map(String::as_str).collect();
-                let effects = in_minor_units(&self.effects.table()?, &named, "currency")?;
-                Some(narrowed(&effects)?)
-            }
-            Frame::Rejects => Some(narrowed(&rejects_table(&ordered.rejects)?)?),
-            Frame::Report => Some(self.report.long()?),
+            _ => None,
         })
     }
 
@@ -143,5 +137,53 @@ impl Ended<'_> {
             currency: config.currency,
         };
         kept::orders(&kept, config.zone)
+    }
+}
+
+impl OfAll<'_> {
+    /// Ends every table of a run that is kept, and writes its account: the folder can take its place then.
+    pub(super) fn end(
+        self,
+        mut writing: Writing,
+        summary: &Summary,
+        stored: Option<(&Stored, &dyn Progress)>,
+    ) -> Result<Filled> {
+        let (config, frames) = (self.config, writing.end_tables()?);
+        let account = match stored {
+            Some((stored, progress)) => {
+                stored.end(config, summary, (frames, progress.timings()), &writing)?
+            }
+            None => Account::new(config, summary, frames, kept::inputs(config)?)?,
+        };
+        Ok(Filled { folder: writing.finish(&account)?, run: account.run })
+    }
+
+    /// A table, if it is of the run as a whole and the run has it.
+    pub(super) fn frame(self, frame: Frame) -> Result<Option<RecordBatch>> {
+        let Self { config, tables, dated: (period, rates), .. } = self;
+        Ok(match frame {
+            Frame::Spend => match tables.get(&Table::Spend) {
+                Some(loaded) => {
+                    let rows = channels::with_channels(&loaded.rows, &config.channels)?;
+                    let dated = Dated { zone: config.zone, period };
+                    Some(kept::spend(&rows, config.currency, rates, dated)?)
+                }
+                None => None,
+            },
+            Frame::Effects if self.effects.models.is_empty() => None,
+            Frame::Effects => {
+                let amounts = ["effect_amount", "credit_amount", "amount_difference"];
+                let bounds = ["", "_low", "_high"];
+                let named =
+                    amounts.iter().flat_map(|name| bounds.map(|end| format!("{name}{end}")));
+                let named: Vec<String> = named.collect();
+                let named: Vec<&str> = named.iter().map(String::as_str).collect();
+                let effects = in_minor_units(&self.effects.table()?, &named, "currency")?;
+                Some(narrowed(&effects)?)
+            }
+            Frame::Rejects => Some(narrowed(&rejects_table(self.rejects)?)?),
+            Frame::Report => Some(self.report.long()?),
+            _ => None,
+        })
     }
 }

@@ -9,12 +9,13 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::{
-    Attributed, MergedTables, Named, Ordered, People, PeriodLines, Tables, Writers, attribute_by,
-    report_lines,
+    MergedTables, Named, Ordered, People, PeriodLines, Tables, Writers, attribute_by, report_lines,
 };
 use crate::config::{Config, DateBy};
-use crate::engine::Others;
+use crate::engine::{Cells, Others};
 use crate::error::Result;
 use crate::journeys::Dimension;
 use crate::models::Fitted;
@@ -22,13 +23,20 @@ use crate::report::{Keys, Line, LineKey, OTHER};
 use crate::summary::Summary;
 
 /// Which lines become part of which others.
-#[derive(Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Merging(BTreeMap<LineKey, LineKey>);
 
 /// What decides which lines are merged.
 struct Rules<'a> {
     by: &'a [Dimension],
     least: u64,
+}
+
+/// The lines that have to become part of others now, each with the one that takes it in: none once every line
+/// is of as many persons as are asked for.
+pub(super) fn too_small(config: &Config, lines: &PeriodLines) -> BTreeMap<LineKey, LineKey> {
+    let rules = config.min_persons.map(|least| Rules { by: &config.by, least });
+    rules.map(|rules| rules.small(&lines.lines)).unwrap_or_default()
 }
 
 /// Finds the lines that are of few persons, and lets the cells of each stand for others; orders are divided
@@ -42,20 +50,20 @@ pub(super) fn merge_lines(
     fitted: &[Option<Fitted>],
 ) -> Result<Merging> {
     let mut merging = Merging::default();
-    let Some(least) = config.min_persons else { return Ok(merging) };
-    let rules = Rules { by: &config.by, least };
-    let keys = Keys::new(&config.by, config.date_by == DateBy::Touch);
+    if config.min_persons.is_none() {
+        return Ok(merging);
+    }
     loop {
         let sums = attribute_by(config, whose, ordered, named, fitted, &mut Writers::none())?;
         let mut unsaid = Summary::new(config.as_of);
         let mut lines = report_lines(config, tables, whose, ordered, named, &sums, &mut unsaid)?;
         merging.apply(&mut lines, config.models.len());
-        let more = rules.small(&lines.lines);
+        let more = too_small(config, &lines);
         if more.is_empty() {
             return Ok(merging);
         }
         merging.extend(more);
-        merging.name(&keys, config, &sums, named);
+        merging.name(config, &sums.cells, named);
     }
 }
 
@@ -130,8 +138,13 @@ fn is_span(dimension: &Dimension) -> bool {
 }
 
 impl Merging {
+    /// Whether no line became part of another.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Merges more lines; those that were part of one that is merged now go with it.
-    fn extend(&mut self, more: BTreeMap<LineKey, LineKey>) {
+    pub(super) fn extend(&mut self, more: BTreeMap<LineKey, LineKey>) {
         for other in self.0.values_mut() {
             if let Some(further) = more.get(other) {
                 other.clone_from(further);
@@ -141,11 +154,12 @@ impl Merging {
     }
 
     /// Gives every line that takes in others its combinations, for which those of the others stand.
-    fn name(&self, keys: &Keys, config: &Config, sums: &Attributed, named: &mut Named) {
+    pub(super) fn name(&self, config: &Config, cells: &Cells, named: &mut Named) {
+        let keys = Keys::new(&config.by, config.date_by == DateBy::Touch);
         let mut known: BTreeMap<&LineKey, (u32, u32)> = BTreeMap::new();
         let mut others = named.others.take().unwrap_or_default();
         let cells: Vec<(u32, u32)> =
-            sums.cells.iter().map(|(cell, _, _)| (cell.touch, cell.order)).collect();
+            cells.iter().map(|(cell, _, _)| (cell.touch, cell.order)).collect();
         let mut moved = Others::default();
         for (touch, order) in cells {
             let key = keys.of((touch, &named.touches), (order, &named.orders), config.currency);
@@ -170,7 +184,7 @@ impl Merging {
 
     /// Adds the sessions and the spend of merged lines to those that take them in.
     pub(super) fn apply(&self, lines: &mut PeriodLines, models: usize) {
-        if self.0.is_empty() {
+        if self.is_empty() {
             return;
         }
         let mut all: BTreeMap<LineKey, Line> = BTreeMap::new();

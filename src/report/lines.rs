@@ -52,7 +52,7 @@ pub const OTHER: &str = "(other)";
 /// What tells a line from all others, in the order of lines.
 ///
 /// A source may be called like the orders without one: they are two lines all the same.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize, serde::Serialize)]
 pub struct LineKey {
     /// The currency.
     pub currency: Currency,

@@ -23,6 +23,7 @@ from pyspark.sql import types as T
 from .._errors import InputError
 from ._frames import quoted
 from ._stream import reason
+from ._types import fitting_schema, spark_schema
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,13 +44,22 @@ CONF = {
 _NANOSECONDS = "spark.sql.legacy.parquet.nanosAsLong"
 
 
-def read(spark: SparkSession, table: str, paths: Sequence[str]) -> DataFrame:
-    """The rows of files, which may differ in their columns."""
+def read(spark: SparkSession, table: str, paths: Sequence[str], sent: Sequence[str] = ()) -> DataFrame:
+    """The rows of files, which may differ in their columns; those of some are `sent` to Spark from here."""
     groups: dict[str | None, list[str]] = {}
     for path in paths:
-        groups.setdefault(_hive_base(path), []).append(path)
+        if path not in sent:
+            groups.setdefault(_hive_base(path), []).append(path)
     frames = [_located(_merged(spark, table, base, files)) for base, files in groups.items()]
-    return _united(table, frames)
+    return _united(table, [*frames, *(_sent(spark, path) for path in sent)])
+
+
+def _sent(spark: SparkSession, path: str) -> DataFrame:
+    rows = pyarrow.parquet.read_table(path)
+    rows = rows.append_column(FILE, pyarrow.repeat(pyarrow.scalar(path), rows.num_rows))
+    rows = rows.append_column(ROW, pyarrow.array(range(1, rows.num_rows + 1), pyarrow.int64()))
+    schema = fitting_schema(rows.schema)
+    return spark.createDataFrame(rows.cast(schema), spark_schema(schema))
 
 
 def _hive_base(path: str) -> str | None:

@@ -7,6 +7,7 @@ The description is JSON:
 | `master` | where Spark runs: `local[4]`, `spark://…`, `yarn`, or a server of Connect as `sc://host:port` |
 | `conf` | settings of Spark by their names |
 | `tables` | the Parquet files of each table: absolute paths or addresses that Spark can read |
+| `here` | the same of files that only this machine has: tables that items became |
 | `settings`, `config` | the settings of the run, as `apportion.attribute` takes them |
 | `partitions`, `memory` | as `apportion.spark.attribute` takes them |
 | `rows` | the tables of rows that are wanted, such as `credits` |
@@ -33,7 +34,7 @@ from pyspark.sql import SparkSession
 
 from .._errors import ApportionError, SettingError
 from ._files import CONF, FILE, ROW, read
-from ._plan import ROWS
+from ._plan import KEPT, ROWS
 from ._run import MEMORY, SparkRun
 from ._settings import count, size
 from ._stream import reason
@@ -49,6 +50,7 @@ class Description:
     master: str
     tables: Mapping[str, Sequence[str]]
     folder: Path
+    here: Mapping[str, Sequence[str]] = field(default_factory=dict)
     conf: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     config: Any = None
@@ -74,7 +76,7 @@ class Description:
             if isinstance(error, SettingError):
                 raise
             raise SettingError(f"this is no description of a job: {error}") from error
-        unknown = [name for name in description.rows if name not in ROWS]
+        unknown = [name for name in description.rows if name not in (*ROWS, *KEPT)]
         if unknown:
             raise SettingError(f"no table of rows is named `{unknown[0]}`")
         return description
@@ -148,7 +150,13 @@ def session(description: Description) -> SparkSession:
 
 def _do(spark: SparkSession, description: Description, lines: _Lines) -> None:
     lines.stage("looking at files", 0)
-    frames = {name: read(spark, name, paths) for name, paths in description.tables.items() if paths}
+    # A Spark of this machine alone reads what the machine has.
+    everywhere = description.master.startswith("local")
+    frames = {}
+    for name in sorted({*description.tables, *description.here}):
+        paths, here = description.tables.get(name, ()), description.here.get(name, ())
+        if paths or here:
+            frames[name] = read(spark, name, [*paths, *here], sent=() if everywhere else here)
     run = SparkRun(
         frames,
         description.settings,

@@ -25,7 +25,12 @@ if TYPE_CHECKING:
 MERGED_ON_THE_DRIVER = 64
 
 #: What the passes are called while they are made.
-_STAGES = {"look": "looking at channels", "learn": "learning from journeys", "attribute": "attributing"}
+_STAGES = {
+    "look": "looking at channels",
+    "learn": "learning from journeys",
+    "merge": "merging lines",
+    "attribute": "attributing",
+}
 
 
 @dataclass(frozen=True)
@@ -84,13 +89,17 @@ class Passes:
         is the last: what it gives are edges between them, which the caller has to unpersist.
         """
         rows = 0
-        for at, what in enumerate(self._plan.passes):
-            told(_STAGES.get(what, what), rows)
-            merged, shared = self._merged(buckets, what, watched=watched and at == 0)
-            if shared is not None:
-                return shared
-            self.merged, rows = merged["partial"], merged["rows"]
-            self.known = _native.known(self._plan.text, what, self.known, self.merged)
+        first = watched
+        for what in self._plan.passes:
+            again = True
+            while again:
+                told(_STAGES.get(what, what), rows)
+                merged, shared = self._merged(buckets, what, watched=first)
+                if shared is not None:
+                    return shared
+                first = False
+                self.merged, rows = merged["partial"], merged["rows"]
+                self.known, again = _native.known(self._plan.text, what, self.known, self.merged)
         told("merged", rows)
         return None
 

@@ -22,6 +22,8 @@ SHUFFLED = (*PERSONAL, "order_items")
 SMALL = ("devices", "exchange_rates", "spend")
 #: The tables of rows that can be asked for.
 ROWS = ("credits", "journeys", "persons", "identity")
+#: Tables of rows that a run which is kept has, as they are kept.
+KEPT = tuple(f"kept_{name}" for name in ("credits", "journeys", "sessions", "orders", "persons", "identity"))
 #: Small tables of a run that are made only where somebody asks for them beforehand.
 ASKED = ("paths", "orders_report", "spend_gaps", "ranks")
 

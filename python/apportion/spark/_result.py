@@ -41,6 +41,9 @@ class SparkResult(Answer):
         frame = self._concluded.frame(name)
         if frame is not None:
             return Table(frame, name)
+        if name == "effects" and "merge" in self._run.plan.passes:
+            why = "is about the lines of one report, and --effects shows smaller groups of persons"
+            raise SettingError(f"`--min-persons` {why}; leave one of them out")
         if name == "effects":
             why = "says nothing without a model that learns, such as `--model markov`"
             raise SettingError(f"`--effects` {why}")

@@ -129,6 +129,88 @@ def test_the_command_line_begins_it_and_concludes(tmp_path: Path) -> None:
         assert path.read_bytes() == (tmp_path / "spark" / path.name).read_bytes(), path.name
 
 
+def engines(partitions: int = 3) -> dict[str, list[object]]:
+    """How the command line is told who works."""
+    cluster = ["--engine", "spark", "--spark-master", "local[2]", "--partitions", partitions]
+    return {"local": [], "spark": [*cluster, "--python", sys.executable]}
+
+
+def test_items_are_read_where_it_is_begun(tmp_path: Path) -> None:
+    if KIND == "connect":
+        pytest.skip("a cluster has shown it")
+    broken = ['{"kind": "session"}', "no item", '{"kind": "order", "order": {"external_id": "o9"}}']
+    items = tmp_path / "items.ndjson"
+    items.write_text((SHOP / "items.ndjson").read_text() + "\n".join(broken))
+    said = {}
+    for engine, how in engines().items():
+        (tmp_path / engine).mkdir()
+        places = [
+            "--rejects",
+            tmp_path / engine / "rejects.csv",
+            "--summary",
+            tmp_path / engine / "summary.json",
+        ]
+        flags = [
+            "--items",
+            items,
+            "--orders",
+            FILES["orders"][0],
+            "--max-rejects",
+            "60%",
+            "--currency",
+            "EUR",
+        ]
+        printed = command_line(
+            "run", *flags, *places, "--as-of", "2026-01-01", "--format", "csv", "--quiet", *how
+        )
+        summary = json.loads((tmp_path / engine / "summary.json").read_text())
+        for table in summary["tables"]:
+            # Spark does not say how much it read.
+            table.pop("bytes", None)
+        said[engine] = [printed.stdout, (tmp_path / engine / "rejects.csv").read_text(), summary]
+    assert said["spark"] == said["local"]
+    assert said["local"][1].count("items.ndjson") == 3
+
+
+def test_a_store_takes_what_spark_worked_out(tmp_path: Path) -> None:
+    if KIND == "connect":
+        pytest.skip("a cluster has shown it")
+    orders = tmp_path / "orders.parquet"
+    orders.write_bytes(TABLES["orders"].read_bytes())
+    flags = ["--sessions", FILES["sessions"][0], "--orders", orders, "--users", FILES["users"][0]]
+    flags += [
+        "--aliases",
+        FILES["aliases"][0],
+        "--currency",
+        "EUR",
+        "--by",
+        "month",
+        "--format",
+        "csv",
+        "--quiet",
+    ]
+    flags += ["--exchange-rates", FILES["exchange_rates"][0]]
+    held, printed = {}, []
+    for engine, how in engines().items():
+        store = tmp_path / engine
+        said = command_line("run", *flags, "--as-of", "2026-01-01", "--store", store, *how)
+        printed.append(said.stdout)
+        files = {path.relative_to(store): path.read_bytes() for path in store.rglob("*") if path.is_file()}
+        accounts = [json.loads(files.pop(name)) for name in list(files) if name.name == "run.json"]
+        # When the inputs were looked at.
+        states = [json.loads(files.pop(name)) for name in list(files) if name.name == "files.json"]
+        held[engine] = (files, accounts[0]["frames"], states[0]["files"])
+        assert len(accounts) == 1 and len(files) > 10
+    assert printed[0] == printed[1]
+    assert held["local"] == held["spark"]
+    # The next run of one machine goes on from it.
+    pyarrow.parquet.write_table(pyarrow.parquet.read_table(orders).slice(3), orders)
+    known = set((tmp_path / "spark").rglob("run.json"))
+    command_line("run", *flags, "--as-of", "2026-01-02", "--store", tmp_path / "spark")
+    (run,) = {*(tmp_path / "spark").rglob("run.json")} - known
+    assert json.loads(run.read_text()).get("anew") is None
+
+
 def test_a_server_does_the_work_as_well(tmp_path: Path) -> None:
     if KIND != "connect":
         pytest.skip("a server is started where it is tested")
@@ -136,7 +218,9 @@ def test_a_server_does_the_work_as_well(tmp_path: Path) -> None:
         said = job(
             {
                 "master": address,
-                "tables": FILES,
+                "tables": {name: paths for name, paths in FILES.items() if name != "sessions"},
+                # As if the server could not see it.
+                "here": {"sessions": FILES["sessions"]},
                 "settings": CLOCK,
                 "partitions": 2,
                 "rows": ["journeys"],

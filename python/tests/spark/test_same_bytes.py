@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ SETTINGS: dict[str, tuple[dict[str, Path], dict[str, Any], list[int]]] = {
     "fitted": ({}, {"models": ["logistic", "hazard"], "by": ["channel"]}, [3]),
     "joined": ({}, {"reconcile": ["email", "telephone"], "merge_authenticated": True}, [7]),
     "period": ({}, {"from_": "2025-04-01", "to": "2025-06-30", "compare": "previous_period"}, [2]),
+    "few": ({}, {"by": ["utm_source", "month"], "min_persons": 30, "models": ["linear", "markov"]}, [3]),
+    "resampled": ({}, {"by": ["channel"], "models": ["linear", "markov"], "bootstrap": 40, "seed": 5}, [3]),
     "filtered": ({}, {"where_touches": "utm_medium <> 'cpc'", "date_by": "touch", "wide": True}, [2]),
 }
 
@@ -51,7 +54,11 @@ def test_every_table_is_that_of_one_machine(
             **frames, **CLOCK, **settings, partitions=partitions, tables=rows, memory="1MiB"
         ) as result:
             assert_same(result, expected, tmp_path, rows)
-            if "models" in settings:
+            if "min_persons" in settings:
+                for answer in (result, expected):
+                    with pytest.raises(apportion.SettingError, match="shows smaller groups of persons"):
+                        len(answer.effects)
+            elif "models" in settings:
                 assert result.effects.to_pyarrow().equals(expected.effects.to_pyarrow())
 
 
@@ -170,8 +177,7 @@ def test_what_goes_wrong_is_said_as_on_one_machine(shop: dict[str, DataFrame]) -
         ({"orders": shop["orders"].drop("created_at")}, apportion.InputError),
         ({"lookbak": "7d"}, apportion.SettingError),
         ({"models": ["linea"]}, apportion.SettingError),
-        ({"min_persons": 5}, apportion.SettingError),
-        ({"models": ["markov"], "bootstrap": 40}, apportion.SettingError),
+        ({"min_persons": 1}, apportion.SettingError),
         ({"sessions": 5}, apportion.TableTypeError),
         ({"devices": 5}, apportion.TableTypeError),
         ({"sessions": None}, apportion.ApportionError),
@@ -198,13 +204,17 @@ def test_files_that_settings_name_are_written(
             "persons": folder / "persons.csv",
             "rejects": folder / "rejects.csv",
             "output": folder / "report.csv",
+            "keep": folder / "kept",
         }
 
     local(TABLES, **CLOCK, config={"by": ["month"]}, **places(theirs))
     config = {"by": ["month"], **{name: str(path) for name, path in places(ours).items()}}
     apportion.spark.attribute(**shop, **CLOCK, config=config, partitions=3)
-    for path in places(theirs).values():
-        assert (ours / path.name).read_bytes() == path.read_bytes(), path.name
+    for path in theirs.rglob("*.*"):
+        if path.name != "run.json":
+            assert (ours / path.relative_to(theirs)).read_bytes() == path.read_bytes(), path.name
+    kept = [json.loads((folder / "kept" / "run.json").read_text()) for folder in (ours, theirs)]
+    assert kept[0]["frames"] == kept[1]["frames"] and len(kept[0]["frames"]) == 8
 
 
 def test_many_partitions_are_merged_where_they_are(

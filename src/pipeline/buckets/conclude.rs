@@ -13,15 +13,18 @@ use crate::config::{Config, Output, Sweep};
 use crate::engine::TouchChannels;
 use crate::error::{Error, Result};
 use crate::input::{self, Loaded};
-use crate::journeys::{Labels, Rates};
+use crate::journeys::Rates;
 use crate::output::Staged;
 use crate::paths::Paths;
 use crate::pipeline::bootstrap::{self, ResampledSessions, Resampling};
 use crate::pipeline::comparison::rename_orders;
 use crate::pipeline::lines::{Counted, Owed};
+use crate::pipeline::others::{tell_short, too_small};
+use crate::pipeline::relearning::{Account, Asking, Bounding, Unlearnt, relearns};
+use crate::pipeline::stored::Stored;
 use crate::pipeline::sweep::{Swept, SweptSums, conclude_sweep};
 use crate::pipeline::{
-    Dated, Finished, Inputs, Names, Outcome, PeriodLines, Progress, SessionsBeside, Tables,
+    Dated, Finished, Inputs, Names, OfAll, Outcome, PeriodLines, Progress, SessionsBeside, Tables,
     Writers, account, comparison, count_rows, effects_table, gaps, join, lines_beside, make_report,
     named_paths, orders, overview, paths_table, read_tables, stage_report, wants_orders,
 };
@@ -42,6 +45,22 @@ pub enum Concluded {
 }
 
 impl BucketRun {
+    /// Merges the lines that are of few persons in what all buckets came to; whether there were any.
+    pub(super) fn merge_more(&self, known: &mut Known, sums: &BucketSums) -> Result<bool> {
+        let config = &self.config;
+        let Some(now) = sums.periods.first().cloned() else { return Ok(false) };
+        // Whatever is spent is no person's.
+        let concluding =
+            Concluding { config, tables: &Tables::new(), known, rates: None, stored: None };
+        let mut unsaid = Summary::new(config.as_of);
+        let mut lines = concluding.period(now, config.period, &mut unsaid)?.lines;
+        known.merging().apply(&mut lines, config.models.len());
+        let more = too_small(config, &lines);
+        let found = !more.is_empty();
+        known.merge(more);
+        Ok(found)
+    }
+
     /// Makes the report of what all buckets came to, and writes every file of the run.
     ///
     /// The tables that are not divided are read here, from the inputs of the configuration; of the others
@@ -62,13 +81,21 @@ impl BucketRun {
         let mut summary = Summary::new(config.as_of);
         let mut writers = Writers::begin(config)?;
         progress.stage("reporting");
-        let inputs = Inputs::gather(config, progress)?;
+        let gathered = match &self.inputs {
+            Some(_) => None,
+            None => Some(Inputs::gather(config, progress)?),
+        };
+        let Some(inputs) = self.inputs.as_ref().or(gathered.as_ref()) else {
+            return Err(Error::Broken("nobody knows what a run reads".to_owned()));
+        };
         let small: Vec<Table> =
             Table::ALL.into_iter().filter(|table| !DIVIDED.contains(table)).collect();
-        let tables = read_tables(config, &inputs, &small, progress)?;
-        let rejects = tell(config, (&inputs, &tables), &sums, &mut summary)?;
+        let tables = read_tables(config, inputs, &small, progress)?;
+        let rejects = tell(config, (inputs, &tables), &sums, &mut summary)?;
         let rates = tables.get(&Table::ExchangeRates).map(|loaded| Rates::new(&loaded.rows));
-        let concluding = Concluding { config, tables: &tables, known, rates: rates.as_ref() };
+        let stored = self.stored.as_deref().map(|stored| (stored, progress));
+        let concluding =
+            Concluding { config, tables: &tables, known, rates: rates.as_ref(), stored };
         writers.table(paths_table(config, Some(concluding.paths(&sums)))?)?;
         let BucketSums { periods, gap_sessions, over_time, .. } = sums;
         if periods.len() != self.rounds.len() {
@@ -78,9 +105,13 @@ impl BucketRun {
                 self.rounds.len()
             )));
         }
-        let rounds = periods.into_iter().zip(&self.rounds);
-        let rounds =
-            rounds.map(|(sums, round)| concluding.period(sums, round.period, &mut summary));
+        let unlearnt: Vec<Unlearnt> =
+            (0..periods.len()).map(|round| concluding.unlearnt(round, &mut summary)).collect();
+        let rounds = periods.into_iter().zip(&self.rounds).zip(unlearnt);
+        let rounds = rounds.map(|((sums, round), unlearnt)| {
+            let concludable = concluding.period(sums, round.period, &mut summary)?;
+            Ok(Concludable { unlearnt, ..concludable })
+        });
         let rounds: Vec<Concludable> = rounds.collect::<Result<_>>()?;
         let gaps = {
             let counted = || Ok(Cow::Owned::<Counted>(gap_sessions.unwrap_or_default()));
@@ -93,7 +124,8 @@ impl BucketRun {
             return Ok(Concluded::Sweep(Box::new(swept)));
         }
         let finished = concluding.run(rounds, over_time, (writers, &rejects), summary)?;
-        Ok(Concluded::Run(Box::new(finished)))
+        let stored = self.stored.clone();
+        Ok(Concluded::Run(Box::new(Finished { stored, ..finished })))
     }
 }
 
@@ -132,12 +164,14 @@ fn tell(
     let of_small: Vec<Reject> =
         tables.values().flat_map(|loaded| &loaded.rejects).cloned().collect();
     let mut rejected = sums.rejected.clone();
-    for (table, rule, rows) in count_by_rule(&of_small) {
+    let of_items = count_by_rule(inputs.rejects());
+    for (table, rule, rows) in count_by_rule(&of_small).into_iter().chain(of_items) {
         *rejected.entry((table, rule)).or_default() += rows;
     }
     let counts: Vec<(Table, Rule, u64)> =
         rejected.into_iter().map(|((table, rule), rows)| (table, rule, rows)).collect();
-    let rejects = first(sums.rejects.iter().cloned().chain(of_small).collect());
+    let of_tables = first(sums.rejects.iter().cloned().chain(of_small).collect());
+    let rejects: Vec<Reject> = inputs.rejects().iter().cloned().chain(of_tables).collect();
     summary.reject(&counts);
     if summary.rejected > rejects.len() as u64 {
         summary.warn(&format!(
@@ -146,7 +180,9 @@ fn tell(
             summary.rejected
         ));
     }
-    config.max_rejects.check(summary.rows_read(), &counts)?;
+    let of_buckets: u64 = sums.rows.values().map(|counts| counts.read).sum();
+    let read = of_buckets + tables.values().map(|loaded| loaded.read).sum::<u64>();
+    config.max_rejects.check(inputs.rows_read(read), &counts)?;
     Ok(rejects)
 }
 
@@ -166,22 +202,40 @@ fn write_rows(config: &Config, writers: &mut Writers, mut rows: Rows<'_>) -> Res
     ];
     for (table, writer) in asked {
         let Some(mut writer) = writer else { continue };
-        let Some(rows) = rows.remove(&table) else {
-            let name = table.name();
-            return Err(Error::Contradiction(format!(
-                "`--{name}` is to be written, and nobody brings its rows"
-            )));
-        };
-        let mut schema = None;
-        for batch in rows {
-            let batch = batch?;
-            let schema = match &schema {
-                Some(schema) => schema,
-                None => schema.insert(home(&batch.schema())?),
-            };
-            writer.write(&arrived(&batch, schema)?)?;
-        }
+        write_each(table, &mut rows, &mut |batch| writer.write(batch))?;
         writer.finish()?;
+    }
+    if let Some(kept) = &mut writers.kept {
+        for table in RowTable::KEPT {
+            let RowTable::Kept(frame) = table else { continue };
+            if kept.keeps(frame) {
+                write_each(table, &mut rows, &mut |batch| kept.write(frame, batch))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Writes the rows of a table as they are at home.
+fn write_each(
+    table: RowTable,
+    rows: &mut Rows<'_>,
+    write: &mut dyn FnMut(&RecordBatch) -> Result<()>,
+) -> Result<()> {
+    let Some(rows) = rows.remove(&table) else {
+        let name = table.name();
+        return Err(Error::Contradiction(format!(
+            "`{name}` is to be written, and nobody brings its rows"
+        )));
+    };
+    let mut schema = None;
+    for batch in rows {
+        let batch = batch?;
+        let schema = match &schema {
+            Some(schema) => schema,
+            None => schema.insert(home(&batch.schema())?),
+        };
+        write(&arrived(&batch, schema)?)?;
     }
     Ok(())
 }
@@ -192,6 +246,8 @@ struct Concluding<'a> {
     tables: &'a Tables,
     known: &'a Known,
     rates: Option<&'a Rates>,
+    /// The store that the run is put in, where it is, and who is told what it took.
+    stored: Option<(&'a Stored, &'a dyn Progress)>,
 }
 
 /// A round in the numbers of a run.
@@ -199,6 +255,8 @@ struct Concludable {
     numbered: Numbered,
     lines: PeriodLines,
     orders: OrderSums,
+    /// The resamples in which models learnt nothing.
+    unlearnt: Unlearnt,
 }
 
 impl Numbered {
@@ -213,11 +271,10 @@ impl Numbered {
 
 impl Concludable {
     fn resampling(&self) -> Resampling<'_> {
-        let Self { numbered, lines, .. } = self;
+        let Self { numbered, lines, unlearnt, .. } = self;
         let Numbered { cells, resampled, .. } = numbered;
         let names = numbered.names();
-        // Models that learn anew in resamples are not worked on bucket by bucket.
-        let (resampled, unlearnt) = (resampled.as_ref(), None);
+        let (resampled, unlearnt) = (resampled.as_ref(), Some(unlearnt));
         Resampling { period: lines, names, cells, resampled, unlearnt }
     }
 }
@@ -234,9 +291,11 @@ impl Concluding<'_> {
     ) -> Result<Finished> {
         let config = self.config;
         let mut rounds = rounds.into_iter();
-        let (Some(now), mut then) = (rounds.next(), rounds.next()) else {
+        let (Some(mut now), mut then) = (rounds.next(), rounds.next()) else {
             return Err(Error::Broken("a run has no round".to_owned()));
         };
+        self.known.merging().apply(&mut now.lines, config.models.len());
+        tell_short(config, &now.lines, &mut summary);
         if let Some(then) = &mut then {
             comparison::rename(config, &mut then.lines.lines)?;
             rename_orders(config, &mut then.orders)?;
@@ -245,7 +304,7 @@ impl Concluding<'_> {
         let both = [Some(&now), then.as_ref()].map(|round| round.map(Concludable::resampling));
         let (report, ranks) = bootstrap::intervals(config, both, report, &mut summary)?;
         writers.table(ranks)?;
-        let effects = self.effects(0, &now.numbered)?;
+        let effects = self.bounded(self.effects(0, &now.numbered)?, &now.numbered)?;
         let owed_then = then.as_ref().map(|then| &then.numbered.tally);
         account(config, now.numbered.owed(), owed_then, (&report, &effects), &mut summary)?;
         let overview = over_time.map(|(sums, journeys)| {
@@ -258,11 +317,24 @@ impl Concluding<'_> {
         let orders_then = then.map(|then| then.orders);
         writers.table(orders::table(config, now.orders, orders_then, &mut summary)?)?;
         writers.table(effects_table(config, &effects)?)?;
+        let whole = OfAll {
+            config,
+            tables: self.tables,
+            dated: self.dated(config.period),
+            rejects,
+            report: &report,
+            effects: &effects,
+        };
+        let kept = writers.kept.take().map(|mut writing| {
+            writing.write_each(|frame| whole.frame(frame))?;
+            whole.end(writing, &summary, self.stored)
+        });
+        let kept = kept.transpose()?;
         let load = writers.loading.take().map(|loading| loading.finish(&report)).transpose()?;
         let outcome = Outcome { report: &report, summary: &summary, overview: overview.as_ref() };
         let write = |staged: &Staged| stage_report(config, outcome, staged);
         let staged = writers.finish(config, rejects, write, &summary)?;
-        Ok(Finished { report, effects, summary, overview, staged, kept: None, stored: None, load })
+        Ok(Finished { report, effects, summary, overview, staged, kept, stored: None, load })
     }
 
     /// Concludes a sweep: a round is a window.
@@ -315,16 +387,27 @@ impl Concluding<'_> {
         let cells = (numbered.names(), &numbered.cells);
         let lines = lines_beside(config, tables, self.dated(period), cells, beside, summary)?;
         let orders = if wants_orders(config) { orders } else { OrderSums::default() };
-        Ok(Concludable { numbered, lines, orders })
+        Ok(Concludable { numbered, lines, orders, unlearnt: Unlearnt::default() })
+    }
+
+    /// In which resamples models learnt nothing of a round, once that is told.
+    fn unlearnt(&self, round: usize, summary: &mut Summary) -> Unlearnt {
+        let mut unlearnt = Unlearnt::default();
+        let asking = if round == 0 { Asking::Now } else { Asking::Then };
+        let mut account = Account::new(&self.config.models, asking);
+        let relearnt = self.known.relearnt(round);
+        for (resample, relearnt) in relearnt.iter().enumerate() {
+            account.take(resample, relearnt, &mut unlearnt);
+        }
+        if let Some(resamples) = relearnt.len().checked_sub(1) {
+            account.tell(resamples, summary);
+        }
+        unlearnt
     }
 
     /// The channels that all buckets have.
     fn channels(&self) -> TouchChannels {
-        let mut known = self.known.channels().iter();
-        TouchChannels::new(&self.config.models, |_| Labels {
-            codes: Vec::new(),
-            values: known.next().cloned().unwrap_or_default(),
-        })
+        self.known.touch_channels(&self.config.models)
     }
 
     fn paths(&self, sums: &BucketSums) -> Paths {
@@ -334,6 +417,23 @@ impl Concluding<'_> {
         }
         let all = sums.path_sums(&currencies);
         named_paths(self.known.path_channels().to_vec(), currencies, all)
+    }
+
+    /// The effects with the bounds of their figures, where they have any.
+    fn bounded(&self, effects: EffectsReport, numbered: &Numbered) -> Result<EffectsReport> {
+        let Some(bootstrap) = self.config.effects_bootstrap.filter(|_| relearns(self.config))
+        else {
+            return Ok(effects);
+        };
+        let (bounding, mut bounds) =
+            (Bounding::new(&self.config.models, &effects)?, effects.bounds(&bootstrap)?);
+        let resamples = self.known.relearnt(0).iter().zip(&numbered.by_channel_anew).enumerate();
+        for (resample, (relearnt, by_channel)) in resamples {
+            let credited = (by_channel, &numbered.currencies[..]);
+            let table = bounding.effects(relearnt, &self.channels(), credited)?;
+            bounding.take(resample, relearnt, &table, &mut bounds)?;
+        }
+        effects.with_bounds(&bounds, &bootstrap)
     }
 
     fn effects(&self, round: usize, numbered: &Numbered) -> Result<EffectsReport> {

@@ -1,13 +1,24 @@
 //! What a bucket must know of all the others before it is worked on.
 
+use std::collections::BTreeMap;
+
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{BucketSums, Pass};
-use crate::engine::{Learnt, Observed, among};
+use crate::bootstrap::Resampled;
+use crate::config::Config;
+use crate::engine::{CountsByKeys, Learnt, Observed, ResampledCounts, TouchChannels, among};
 use crate::error::{Error, Result};
+use crate::journeys::Labels;
 use crate::models::{Asked, Fitted};
 use crate::money::Currency;
+use crate::pipeline::bootstrap::most_memory;
+use crate::pipeline::others::Merging;
+use crate::pipeline::relearning::{Relearnt, relearning};
 use crate::pipeline::{Named, Ordered};
+use crate::report::LineKey;
+use crate::stop;
 
 /// What is known of all buckets together after a pass: nothing before the first.
 #[derive(Clone, Default, Serialize, Deserialize)]
@@ -22,6 +33,10 @@ pub struct Known {
     shown: Option<(i64, i64)>,
     /// What models learnt, of each round.
     learnt: Vec<Learnt>,
+    /// What they learnt of each round in each resample, the data as they are first, where they learn anew.
+    relearnt: Vec<Vec<Relearnt>>,
+    /// Which lines became part of others, because they are of few persons.
+    merging: Merging,
     /// The currencies of orders, sorted.
     currencies: Option<Vec<Currency>>,
 }
@@ -32,8 +47,8 @@ impl Known {
     /// # Errors
     ///
     /// A model that cannot be worked out from what was counted.
-    pub fn after(&self, models: &[Asked], pass: Pass, sums: &BucketSums) -> Result<Self> {
-        let mut known = self.clone();
+    pub(super) fn after(&self, config: &Config, pass: Pass, sums: &BucketSums) -> Result<Self> {
+        let (models, mut known) = (&config.models[..], self.clone());
         match pass {
             Pass::Look => {
                 (known.end, known.shown) = (sums.end, sums.shown);
@@ -44,16 +59,44 @@ impl Known {
             }
             Pass::Learn => {
                 let learnt = |observed: &Observed| {
-                    let Learnt { fitted, observed } = Learnt::new(models, observed.clone())?;
-                    // What was counted may be much, and has said what it knows.
-                    let observed = Observed { counts: Vec::new(), ..observed };
-                    Ok(Learnt { fitted, observed })
+                    Ok(without_counts(Learnt::new(models, observed.clone())?))
                 };
                 known.learnt = sums.observed.iter().map(learnt).collect::<Result<_>>()?;
+                let relearnt = sums.recounted.iter().map(|all| self.relearn(config, all));
+                known.relearnt = relearnt.collect::<Result<_>>()?;
             }
+            Pass::Merge => {}
             Pass::Attribute => known.currencies = Some(sums.currencies()),
         }
         Ok(known)
+    }
+
+    /// What models learn of a round in every resample.
+    fn relearn(&self, config: &Config, all: &CountsByKeys) -> Result<Vec<Relearnt>> {
+        let Some(bootstrap) = relearning(config) else { return Ok(Vec::new()) };
+        let (models, channels) = (&config.models, self.touch_channels(&config.models));
+        let sums = Resampled::new(bootstrap.resamples, bootstrap.draws, most_memory(config));
+        let counts = ResampledCounts::of_keys(models.len(), sums, all)?;
+        let of_resample = |resample| {
+            stop::check()?;
+            let relearnt = Relearnt::of(models, counts.observed(models, &channels, resample))?;
+            Ok(Relearnt { learnt: without_counts(relearnt.learnt), ..relearnt })
+        };
+        (0..=bootstrap.resamples).into_par_iter().map(of_resample).collect()
+    }
+
+    /// What models learnt of a round in each resample, where they learn anew.
+    pub(super) fn relearnt(&self, round: usize) -> &[Relearnt] {
+        self.relearnt.get(round).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The channels that all buckets have, as models look at them.
+    pub(super) fn touch_channels(&self, models: &[Asked]) -> TouchChannels {
+        let mut known = self.channels.iter().flatten();
+        TouchChannels::new(models, |_| Labels {
+            codes: Vec::new(),
+            values: known.next().cloned().unwrap_or_default(),
+        })
     }
 
     /// What models learnt of a round, where any learns.
@@ -66,9 +109,14 @@ impl Known {
         self.learnt(round).map(|learnt| &learnt.fitted[..]).unwrap_or_default()
     }
 
-    /// The channels of each column, where they are known.
-    pub(super) fn channels(&self) -> &[Vec<String>] {
-        self.channels.as_deref().unwrap_or_default()
+    /// Which lines became part of others.
+    pub(super) fn merging(&self) -> &Merging {
+        &self.merging
+    }
+
+    /// Merges more lines.
+    pub(super) fn merge(&mut self, more: BTreeMap<LineKey, LineKey>) {
+        self.merging.extend(more);
     }
 
     /// Tells the orders of a bucket what is known of all.
@@ -132,4 +180,10 @@ impl Known {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         if bytes.is_empty() { Ok(Self::default()) } else { super::sums::from_bytes(bytes) }
     }
+}
+
+/// What was counted may be much, and has said what it knows.
+fn without_counts(learnt: Learnt) -> Learnt {
+    let observed = Observed { counts: Vec::new(), ..learnt.observed };
+    Learnt { observed, ..learnt }
 }

@@ -21,6 +21,7 @@ mod sums;
 mod travelling;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
 
 use arrow::array::RecordBatch;
@@ -28,17 +29,20 @@ use serde::{Deserialize, Serialize};
 
 use self::sums::PeriodSums;
 use self::travelling::Travelling;
+use super::relearning::{Recrediting, Relearnt, recount, relearning};
+use super::stored::{Stored, begin_elsewhere};
 use super::sweep::{Windows, prepare_sweep};
 use super::{
-    Named, Ready, SessionsBeside, Silent, Writers, all_persons, attribute_by, count_orders, gaps,
-    label, make_ready, observe, overview, paths, reattribute, relearns, sessions_beside,
-    work as work_on,
+    Attributed, Inputs, Named, OfPersons, Progress, Ready, SessionsBeside, Silent, Writers,
+    all_persons, attribute_by, count_orders, gaps, label, make_ready, observe, overview, paths,
+    reattribute, sessions_beside, work as work_on,
 };
 use crate::config::{Config, Extent, Sweep};
-use crate::engine::{self, Observed};
+use crate::engine::{self, ByChannel, CountsByKeys, Observed, Recredited};
 use crate::error::{Error, Result};
 use crate::identity::audit_table;
 use crate::journeys::{Touches, Window};
+use crate::kept::Frame;
 use crate::output::TableWriter;
 use crate::schema::Table;
 use crate::summary::Summary;
@@ -63,6 +67,8 @@ pub enum Pass {
     Look,
     /// What models learn from.
     Learn,
+    /// How many persons there are in each line, where lines of few are merged: made until every line has enough.
+    Merge,
     /// The credit of every order.
     Attribute,
 }
@@ -88,19 +94,38 @@ pub enum RowTable {
     Persons,
     /// User ids with whom each is.
     Identity,
+    /// A table of the run that is kept, of persons or of what they did.
+    Kept(Frame),
 }
 
 impl RowTable {
-    /// Every such table.
+    /// Every such table that has a place of its own.
     pub const ALL: [Self; 4] = [Self::Credits, Self::Journeys, Self::Persons, Self::Identity];
 
-    /// Its name, which is the name of the setting that says where it is written.
+    /// Those that a kept run has.
+    pub const KEPT: [Self; 6] = [
+        Self::Kept(Frame::Credits),
+        Self::Kept(Frame::Journeys),
+        Self::Kept(Frame::Sessions),
+        Self::Kept(Frame::Orders),
+        Self::Kept(Frame::Persons),
+        Self::Kept(Frame::Identity),
+    ];
+
+    /// Its name, which is the name of the setting that says where it is written, if one does.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Credits => "credits",
             Self::Journeys => "journeys",
             Self::Persons => "persons",
             Self::Identity => "identity",
+            Self::Kept(Frame::Credits) => "kept_credits",
+            Self::Kept(Frame::Journeys) => "kept_journeys",
+            Self::Kept(Frame::Sessions) => "kept_sessions",
+            Self::Kept(Frame::Orders) => "kept_orders",
+            Self::Kept(Frame::Persons) => "kept_persons",
+            Self::Kept(Frame::Identity) => "kept_identity",
+            Self::Kept(frame) => frame.name(),
         }
     }
 
@@ -110,7 +135,8 @@ impl RowTable {
     ///
     /// A name that is none.
     pub fn from_name(name: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|table| table.name() == name).ok_or_else(|| Error::Unknown {
+        let mut all = Self::ALL.into_iter().chain(Self::KEPT);
+        all.find(|table| table.name() == name).ok_or_else(|| Error::Unknown {
             kind: "table of rows",
             name: name.to_owned(),
             known: Self::ALL.iter().map(|table| table.name().to_owned()).collect(),
@@ -120,8 +146,8 @@ impl RowTable {
     /// The column whose byte order its rows are in.
     const fn order(self) -> &'static str {
         match self {
-            Self::Credits | Self::Journeys | Self::Persons => "person",
-            Self::Identity => "user_external_id",
+            Self::Identity | Self::Kept(Frame::Identity) => "user_external_id",
+            _ => "person",
         }
     }
 }
@@ -138,6 +164,10 @@ pub type Origin<'a> = &'a dyn Fn(Table, u64) -> Option<(PathBuf, u64)>;
 /// A run that is done bucket by bucket.
 pub struct BucketRun {
     config: Config,
+    /// What it reads, where that is known beforehand.
+    inputs: Option<Inputs>,
+    /// The store that the run is put in, where it is.
+    stored: Option<Arc<Stored>>,
     /// What is tried, where several values of a setting are.
     sweep: Option<Sweep>,
     rounds: Vec<Round>,
@@ -157,33 +187,40 @@ impl BucketRun {
     ///
     /// What needs all persons at once, in a setting's words.
     pub fn new(mut config: Config) -> Result<Self> {
-        let outputs = &config.outputs;
-        let asked = [
-            ("--items", config.inputs.contains_key(&Table::Items)),
-            ("--store", config.store.is_some()),
-            ("--keep", outputs.kept.is_some()),
-            (
-                "--bootstrap of models that learn, which learn anew in every resample,",
-                relearns(&config),
-            ),
-            ("--min-persons", config.min_persons.is_some()),
-        ];
-        if let Some((what, _)) = asked.into_iter().find(|(_, asked)| *asked) {
-            return Err(Error::Contradiction(format!(
-                "{what} cannot be had bucket by bucket yet: leave it out, or run on one machine (`--engine local`)"
-            )));
+        if config.store.is_some() {
+            return Err(Error::Contradiction(
+                "`--store` looks for what has changed in files: name files, by `apportion run --engine spark`".to_owned(),
+            ));
         }
         let sweep = config.sweep.take();
         let Some(mut sweep) = sweep else {
             let then = config.compare.map(|compare| compare.period());
             let periods = [Some(config.period), then].into_iter().flatten();
             let rounds = periods.map(|period| Round { window: config.window, period }).collect();
-            return Ok(Self { config, sweep: None, rounds });
+            return Ok(Self { config, inputs: None, stored: None, sweep: None, rounds });
         };
         prepare_sweep(&mut config, &mut sweep);
         let windows = Windows::new(&sweep.windows).distinct.into_iter();
         let rounds = windows.map(|window| Round { window, period: config.period }).collect();
-        Ok(Self { config, sweep: Some(sweep), rounds })
+        Ok(Self { config, inputs: None, stored: None, sweep: Some(sweep), rounds })
+    }
+
+    /// The same run, whose buckets others work on: finds its files, makes tables of items, and begins to put it
+    /// in the store of `config` where that names one, which is held until what comes of the run is published.
+    ///
+    /// # Errors
+    ///
+    /// As of [`new`](Self::new); items that cannot be read; a store that another run holds, or that cannot be
+    /// written to.
+    pub fn begin(mut config: Config, progress: &dyn Progress) -> Result<Self> {
+        let stored = begin_elsewhere(&mut config, progress)?.map(Arc::new);
+        let inputs = Inputs::gather(&config, progress)?;
+        Ok(Self { stored, inputs: Some(inputs), ..Self::new(config)? })
+    }
+
+    /// What the run reads, where it was begun.
+    pub fn inputs(&self) -> Option<&Inputs> {
+        self.inputs.as_ref()
     }
 
     /// What the run is.
@@ -191,24 +228,43 @@ impl BucketRun {
         &self.config
     }
 
-    /// The passes of the run, in their order: those before the last only where a model learns, or where
-    /// paths or a page are asked for.
-    pub fn passes(&self) -> &'static [Pass] {
-        if engine::learns(&self.config.models) {
-            &[Pass::Look, Pass::Learn, Pass::Attribute]
-        } else if self.config.outputs.paths.is_some() || self.config.extent == Extent::Page {
-            &[Pass::Look, Pass::Attribute]
-        } else {
-            &[Pass::Attribute]
-        }
+    /// The passes of the run, in their order: those before the last only where a model learns, where lines of
+    /// few persons are merged, or where paths or a page are asked for.
+    pub fn passes(&self) -> Vec<Pass> {
+        let Config { models, outputs, extent, min_persons, .. } = &self.config;
+        let learns = engine::learns(models);
+        let passes = [
+            (Pass::Look, learns || outputs.paths.is_some() || *extent == Extent::Page),
+            (Pass::Learn, learns),
+            (Pass::Merge, min_persons.is_some()),
+            (Pass::Attribute, true),
+        ];
+        passes.into_iter().filter_map(|(pass, is_made)| is_made.then_some(pass)).collect()
+    }
+
+    /// What is known of all buckets after a pass, beside what was known before it; and whether the pass has to be
+    /// made once more, with that known. `sums` are those of all buckets.
+    ///
+    /// # Errors
+    ///
+    /// A model that cannot be worked out from what was counted.
+    pub fn known_after(
+        &self,
+        known: &Known,
+        pass: Pass,
+        sums: &BucketSums,
+    ) -> Result<(Known, bool)> {
+        let mut known = known.after(&self.config, pass, sums)?;
+        let again = pass == Pass::Merge && self.merge_more(&mut known, sums)?;
+        Ok((known, again))
     }
 
     /// The tables of rows that the run writes.
     pub fn written(&self) -> impl Iterator<Item = RowTable> {
         let config = &self.config;
-        RowTable::ALL.into_iter().filter(|table| match table {
-            // They may go to a database too.
-            RowTable::Credits => config.wants_credits(),
+        RowTable::ALL.into_iter().chain(RowTable::KEPT).filter(|table| match table {
+            RowTable::Credits => config.outputs.credits.is_some() || config.outputs.loads_credits(),
+            RowTable::Kept(frame) => config.keeps(*frame),
             RowTable::Journeys => config.outputs.journeys.is_some(),
             RowTable::Persons => config.outputs.persons.is_some(),
             RowTable::Identity => config.outputs.identity.is_some(),
@@ -237,7 +293,11 @@ impl BucketRun {
             bucket.turn_to(&self.config, known, *round)?;
             match pass {
                 Pass::Look => sums.see(&bucket.ready.ordered, &bucket.named),
-                Pass::Learn => sums.observed.push(bucket.observe(&self.config)?),
+                Pass::Learn => {
+                    sums.observed.push(bucket.observe(&self.config)?);
+                    sums.recounted.extend(bucket.recount(&self.config)?);
+                }
+                Pass::Merge => sums.periods.push(bucket.sums(&self.config, known, number)?),
                 Pass::Attribute => {
                     bucket.attribute(self, known, number, &mut sums, &mut summary)?;
                 }
@@ -275,7 +335,13 @@ impl Bucket {
         reattribute(config, merged, ordered)?;
         let mut named = label(config, &config.by, tables, merged, ordered)?;
         known.number(&mut named)?;
-        Ok(Self { ready, named, round: rounds[0], clean })
+        let mut bucket = Self { ready, named, round: rounds[0], clean };
+        if !known.merging().is_empty() {
+            // What others stand for is known once it is known which combinations there are.
+            let cells = bucket.attributed(config, known, 0)?.cells;
+            known.merging().name(config, &cells, &mut bucket.named);
+        }
+        Ok(bucket)
     }
 
     /// Attributes by another round from now on.
@@ -303,6 +369,54 @@ impl Bucket {
         observe(&work_on(config, ordered, &self.named), (ordered, &self.named), people)
     }
 
+    /// What models learn from in each resample, where they learn anew.
+    fn recount(&self, config: &Config) -> Result<Option<CountsByKeys>> {
+        let Some(bootstrap) = relearning(config) else { return Ok(None) };
+        let Ready { people, ordered, .. } = &self.ready;
+        let work = work_on(config, ordered, &self.named);
+        Ok(Some(recount(config, people, &work, &bootstrap)?.by_keys()))
+    }
+
+    /// Divides the orders of every resample by what models learnt there: puts the numbers of cells beside those
+    /// of other models, and returns what is credited to channels.
+    fn credit_anew(
+        &self,
+        config: &Config,
+        relearnt: &[Relearnt],
+        sums: &mut Attributed,
+    ) -> Result<Vec<ByChannel>> {
+        let Some(bootstrap) = relearning(config) else { return Ok(Vec::new()) };
+        let Ready { people, merged, ordered, .. } = &self.ready;
+        let Attributed { cells, resampled, .. } = sums;
+        let work = work_on(config, ordered, &self.named);
+        let recrediting = Recrediting::new(work, (merged, people), cells, bootstrap.draws);
+        let mut by_channels = Vec::with_capacity(relearnt.len());
+        for (resample, relearnt) in relearnt.iter().enumerate() {
+            let Recredited { numbers, by_channel } = recrediting.credit(resample, relearnt)?;
+            if let Some(resampled) = resampled {
+                relearnt.put(resample, (numbers, cells), resampled)?;
+            }
+            by_channels.push(by_channel);
+        }
+        Ok(by_channels)
+    }
+
+    /// Divides the credit of a round's orders.
+    fn attributed(&self, config: &Config, known: &Known, number: usize) -> Result<Attributed> {
+        let Ready { people, merged, ordered, .. } = &self.ready;
+        let fitted = known.fitted(number);
+        let whose = (merged, people);
+        attribute_by(config, whose, ordered, &self.named, fitted, &mut Writers::none())
+    }
+
+    /// The sums of a round, with its sessions.
+    fn sums(&self, config: &Config, known: &Known, number: usize) -> Result<PeriodSums> {
+        let Ready { people, merged, ordered, .. } = &self.ready;
+        let beside = sessions_beside(config, (merged, people), ordered)?;
+        let attributed = self.attributed(config, known, number)?;
+        Ok(PeriodSums::new(ordered, &self.named, attributed, beside))
+    }
+
     /// Attributes the orders of a round, and counts what stands beside them.
     fn attribute(
         &self,
@@ -316,7 +430,8 @@ impl Bucket {
         let Ready { tables, people, merged, ordered, .. } = &self.ready;
         let whose = (merged, people);
         let fitted = known.fitted(number);
-        let attributed = attribute_by(config, whose, ordered, named, fitted, &mut Writers::none())?;
+        let mut attributed = self.attributed(config, known, number)?;
+        let anew = self.credit_anew(config, known.relearnt(number), &mut attributed)?;
         // Sessions are those of the period, whatever the window.
         let beside = if number == 0 || run.sweep.is_none() {
             sessions_beside(config, whose, ordered)?
@@ -342,7 +457,11 @@ impl Bucket {
                 sums.gap_sessions = Some(of_gaps.into_owned());
             }
         }
-        sums.periods.push(PeriodSums::new(ordered, named, attributed, beside));
+        let mut of_period = PeriodSums::new(ordered, named, attributed, beside);
+        if number == 0 && config.effects_bootstrap.is_some() {
+            of_period.credit_anew(&anew, &ordered.amounts.currencies);
+        }
+        sums.periods.push(of_period);
         Ok(())
     }
 }
@@ -386,6 +505,26 @@ impl BucketRun {
                 attribute_by(&self.config, whose, &ordered, &named, fitted, &mut writers)?;
                 drop(writers);
                 rows.into_iter().try_for_each(|rows| taken.take(&rows))
+            }
+            RowTable::Kept(frame @ (Frame::Credits | Frame::Journeys)) => {
+                let mut writers = Writers::none();
+                writers.gathered = Some([(frame, Vec::new())].into());
+                let (whose, fitted) = ((&merged, &people), known.fitted(0));
+                attribute_by(&self.config, whose, &ordered, &named, fitted, &mut writers)?;
+                let mut gathered = writers.gathered.into_iter().flatten();
+                gathered.try_for_each(|(_, all)| all.iter().try_for_each(|rows| taken.take(rows)))
+            }
+            RowTable::Kept(frame) => {
+                let of_persons = OfPersons {
+                    config: &self.config,
+                    tables: &tables,
+                    people: &people,
+                    merged: &merged,
+                    ordered: &ordered,
+                };
+                let rows = of_persons.frame(frame)?;
+                let unknown = || Error::Broken(format!("no bucket has the table `{frame}`"));
+                taken.take(&rows.ok_or_else(unknown)?)
             }
             RowTable::Persons => taken.take(&all_persons(&tables, &people, &ordered)?),
             RowTable::Identity => taken.take(&audit_table(&people.identity)?),

@@ -12,8 +12,8 @@ use super::super::{Attributed, Named, Ordered, SessionsBeside, Tables};
 use super::DIVIDED;
 use crate::bootstrap::Resampled;
 use crate::engine::{
-    ByChannel, ByRole, Cells, Credited, Observed, Part, PathSums, Tally, TouchChannels,
-    UNATTRIBUTED_CELL,
+    ByChannel, ByRole, Cells, CountsByKeys, Credited, Observed, Part, PathSums, Tally,
+    TouchChannels, UNATTRIBUTED_CELL,
 };
 use crate::error::{Error, Result};
 use crate::identity::Account as IdentityAccount;
@@ -50,6 +50,8 @@ pub struct BucketSums {
     pub(super) channels: Vec<BTreeSet<String>>,
     /// What models learn from, of each period.
     pub(super) observed: Vec<Observed>,
+    /// The same in each resample, where models learn anew there.
+    pub(super) recounted: Vec<CountsByKeys>,
     /// The sums of each period: the reported one, then the one that it is compared with.
     pub(super) periods: Vec<PeriodSums>,
     /// The channels of paths, where these are asked for.
@@ -80,6 +82,9 @@ pub(super) struct RowCounts {
     pub(super) repaired: u64,
 }
 
+/// What models that learnt credit, by model and by the number of the channel.
+type NamedByChannel = BTreeMap<(u32, u32, Currency), Part>;
+
 /// The sums of a period.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct PeriodSums {
@@ -91,7 +96,9 @@ pub(super) struct PeriodSums {
     /// Every currency of orders: what those that count are worth, and how many there are.
     owed: BTreeMap<Currency, (i128, u64)>,
     /// What models that learnt credit, by model and by the number of the channel.
-    by_channel: BTreeMap<(u32, u32, Currency), Part>,
+    by_channel: NamedByChannel,
+    /// The same in each resample, the data as they are first, where effects are to have bounds.
+    by_channel_anew: Vec<NamedByChannel>,
     pub(super) orders: OrderSums,
     pub(super) sessions: Option<Counted>,
     /// The numbers of sessions in each resample, the data as they are first: one after the other.
@@ -119,6 +126,7 @@ pub(super) struct Numbered {
     pub(super) cells: Cells,
     pub(super) tally: Tally,
     pub(super) by_channel: ByChannel,
+    pub(super) by_channel_anew: Vec<ByChannel>,
     pub(super) resampled: Option<Resampled>,
 }
 
@@ -219,6 +227,9 @@ impl BucketSums {
         }
         grow(&mut self.channels, other.channels, |mine, theirs| mine.extend(theirs));
         grow(&mut self.observed, other.observed, |mine, theirs| mine.merge(&theirs));
+        grow(&mut self.recounted, other.recounted, |mine, theirs| {
+            add_each(mine, theirs, add_numbers);
+        });
         grow(&mut self.periods, other.periods, PeriodSums::merge);
         if let Some(theirs) = other.path_channels {
             self.path_channels.get_or_insert_default().extend(theirs);
@@ -288,6 +299,17 @@ pub(super) fn first(mut rejects: Vec<Reject>) -> Vec<Reject> {
     rejects
 }
 
+/// Adds what stands under the same keys.
+fn add_each<K: Ord, V: Default>(
+    mine: &mut BTreeMap<K, V>,
+    theirs: BTreeMap<K, V>,
+    add: impl Fn(&mut V, V),
+) {
+    for (key, theirs) in theirs {
+        add(mine.entry(key).or_default(), theirs);
+    }
+}
+
 /// Adds lists place by place, where the longer may be either.
 fn grow<T>(mine: &mut Vec<T>, theirs: Vec<T>, add: impl Fn(&mut T, T)) {
     for (place, theirs) in theirs.into_iter().enumerate() {
@@ -296,6 +318,10 @@ fn grow<T>(mine: &mut Vec<T>, theirs: Vec<T>, add: impl Fn(&mut T, T)) {
             None => mine.push(theirs),
         }
     }
+}
+
+fn add_numbers(mine: &mut Vec<i128>, theirs: Vec<i128>) {
+    grow(mine, theirs, |mine, theirs| *mine += theirs);
 }
 
 fn add_sessions(mine: &mut Option<Counted>, theirs: Option<Counted>) {
@@ -321,15 +347,6 @@ impl PeriodSums {
         let Attributed { cells, tally, orders, by_channel, resampled, .. } = attributed;
         let currencies = &ordered.amounts.currencies;
         let worth = tally.owed.iter().copied().zip(tally.conversions.iter().copied());
-        let mut credited = BTreeMap::new();
-        for (model, parts) in (0..).zip(by_channel.of_models()) {
-            let channels = parts.chunks(currencies.len().max(1));
-            for (channel, parts) in (0..).zip(channels) {
-                let some =
-                    currencies.iter().zip(parts).filter(|(_, part)| **part != Part::default());
-                credited.extend(some.map(|(code, part)| ((model, channel, *code), *part)));
-            }
-        }
         Self {
             cells: under_names(named, &cells, resampled.as_ref()),
             counted: tally.counted,
@@ -337,12 +354,19 @@ impl PeriodSums {
             touches: tally.touches,
             broken: tally.broken,
             owed: currencies.iter().copied().zip(worth).collect(),
-            by_channel: credited,
+            by_channel: named_by_channel(&by_channel, currencies),
+            by_channel_anew: Vec::new(),
             orders,
             resampled_sessions: beside.resampled.map(|sessions| sessions.by_values()),
             sessions: beside.counted,
             bounces: beside.bounces,
         }
+    }
+
+    /// Takes note of what models that learnt credit in each resample.
+    pub(super) fn credit_anew(&mut self, anew: &[ByChannel], currencies: &[Currency]) {
+        let anew = anew.iter().map(|by_channel| named_by_channel(by_channel, currencies));
+        self.by_channel_anew = anew.collect();
     }
 
     /// The cells of an overview, under their names; nothing else of it is a period's.
@@ -365,7 +389,7 @@ impl PeriodSums {
                 (mine @ None, theirs) => *mine = theirs,
                 (Some(_), None) => {}
             }
-            grow(&mut mine.resampled, theirs.resampled, |mine, theirs| *mine += theirs);
+            add_numbers(&mut mine.resampled, theirs.resampled);
         }
         self.counted += other.counted;
         self.attributed += other.attributed;
@@ -375,17 +399,14 @@ impl PeriodSums {
             let sum = self.owed.entry(currency).or_default();
             *sum = (sum.0 + worth, sum.1 + orders);
         }
-        for (key, part) in other.by_channel {
-            self.by_channel.entry(key).or_default().add(part);
-        }
+        let add = |mine: &mut NamedByChannel, theirs| add_each(mine, theirs, Part::add);
+        add(&mut self.by_channel, other.by_channel);
+        grow(&mut self.by_channel_anew, other.by_channel_anew, add);
         self.orders.merge(other.orders);
         add_sessions(&mut self.sessions, other.sessions);
         if let Some(theirs) = other.resampled_sessions {
             let mine = self.resampled_sessions.get_or_insert_default();
-            for (values, numbers) in theirs {
-                let sums = mine.entry(values).or_default();
-                grow(sums, numbers, |mine, theirs| *mine += theirs);
-            }
+            add_each(mine, theirs, add_numbers);
         }
         self.bounces |= other.bounces;
     }
@@ -430,14 +451,19 @@ impl PeriodSums {
             let column = channels.of_model.get(model).copied().flatten();
             column.map_or(0, |at| channels.columns[at].values.len())
         };
-        let mut by_channel =
-            ByChannel::of_each((0..models).map(|model| of_model(model) * currencies.len()));
-        for ((model, channel, currency), part) in &self.by_channel {
-            if let Ok(at) = currencies.binary_search(currency) {
-                let place = *channel as usize * currencies.len() + at;
-                by_channel.credit(*model as usize, place, *part);
+        let numbered = |named: &NamedByChannel| {
+            let mut by_channel =
+                ByChannel::of_each((0..models).map(|model| of_model(model) * currencies.len()));
+            for ((model, channel, currency), part) in named {
+                if let Ok(at) = currencies.binary_search(currency) {
+                    let place = *channel as usize * currencies.len() + at;
+                    by_channel.credit(*model as usize, place, *part);
+                }
             }
-        }
+            by_channel
+        };
+        let by_channel = numbered(&self.by_channel);
+        let by_channel_anew = self.by_channel_anew.iter().map(numbered).collect();
         Ok(Numbered {
             touches: touches.combined,
             orders: orders.combined,
@@ -445,9 +471,22 @@ impl PeriodSums {
             cells,
             tally,
             by_channel,
+            by_channel_anew,
             resampled,
         })
     }
+}
+
+fn named_by_channel(by_channel: &ByChannel, currencies: &[Currency]) -> NamedByChannel {
+    let mut credited = BTreeMap::new();
+    for (model, parts) in (0..).zip(by_channel.of_models()) {
+        let channels = parts.chunks(currencies.len().max(1));
+        for (channel, parts) in (0..).zip(channels) {
+            let some = currencies.iter().zip(parts).filter(|(_, part)| **part != Part::default());
+            credited.extend(some.map(|(code, part)| ((model, channel, *code), *part)));
+        }
+    }
+    credited
 }
 
 /// Cells by the values of touch dimensions, none of orders without touches, and those of order dimensions.

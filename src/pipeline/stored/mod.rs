@@ -12,6 +12,7 @@ mod renewal;
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
@@ -21,7 +22,7 @@ use self::changes::{Changes, Looked};
 use super::keep::Filled;
 use super::{Finished, Progress, Ready, every_stage, require};
 use crate::calendar::{format_micros, parse_instant};
-use crate::config::Config;
+use crate::config::{Config, StoreSettings};
 use crate::error::{Error, Result};
 use crate::kept::{self, Account, Frame, FrameRows, InputFile, Keep, Kept, StageTime, Writing};
 use crate::schema::Table;
@@ -75,18 +76,7 @@ pub fn run_stored(
 ) -> Result<Finished> {
     require(&config, &[Table::Sessions, Table::Orders])?;
     let Some(settings) = config.store.clone() else { return super::run(&config, progress) };
-    let store = Store::open_or_begin(&settings.folder)?;
-    let lock = store.lock(settings.wait, &|holder| {
-        progress.note(&format!("waiting: {holder} holds the store"));
-    })?;
-    progress.stage("looking at inputs");
-    let (last, anew) = match last_run(&config, &store, settings.full) {
-        Ok(last) => (Some(last), None),
-        Err(why) => (None, Some(why)),
-    };
-    let scratch = scratch(&store)?;
-    let looked = Looked::at(&config, last.as_ref(), scratch, progress)?;
-    let mut stored = Stored { store, _lock: lock, looked, since: None, anew };
+    let (mut stored, last) = begin(&config, &settings, progress)?;
     if let Some((kept, state)) = last {
         match Changes::between(&config, (&kept, &state), &stored.looked, progress) {
             Ok(changes) => stored.since = Some(Since { kept, changes }),
@@ -97,14 +87,51 @@ pub fn run_stored(
     if stored.since.is_some() {
         config.outputs.kept = Some(stored.keep(&config, |frame| !frame.is_of_orders()));
         match every_stage(&config, Some((&stored, again)), progress) {
-            Ok(finished) => return Ok(Finished { stored: Some(stored), ..finished }),
+            Ok(finished) => return Ok(Finished { stored: Some(Arc::new(stored)), ..finished }),
             Err(Error::BeginAnew(why)) => (stored.since, stored.anew) = (None, Some(why)),
             Err(error) => return Err(error),
         }
     }
     config.outputs.kept = Some(stored.keep(&config, |_| true));
     let finished = every_stage(&config, Some((&stored, again)), progress)?;
-    Ok(Finished { stored: Some(stored), ..finished })
+    Ok(Finished { stored: Some(Arc::new(stored)), ..finished })
+}
+
+/// Opens the store, and looks at the inputs and at the run that it could go on from.
+fn begin(
+    config: &Config,
+    settings: &StoreSettings,
+    progress: &dyn Progress,
+) -> Result<(Stored, Option<(Kept, State)>)> {
+    let store = Store::open_or_begin(&settings.folder)?;
+    let lock = store.lock(settings.wait, &|holder| {
+        progress.note(&format!("waiting: {holder} holds the store"));
+    })?;
+    progress.stage("looking at inputs");
+    let (last, anew) = match last_run(config, &store, settings.full) {
+        Ok(last) => (Some(last), None),
+        Err(why) => (None, Some(why)),
+    };
+    let scratch = scratch(&store)?;
+    let looked = Looked::at(config, last.as_ref(), scratch, progress)?;
+    Ok((Stored { store, _lock: lock, looked, since: None, anew }, last))
+}
+
+/// Begins a run that is put in the store of the settings, where they name one, and that is worked out
+/// elsewhere: in full, and so that the next can go on from it.
+///
+/// # Errors
+///
+/// A store that another run holds, or that cannot be written to.
+pub(super) fn begin_elsewhere(
+    config: &mut Config,
+    progress: &dyn Progress,
+) -> Result<Option<Stored>> {
+    let Some(settings) = config.store.take() else { return Ok(None) };
+    let (mut stored, _) = begin(config, &settings, progress)?;
+    stored.anew.get_or_insert_with(|| "it was worked out on a cluster".to_owned());
+    config.outputs.kept = Some(stored.keep(config, |_| true));
+    Ok(Some(stored))
 }
 
 /// An empty folder in a store, gone with what is returned.
@@ -215,7 +242,7 @@ impl Stored {
     }
 
     /// Lets a run take its place, and be the current one.
-    pub(super) fn shelve(self, filled: Filled) -> Result<()> {
+    pub(super) fn shelve(&self, filled: Filled) -> Result<()> {
         let Filled { mut folder, run } = filled;
         let Some(run) = run else { return folder.commit() };
         // The same run again is the run that there is: it stays in its place, unless it is damaged.
