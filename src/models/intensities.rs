@@ -596,6 +596,157 @@ mod tests {
         }
     }
 
+    /// The point with these logarithms, in proportion to as many orders as there were.
+    fn point(problem: &Problem<'_>, logarithms: [f64; 4]) -> Point {
+        let [strengths, rates] = [&logarithms[..2], &logarithms[2..]]
+            .map(|some| some.iter().copied().map(f64::exp).collect());
+        problem.scaled(Point { strengths, rates })
+    }
+
+    #[test]
+    fn points_are_as_much_likelier_than_others_as_is_defined() {
+        let usual = watched(
+            2,
+            &[(&[(0, 3.0), (1, 1.0)], 4), (&[(1, 2.0)], 3), (&[(0, 0.5)], 7)],
+            &[(0, 9.0, 11), (1, 6.0, 5)],
+        );
+        // Under these rates the intensities of the last two are below what a float holds.
+        let faint = watched(
+            2,
+            &[(&[(0, 1.0), (1, 1.5)], 4), (&[(0, 900.0), (1, 950.0)], 3), (&[(1, 800.0)], 2)],
+            &[(0, 9.0, 11), (1, 6.0, 5)],
+        );
+        for (watched, rates) in
+            [(usual, [[0.3, -0.4], [-1.0, 0.7]]), (faint, [[0.1, 0.2], [0.0, 0.15]])]
+        {
+            let problem = Problem::new(&watched, 14.0, 2.5);
+            let points = rates.map(|[one, other]| point(&problem, [0.2, -0.9, one, other]));
+            let [expected, defined] = [
+                points.each_ref().map(|at| problem.expect(at).likelihood),
+                points.each_ref().map(|at| defined(&watched, 2.5, at)),
+            ];
+            let apart = [expected[0] - expected[1], defined[0] - defined[1]];
+            assert!((apart[0] / apart[1] - 1.0).abs() < 1e-11, "{apart:?}");
+        }
+    }
+
+    /// The penalised likelihood by the logarithms of intensities, of points that expect as many orders.
+    fn defined(watched: &Watched, penalty: f64, at: &Point) -> f64 {
+        let of_cell = |cell: u32| {
+            let Cell { channel, age, .. } = watched.cells[cell as usize];
+            (at.strengths[channel] * at.rates[channel]).ln() - at.rates[channel] * age
+        };
+        let of_journey = |(touched, times): (&[(u32, u32)], u64)| {
+            let greatest =
+                touched.iter().map(|(cell, _)| of_cell(*cell)).fold(f64::NEG_INFINITY, f64::max);
+            let parts = touched.iter().map(|(cell, _)| (of_cell(*cell) - greatest).exp());
+            times as f64 * (greatest + parts.sum::<f64>().ln())
+        };
+        let apart = |values: &[f64]| -> f64 {
+            values.iter().map(|value| (value / mean(values)).ln()).sum()
+        };
+        watched.journeys().map(of_journey).sum::<f64>()
+            + penalty * (apart(&at.strengths) + apart(&at.rates))
+    }
+
+    #[test]
+    fn orders_are_triggered_by_touches_in_proportion_to_their_intensities() {
+        // Three touches alike of channel 0 and one of channel 1; then the same so late that nothing of an
+        // intensity is left, of which the older has the smaller part still.
+        for shift in [0.0, 900.0] {
+            let mut watched =
+                watched(2, &[(&[(0, 2.0 + shift), (1, 1.0 + shift)], 5)], &[(0, 2_000.0, 9)]);
+            watched.touched[0].1 = 3;
+            let problem = Problem::new(&watched, 5.0, 1.0);
+            let at = Point { strengths: vec![0.5, 0.25], rates: vec![1.0, 1.0] };
+            let triggered = problem.expect(&at).triggered;
+            let [first, second] = [3.0 * 0.5 * (-2.0_f64).exp(), 0.25 * (-1.0_f64).exp()];
+            let expected = [5.0 * first / (first + second), 0.0, 5.0 * second / (first + second)];
+            let near =
+                triggered.iter().zip(expected).all(|(one, other)| (one - other).abs() < 1e-9);
+            assert!(near, "{triggered:?} {expected:?}");
+        }
+    }
+
+    #[test]
+    fn a_search_begins_where_every_touch_is_as_likely_as_any_other() {
+        let mut watched =
+            watched(2, &[(&[(0, 2.0), (1, 6.0)], 5), (&[(1, 4.0)], 3)], &[(0, 50.0, 9)]);
+        watched.touched[0].1 = 3;
+        let problem = Problem::new(&watched, 8.0, 1.0);
+        let start = problem.start();
+        // Of five orders with touches of ages 2, 2, 2 and 6, and three with one of age 4.
+        let rate = 8.0 / (5.0 * 3.0 + 3.0 * 4.0);
+        assert!(start.rates.iter().all(|found| (found - rate).abs() < 1e-12), "{start:?}");
+        assert_eq!(start.strengths[0].to_bits(), start.strengths[1].to_bits());
+        assert!((problem.expected_orders(&start) - 8.0).abs() < 1e-9);
+        // Where nothing moves, nothing goes on.
+        let on = problem.onwards(&start, &start, &start);
+        assert!(start.distance(&on) < 1e-12, "{on:?}");
+    }
+
+    /// Of touches of which each triggers at its age, the density of ages and its moments are integrals.
+    #[test]
+    fn moments_are_those_of_the_density_of_ages() {
+        let integral = |order: u8, x: f64| match order {
+            2 => 1.0 - (-x).exp() * (1.0 + x),
+            _ => 2.0 - (-x).exp() * (2.0 + x * (2.0 + x)),
+        };
+        for x in [0.1, 0.25, 0.5, 1.0, 1.000_001, 2.0, 5.0] {
+            for order in [2, 3] {
+                assert!((gamma(order, x) - integral(order, x)).abs() < 1e-14, "{order} {x}");
+            }
+        }
+        // Near zero these are powers.
+        assert!((gamma(2, 1e-6) / 0.5e-12 - 1.0).abs() < 1e-5);
+        assert!((gamma(3, 1e-6) / (1e-18 / 3.0) - 1.0).abs() < 1e-5);
+        let cells =
+            [Cell { channel: 0, age: 1.5, touches: 4 }, Cell { channel: 0, age: 0.25, touches: 7 }];
+        let fading = Fading { cells: &cells, unseen: 3.0, mean_age: 1.0 };
+        for rate in [0.5, 1.0, 2.0] {
+            let of = |order: u8, never: f64| -> f64 {
+                let cell = |cell: &Cell| cell.touches as f64 * integral(order, rate * cell.age);
+                3.0 * never + cells.iter().map(cell).sum::<f64>()
+            };
+            let exposure = 14.0 - 4.0 * (-1.5 * rate).exp() - 7.0 * (-0.25 * rate).exp();
+            let found = fading.moments(rate);
+            let mean = of(2, 1.0) / exposure / rate;
+            assert!((found.exposure - exposure).abs() < 1e-12);
+            assert!((found.mean - mean).abs() < 1e-12);
+            let square = of(3, 2.0) / exposure / rate / rate;
+            assert!((found.variance - (square - mean * mean)).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn the_rate_of_a_mean_age_is_found_from_anywhere() {
+        let cells = [
+            Cell { channel: 0, age: 5.0, touches: 100 },
+            Cell { channel: 0, age: 50.0, touches: 30 },
+        ];
+        for mean_age in [0.001, 0.7, 2.4, 9.0] {
+            let fading = Fading { cells: &cells, unseen: 2.0, mean_age };
+            for near in [1e-9, 0.02, 0.3, 1.0, 1e3, 1e9] {
+                let rate = fading.rate(near, 0.02);
+                let mean = fading.moments(rate).mean;
+                assert!((mean / mean_age - 1.0).abs() < 1e-11, "{near} {mean_age} {mean}");
+            }
+        }
+        let too_old = Fading { cells: &cells, unseen: 2.0, mean_age: 40.0 };
+        assert!((too_old.rate(1.0, 0.02) - 0.02).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn iterations_are_counted_and_no_more_are_made_than_are_allowed() {
+        let watched =
+            watched(2, &[(&[(0, 60.0), (1, 90.0)], 9), (&[(1, 900.0)], 2)], &[(1, 5e6, 9)]);
+        let found = Intensities::new(&watched, 1.0, 10_000).unwrap();
+        // Six rounds of three, and the first of one more.
+        assert_eq!(found.iterations, 19);
+        assert_eq!(Intensities::new(&watched, 1.0, found.iterations).unwrap(), found);
+        Intensities::new(&watched, 1.0, found.iterations - 1).unwrap_err();
+    }
+
     #[test]
     fn one_that_does_not_converge_is_refused() {
         let watched =

@@ -244,6 +244,38 @@ mod tests {
         (found - known).abs() < 1e-12
     }
 
+    /// Half of the two journeys with channel 0 convert, where hardly any other does: a step of Newton's method
+    /// leads some hundred beyond, where nothing is left of the likelihood.
+    #[test]
+    fn a_step_that_leads_too_far_is_halved() {
+        let sets = [set(&[0], 2, 1), set(&[1], 200_000, 3)];
+        let problem = Problem { sets: &sets, channels: 2, penalty: 1e-3, iterations: 100 };
+        let start = [libm::log(4.0 / 199_998.0), 0.0, 0.0];
+        let (step, _) = problem.step(&start).unwrap();
+        let landed: Vec<f64> = start.iter().zip(&step).map(|(at, step)| at + step).collect();
+        assert!(problem.likelihood(&landed) < problem.likelihood(&start), "{step:?}");
+        let (found, steps) = problem.maximum(200_002, 4).unwrap();
+        assert!(steps < 40, "{steps}");
+        // Slopes are nothing: orders exceed those expected by the penalty times the coefficient.
+        let expected = |channel: usize| probability(found[0] + found[channel]);
+        assert!((1.0 - 2.0 * expected(1) - 1e-3 * found[1]).abs() < 1e-9, "{found:?}");
+        assert!((3.0 - 200_000.0 * expected(2) - 1e-3 * found[2]).abs() < 1e-9, "{found:?}");
+    }
+
+    #[test]
+    fn a_likelihood_is_that_of_what_happened_less_the_penalty() {
+        let sets = [set(&[0], 5, 2), set(&[0, 1], 7, 4), set(&[], 3, 1)];
+        let problem = Problem { sets: &sets, channels: 2, penalty: 0.5, iterations: 1 };
+        let at = [-0.3, 0.8, 1.1];
+        let of = |log_odds: f64, converted: f64, lost: f64| {
+            let converts = 1.0 / (1.0 + (-log_odds).exp());
+            converted * converts.ln() + lost * (1.0 - converts).ln()
+        };
+        let known = of(0.5, 2.0, 3.0) + of(1.6, 4.0, 3.0) + of(-0.3, 1.0, 2.0)
+            - 0.25 * (0.8 * 0.8 + 1.1 * 1.1);
+        assert!(close(problem.likelihood(&at), known));
+    }
+
     /// With coefficients ln 3 and 2 ln 3 over a baseline of −ln 3, journeys convert with 1/2, 3/4 and,
     /// with both, 9/10. The slopes are zero where each channel's orders exceed those expected by
     /// the penalty times its coefficient, and all together by nothing.
