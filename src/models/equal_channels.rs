@@ -83,6 +83,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_multiple_of_two_counts_is_the_least() {
+        assert_eq!(
+            [(4, 6), (6, 6), (1, 7), (12, 8)].map(|(one, other)| common_multiple(one, other)),
+            [12, 6, 7, 24]
+        );
+    }
+
+    #[test]
     fn channels_share_evenly_and_their_touches_too() {
         let model = EqualChannels { column: "channel".into() };
         let weighed = |channels: &[u32]| {

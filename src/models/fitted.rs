@@ -459,6 +459,7 @@ mod tests {
         // Four orders by both and one by each: 0 is owed four of six, three of the four by both.
         let owed = effects(&[4.0, 2.0], &[(&[0], 1), (&[0, 1], 4), (&[1], 1)]);
         let (rule, fitting) = fit("channel", &owed).unwrap();
+        assert_eq!(rule.channels(), Some("channel"));
         assert!(near(&shares(&rule, &[0, 1]), &[0.75, 0.25]));
         // A channel's part does not grow with its touches.
         assert!(near(&shares(&rule, &[0, 1, 1]), &[0.75, 0.125, 0.125]));

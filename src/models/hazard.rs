@@ -440,6 +440,9 @@ mod tests {
         saw(&mut counts, &[(1, 40), (2, 3)], Outcome::Converted, 1);
         let one = MODEL.fit(&counts).unwrap().unwrap();
         assert!(one.effects.notes[1].starts_with("every journey ended in an order"));
+        let unfading = Intensities { unfading: 2, iterations: 7, ..Intensities::default() };
+        let told = told(&Journeys::new(&counts), &unfading);
+        assert!(told[2].starts_with("of 2 channels touches fade too slowly"), "{told:?}");
         assert!(
             weights(one.rule.model(), &[1, 2], &[40, 3]).iter().all(|weight| weight.is_finite())
         );

@@ -137,9 +137,8 @@ fn sets(counts: &Counts) -> (Vec<u32>, Vec<Set>) {
             converted: same.iter().filter(|(_, end, _)| *end == CONVERTED).map(times).sum(),
         }
     };
-    let sets = keys.chunk_by(|left, right| left.0 == right.0).map(one);
-    // A journey that a resample leaves out is not there.
-    let sets = sets.filter(|set| set.journeys > 0).collect();
+    // Whatever was not counted has no key.
+    let sets = keys.chunk_by(|left, right| left.0 == right.0).map(one).collect();
     (channels, sets)
 }
 

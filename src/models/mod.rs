@@ -536,6 +536,133 @@ mod tests {
     }
 
     #[test]
+    fn rules_weigh_by_place() {
+        let journey = Journey {
+            order_at: 0,
+            touched_at: &[-DAY, -1],
+            direct: &[false; 2],
+            channels: &[0, 1],
+            watched_until: &[],
+        };
+        for (model, expected) in [
+            ("linear", [1.0_f64, 1.0]),
+            ("last_click", [0.0, 1.0]),
+            ("first_click", [1.0, 0.0]),
+            ("last_non_direct", [0.0, 1.0]),
+            ("position_based:first=0.75:last=0.25", [3.0, 1.0]),
+        ] {
+            let mut weights = [0.0; 2];
+            ask(model, &BTreeMap::new()).unwrap().model.weigh(journey, &mut weights);
+            let parts = weights.map(|weight| weight / (weights[0] + weights[1]));
+            let sum: f64 = expected[0] + expected[1];
+            assert_eq!(
+                parts.map(f64::to_bits),
+                expected.map(|part| (part / sum).to_bits()),
+                "{model}"
+            );
+        }
+        let equal = ask("equal_channels", &BTreeMap::new()).unwrap().model;
+        assert_eq!(equal.channels(), Some("channel"));
+    }
+
+    /// What a model learns of journeys: the channel of each touch, and how many days it was before the order, or
+    /// before the end of the data.
+    fn fitted(model: &str, journeys: &[(&[(u32, i64)], Outcome, u64)]) -> Fitted {
+        let model = ask(model, &BTreeMap::new()).unwrap().model;
+        assert!(model.learns());
+        assert_eq!(model.channels(), Some("channel"));
+        let mut counts = Counts::default();
+        for (touches, outcome, times) in journeys {
+            let touched_at: Vec<i64> = touches.iter().map(|(_, days)| -days * DAY).collect();
+            let channels: Vec<u32> = touches.iter().map(|(channel, _)| *channel).collect();
+            let (direct, until) = (vec![false; touches.len()], vec![0; touches.len()]);
+            let is_lost = *outcome == Outcome::Lost;
+            let journey = Journey {
+                order_at: if is_lost { touched_at[touches.len() - 1] } else { 0 },
+                touched_at: &touched_at,
+                direct: &direct,
+                channels: &channels,
+                watched_until: if is_lost { &until } else { &[] },
+            };
+            model.observe(journey, *outcome, *times, &mut counts);
+        }
+        model.fit(&counts).unwrap().unwrap()
+    }
+
+    #[test]
+    fn models_tell_all_that_they_learnt_of_some_journeys() {
+        let journeys: [(&[(u32, i64)], Outcome, u64); 6] = [
+            (&[(3, 2), (7, 1)], Outcome::Converted, 4),
+            (&[(3, 3), (7, 1)], Outcome::Converted, 2),
+            (&[(3, 5)], Outcome::Converted, 1),
+            (&[(3, 20)], Outcome::Lost, 5),
+            (&[(7, 30)], Outcome::Lost, 5),
+            (&[(3, 15), (7, 10)], Outcome::Lost, 3),
+        ];
+        for model in ["markov:order=1", "markov:order=auto", "shapley", "logistic", "hazard"] {
+            let Fitted { rule, effects } = fitted(model, &journeys);
+            assert_eq!(rule.model().channels(), Some("channel"), "{model}");
+            assert_eq!((effects.journeys, effects.converted), (20, 7), "{model}");
+            assert!((effects.probability - 0.35).abs() < 1e-9, "{model} {effects:?}");
+            assert_eq!(effects.sets, [(vec![3], 1), (vec![3, 7], 6)], "{model}");
+            let channels: Vec<u32> = effects.channels.iter().map(|of| of.channel).collect();
+            assert_eq!(channels, [3, 7], "{model}");
+            let shares: f64 = effects.channels.iter().map(|of| of.share).sum();
+            assert!((shares - 1.0).abs() < 1e-9, "{model} {effects:?}");
+            assert_eq!(effects.samples, None, "{model}");
+            let all = |has: fn(&ChannelEffect) -> bool| effects.channels.iter().all(has);
+            assert_eq!(all(|of| of.removal.is_some()), !["shapley", "hazard"].contains(&model));
+            assert_eq!(all(|of| of.value.is_some()), model == "shapley");
+            assert!(all(|of| of.error.is_none()));
+            assert_eq!(all(|of| of.coefficient.is_some()), model == "logistic");
+            assert_eq!(all(|of| of.strength.is_some()), model == "hazard");
+            assert_eq!(all(|of| of.half_life.is_some_and(|of| of > 0.0)), model == "hazard");
+            let is_chain = model.starts_with("markov") || model == "shapley";
+            assert_eq!(effects.order.is_some(), is_chain, "{model}");
+            assert_eq!(!effects.curve.is_empty(), model == "markov:order=auto", "{model}");
+            assert_eq!(effects.notes.len(), usize::from(!is_chain), "{model} {:?}", effects.notes);
+        }
+        let Fitted { effects, .. } = fitted("markov:order=1:credits=fitted", &journeys);
+        assert!(effects.fitting.is_some_and(|fitting| fitting.off < 1e-8));
+        let half_life = |days: i64| {
+            let journeys: [(&[(u32, i64)], Outcome, u64); 2] =
+                [(&[(3, days)], Outcome::Converted, 9), (&[(3, 900)], Outcome::Lost, 9)];
+            fitted("hazard", &journeys).effects.channels[0].half_life.unwrap()
+        };
+        // It is a time: what takes five times as long has five times that, but for the steps of ages.
+        assert!((half_life(5) / half_life(1) - 5.0).abs() < 0.2);
+    }
+
+    #[test]
+    fn sampled_values_say_how_many_were_drawn_and_how_far_they_may_be_off() {
+        let touches: Vec<(u32, i64)> = (1..=22).map(|channel| (channel, 1)).collect();
+        let journeys: Vec<(&[(u32, i64)], Outcome, u64)> = (0..21)
+            .flat_map(|at| {
+                [
+                    (&touches[at..=at], Outcome::Lost, 3),
+                    (&touches[at..at + 2], Outcome::Converted, 1 + at as u64),
+                ]
+            })
+            .collect();
+        let Fitted { effects, .. } = fitted("shapley:samples=101", &journeys);
+        assert_eq!(effects.samples, Some(102));
+        assert!(effects.channels.iter().all(|of| of.error.is_some_and(|error| error > 0.0)));
+    }
+
+    #[test]
+    fn where_every_journey_ended_in_an_order_nothing_is_owed_by_effects() {
+        let Fitted { effects, .. } = fitted(
+            "logistic",
+            &[(&[(3, 2)], Outcome::Converted, 4), (&[(7, 2)], Outcome::Converted, 5)],
+        );
+        assert_eq!((effects.journeys, effects.converted), (9, 9));
+        assert!((effects.probability - 1.0).abs() < f64::EPSILON);
+        assert!(
+            effects.channels.iter().all(|of| of.share.abs() < f64::EPSILON && of.removal.is_none())
+        );
+    }
+
+    #[test]
     fn custom_weights_are_explained_by_their_places() {
         let model = "custom:first=5/1:last=3:middle=2";
         let of = |touches: usize| explained(model, &vec![(0, 0, false); touches]);
