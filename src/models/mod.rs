@@ -565,9 +565,12 @@ mod tests {
         assert_eq!(equal.channels(), Some("channel"));
     }
 
-    /// What a model learns of journeys: the channel of each touch, and how many days it was before the order, or
-    /// before the end of the data.
-    fn fitted(model: &str, journeys: &[(&[(u32, i64)], Outcome, u64)]) -> Fitted {
+    /// A journey and how many are alike: the channel of each touch, and how many days it was before the order,
+    /// or before the end of the data.
+    type Told<'a> = (&'a [(u32, i64)], Outcome, u64);
+
+    /// What a model learns of journeys.
+    fn fitted(model: &str, journeys: &[Told<'_>]) -> Fitted {
         let model = ask(model, &BTreeMap::new()).unwrap().model;
         assert!(model.learns());
         assert_eq!(model.channels(), Some("channel"));
@@ -591,7 +594,7 @@ mod tests {
 
     #[test]
     fn models_tell_all_that_they_learnt_of_some_journeys() {
-        let journeys: [(&[(u32, i64)], Outcome, u64); 6] = [
+        let journeys: [Told<'_>; 6] = [
             (&[(3, 2), (7, 1)], Outcome::Converted, 4),
             (&[(3, 3), (7, 1)], Outcome::Converted, 2),
             (&[(3, 5)], Outcome::Converted, 1),
@@ -625,7 +628,7 @@ mod tests {
         let Fitted { effects, .. } = fitted("markov:order=1:credits=fitted", &journeys);
         assert!(effects.fitting.is_some_and(|fitting| fitting.off < 1e-8));
         let half_life = |days: i64| {
-            let journeys: [(&[(u32, i64)], Outcome, u64); 2] =
+            let journeys: [Told<'_>; 2] =
                 [(&[(3, days)], Outcome::Converted, 9), (&[(3, 900)], Outcome::Lost, 9)];
             fitted("hazard", &journeys).effects.channels[0].half_life.unwrap()
         };
@@ -636,7 +639,7 @@ mod tests {
     #[test]
     fn sampled_values_say_how_many_were_drawn_and_how_far_they_may_be_off() {
         let touches: Vec<(u32, i64)> = (1..=22).map(|channel| (channel, 1)).collect();
-        let journeys: Vec<(&[(u32, i64)], Outcome, u64)> = (0..21)
+        let journeys: Vec<Told<'_>> = (0..21)
             .flat_map(|at| {
                 [
                     (&touches[at..=at], Outcome::Lost, 3),
