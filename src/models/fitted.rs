@@ -469,6 +469,15 @@ mod tests {
     }
 
     #[test]
+    fn channels_that_share_no_order_are_fitted_beside_each_other() {
+        let owed = effects(&[1.0, 3.0, 2.0, 4.0], &[(&[0, 1], 4), (&[2, 3], 6)]);
+        let (rule, fitting) = fit("channel", &owed).unwrap();
+        assert!(near(&shares(&rule, &[0, 1]), &[0.25, 0.75]));
+        assert!(near(&shares(&rule, &[2, 3]), &[1.0 / 3.0, 2.0 / 3.0]));
+        assert!(fitting.off < 1e-8);
+    }
+
+    #[test]
     fn a_channel_that_has_to_get_all_of_its_orders_does() {
         let owed = effects(&[2.0, 2.0], &[(&[0], 2), (&[0, 1], 2)]);
         assert_eq!(blocked(&owed), None);

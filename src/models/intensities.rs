@@ -613,7 +613,7 @@ mod tests {
         // Under these rates the intensities of the last two are below what a float holds.
         let faint = watched(
             2,
-            &[(&[(0, 1.0), (1, 1.5)], 4), (&[(0, 900.0), (1, 950.0)], 3), (&[(1, 800.0)], 2)],
+            &[(&[(0, 1.0), (1, 1.5)], 4), (&[(0, 900.0), (0, 900.7)], 3), (&[(1, 800.0)], 2)],
             &[(0, 9.0, 11), (1, 6.0, 5)],
         );
         for (watched, rates) in

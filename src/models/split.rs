@@ -195,3 +195,55 @@ impl Flow {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::models::ChannelEffect;
+
+    proptest! {
+        /// A split meets what is owed where no channels together are owed more than the orders that they
+        /// touched (Hall 1935).
+        #[test]
+        fn what_blocks_is_what_is_owed_more_than_it_touched(
+            owed in prop::collection::vec(0_u64..7, 2..6),
+            sets in prop::collection::vec((prop::collection::btree_set(0_u32..6, 1..4), 1_u64..5), 1..8),
+        ) {
+            let count = u32::try_from(owed.len()).unwrap();
+            let sets: Vec<(Vec<u32>, u64)> = sets
+                .iter()
+                .map(|(set, orders)| (set.iter().copied().filter(|at| *at < count).collect(), *orders))
+                .collect();
+            let orders: u64 = sets.iter().map(|(_, orders)| orders).sum();
+            let channel = |(channel, owed): (u32, &u64)| ChannelEffect {
+                channel,
+                share: *owed as f64 / orders as f64,
+                ..ChannelEffect::default()
+            };
+            let effects = Effects {
+                channels: (0..).zip(&owed).map(channel).collect(),
+                sets: sets.clone(),
+                ..Effects::default()
+            };
+            let of = |some: &[u32]| {
+                let touched = sets.iter().filter(|(set, _)| set.iter().any(|at| some.contains(at)));
+                let due: u64 = some.iter().map(|at| owed[*at as usize]).sum();
+                (due, touched.map(|(_, orders)| orders).sum::<u64>())
+            };
+            let some = |mask: u32| -> Vec<u32> { (0..count).filter(|at| mask >> at & 1 == 1).collect() };
+            let is_short = (1..1_u32 << count).any(|mask| {
+                let (due, touched) = of(&some(mask));
+                due > touched
+            });
+            let found = blocked(&effects);
+            prop_assert_eq!(found.is_some(), is_short);
+            if let Some(found) = found {
+                let (due, touched) = of(&found.channels);
+                prop_assert!((found.owed - due as f64).abs() < 1e-9 && due > touched, "{:?}", found);
+                prop_assert_eq!(found.orders, touched);
+            }
+        }
+    }
+}
