@@ -425,6 +425,10 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), MODELS.len());
+        let mut summaries: Vec<_> = MODELS.iter().map(|entry| entry.summary).collect();
+        summaries.sort_unstable();
+        summaries.dedup();
+        assert_eq!(summaries.len(), MODELS.len());
         for entry in MODELS {
             let spelled: Vec<_> = entry
                 .parameters
@@ -550,6 +554,8 @@ mod tests {
             ("first_click", [1.0, 0.0]),
             ("last_non_direct", [0.0, 1.0]),
             ("position_based:first=0.75:last=0.25", [3.0, 1.0]),
+            ("j_curve", [1.0, 3.0]),
+            ("inverse_j", [3.0, 1.0]),
         ] {
             let mut weights = [0.0; 2];
             ask(model, &BTreeMap::new()).unwrap().model.weigh(journey, &mut weights);
