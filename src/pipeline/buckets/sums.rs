@@ -537,7 +537,7 @@ impl Combiner {
 }
 
 /// The form of what is written: another one has another number.
-const FORM: u8 = 1;
+const FORM: u8 = 2;
 
 pub(super) fn to_bytes(value: &impl Serialize) -> Result<Vec<u8>> {
     let broken = |error: postcard::Error| Error::Broken(format!("sums have no form: {error}"));
