@@ -9,7 +9,7 @@ use std::fs;
 use apportion::bootstrap::{Draws, key_of};
 use apportion::config::{Config, Settings};
 use apportion::models::{MODELS, ask};
-use apportion::pipeline::buckets::BucketRun;
+use apportion::pipeline::buckets::{BucketRun, Pass};
 use apportion::pipeline::{Silent, run};
 use apportion::report::MeasureSet;
 use common::{Playground, parquet_from_rows};
@@ -434,20 +434,30 @@ fn models_that_learn_are_not_resampled_where_touches_have_to_wait_on_disk() {
 }
 
 #[test]
-fn what_buckets_cannot_do_is_refused_before_any_work() {
+fn what_buckets_are_asked_for_says_what_passes_they_take() {
     let playground = Playground::new();
     let (sessions, orders) = export(&lives(&mut Chance(5), 6), &|_| 1);
     let settings = laid_out(&playground, &sessions, &orders);
     let now = apportion::calendar::parse_instant("2030-01-01").unwrap();
-    let bucket = |model: &str, bootstrap: Option<usize>| {
-        let model = vec![model.to_owned()];
-        let settings = Settings { model, bootstrap, ..settings.clone() };
-        BucketRun::new(Config::new(settings, now).unwrap()).map(drop)
+    let bucket = |change: &dyn Fn(&mut Settings)| {
+        let mut settings = settings.clone();
+        settings.model = vec!["linear".to_owned()];
+        change(&mut settings);
+        BucketRun::new(Config::new(settings, now).unwrap())
     };
-    bucket("linear", Some(40)).unwrap();
-    bucket("markov", None).unwrap();
-    let why = bucket("markov", Some(40)).unwrap_err().to_string();
-    assert!(why.starts_with("--bootstrap of models that learn"), "{why}");
+    let passes = |change: &dyn Fn(&mut Settings)| bucket(change).unwrap().passes();
+    let learning = |settings: &mut Settings| {
+        settings.model = vec!["markov:by=utm_source".to_owned()];
+        settings.bootstrap = Some(40);
+    };
+    assert_eq!(passes(&|settings| settings.bootstrap = Some(40)), [Pass::Attribute]);
+    assert_eq!(passes(&learning), [Pass::Look, Pass::Learn, Pass::Attribute]);
+    assert_eq!(passes(&|settings| settings.min_persons = Some(3)), [Pass::Merge, Pass::Attribute]);
+    // What has changed in a store's files is not known of rows alone.
+    let stored = |settings: &mut Settings| settings.store = Some(playground.path("store"));
+    let why = bucket(&stored).map(drop).unwrap_err().to_string();
+    assert!(why.starts_with("`--store` looks for what has changed in files"), "{why}");
+    assert!(!playground.path("store").exists());
 }
 
 #[test]

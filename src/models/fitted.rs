@@ -470,7 +470,8 @@ mod tests {
 
     #[test]
     fn channels_that_share_no_order_are_fitted_beside_each_other() {
-        let owed = effects(&[1.0, 3.0, 2.0, 4.0], &[(&[0, 1], 4), (&[2, 3], 6)]);
+        let sets: [(&[u32], u64); 3] = [(&[0], 2), (&[0, 1], 4), (&[2, 3], 6)];
+        let owed = effects(&[3.0, 3.0, 2.0, 4.0], &sets);
         let (rule, fitting) = fit("channel", &owed).unwrap();
         assert!(near(&shares(&rule, &[0, 1]), &[0.25, 0.75]));
         assert!(near(&shares(&rule, &[2, 3]), &[1.0 / 3.0, 2.0 / 3.0]));
