@@ -28,7 +28,7 @@ use tempfile::TempDir;
 use crate::error::{Error, Result};
 use crate::input::Source;
 use crate::money::{Currency, Units};
-use crate::output::Staged;
+use crate::output::{Staged, UNFINISHED, clear_left};
 use crate::schema::Table;
 use crate::stop;
 use crate::validate::Reject;
@@ -112,9 +112,10 @@ pub fn read(
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Waiting> {
     let mut builder = tempfile::Builder::new();
-    let made = builder.prefix(".apportion-").tempdir_in(scratch);
+    let made = builder.prefix(UNFINISHED).tempdir_in(scratch);
     let scratch = made.map_err(Error::io("write", scratch))?;
     stop::temporary(scratch.path());
+    clear_left(scratch.path());
     let mut buckets = Buckets::new(scratch.path());
     let mut account = Account { files: sources.len() as u64, ..Account::default() };
     for source in sources {

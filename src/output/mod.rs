@@ -17,6 +17,7 @@ mod placed;
 mod staged;
 mod staged_folder;
 pub(crate) mod table;
+mod unfinished;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -32,6 +33,7 @@ pub(crate) use parquet_file::SmallGroups;
 pub use partitions::{Dated, Partitioning};
 pub use staged::Staged;
 pub use staged_folder::StagedFolder;
+pub(crate) use unfinished::{UNFINISHED, clear_left};
 
 use crate::error::{Error, Result};
 use crate::objects::public;

@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use crate::calendar::{Span, day_of, parse_day, start_of_day};
 use crate::error::{Error, Result};
 use crate::objects::{self, Sent, Upload, is_address};
-use crate::output::{TableWriter, failed, parquet_file};
+use crate::output::{TableWriter, UNFINISHED, clear_left, failed, parquet_file};
 use crate::stop;
 
 /// Rows that wait in memory at most, of all partitions together; beyond it they wait on disk.
@@ -151,7 +151,7 @@ impl Partitions {
     pub(super) fn new(place: &Path, partitioning: Partitioning) -> Result<Self> {
         let is_away = is_address(&place.to_string_lossy());
         let mut builder = tempfile::Builder::new();
-        builder.prefix(".apportion-");
+        builder.prefix(UNFINISHED);
         let (beside, files) = if is_away {
             let beside = builder.tempdir().map_err(Error::io("write", &std::env::temp_dir()))?;
             Upload::begin(&address(place, &partitioning.file()))?;
@@ -169,6 +169,7 @@ impl Partitions {
             let above = parent.unwrap_or_else(|| Path::new("."));
             let within = if place.is_dir() { place } else { above };
             let beside = builder.tempdir_in(within).map_err(Error::io("write", place))?;
+            clear_left(beside.path());
             let mut files = Vec::new();
             if place.is_dir() {
                 files_below(place, "", &mut files)?;

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::objects::{Sent, Upload, is_address};
 use crate::output::partitions::{self, Partitioning, Partitions};
 use crate::output::placed::Placed;
-use crate::output::{Sink, TableWriter};
+use crate::output::{Sink, TableWriter, UNFINISHED, clear_left};
 use crate::stop;
 
 /// A file that is written beside its place; dropped uncommitted, it leaves nothing.
@@ -83,11 +83,12 @@ impl Staged {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let folder = folder.unwrap_or_else(|| Path::new("."));
         let mut builder = tempfile::Builder::new();
-        builder.prefix(".apportion-");
+        builder.prefix(UNFINISHED);
         #[cfg(unix)]
         builder.permissions(Permissions::from_mode(READABLE));
         let file = builder.tempfile_in(folder).map_err(failed())?;
         stop::temporary(file.path());
+        clear_left(file.path());
         Ok(Self { target: Target::Beside(file), path })
     }
 

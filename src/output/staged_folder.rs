@@ -12,8 +12,8 @@ use tempfile::TempDir;
 
 use crate::error::{Error, Result};
 use crate::objects;
-use crate::output::Sink;
 use crate::output::placed::Placed;
+use crate::output::{Sink, UNFINISHED, clear_left};
 use crate::stop;
 
 /// A folder that is filled beside its place; dropped uncommitted, it leaves nothing.
@@ -118,10 +118,13 @@ fn sync(folder: &Path) -> io::Result<()> {
 fn beside(path: &Path) -> Result<TempDir> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".apportion-");
+    builder.prefix(UNFINISHED);
     #[cfg(unix)]
     builder.permissions(Permissions::from_mode(READABLE));
-    builder.tempdir_in(parent.unwrap_or_else(|| Path::new("."))).map_err(Error::io("write", path))
+    let made = builder.tempdir_in(parent.unwrap_or_else(|| Path::new(".")));
+    let made = made.map_err(Error::io("write", path))?;
+    clear_left(made.path());
+    Ok(made)
 }
 
 /// What folders may be, before the user's own mask: temporary ones are private otherwise.

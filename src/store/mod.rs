@@ -26,7 +26,7 @@ pub use self::lock::Lock;
 pub(crate) use self::state::{FileState, STATE_FOLDER, State};
 use crate::error::{Error, Result};
 use crate::kept::{Account, Kept};
-use crate::output::Staged;
+use crate::output::{Staged, UNFINISHED};
 
 /// The file that makes a folder a store.
 const STORE_FILE: &str = "store.json";
@@ -36,9 +36,6 @@ const CURRENT_FILE: &str = "current";
 
 /// The folder of the runs.
 const RUNS_FOLDER: &str = "runs";
-
-/// What begins the name of what is not finished.
-const UNFINISHED: &str = ".apportion-";
 
 /// How a store is laid out: a number that grows when a file no longer means what it did.
 const LAYOUT: u32 = 1;

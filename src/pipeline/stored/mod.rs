@@ -25,6 +25,7 @@ use crate::calendar::{format_micros, parse_instant};
 use crate::config::{Config, StoreSettings};
 use crate::error::{Error, Result};
 use crate::kept::{self, Account, Frame, FrameRows, InputFile, Keep, Kept, StageTime, Writing};
+use crate::output::UNFINISHED;
 use crate::schema::Table;
 use crate::stop;
 use crate::store::{Lock, STATE_FOLDER, State, Store};
@@ -138,7 +139,7 @@ pub(super) fn begin_elsewhere(
 fn scratch(store: &Store) -> Result<TempDir> {
     let place = store.unfinished();
     let parent = place.parent().map(PathBuf::from).unwrap_or_default();
-    let made = tempfile::Builder::new().prefix(".apportion-").tempdir_in(&parent);
+    let made = tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(&parent);
     let made = made.map_err(Error::io("write", &parent))?;
     stop::temporary(made.path());
     Ok(made)
