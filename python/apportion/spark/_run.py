@@ -12,7 +12,7 @@ from .._errors import MissingInputError, TableTypeError
 from ._components import EDGES_OF_ONE_TASK, Found, edges, found
 from ._frames import arrow_schema, frame_of, is_frame, large_batches
 from ._passes import Passes, Small
-from ._plan import ASKED, KEPT, ROWS, SHUFFLED, SMALL, Plan
+from ._plan import ASKED, ROWS, SHUFFLED, SMALL, Plan
 from ._shuffle import NODES_EVERYWHERE, shuffled
 from ._stream import ordered_stream
 
@@ -67,7 +67,7 @@ class SparkRun:
         #: What is worked out, and how.
         self.plan = self._planned(wanted)
         #: The tables of rows for which shuffled rows are kept.
-        self._kept = {*(name for name in wanted if name in (*ROWS, *KEPT)), *self.plan.written}
+        self._kept = {*(name for name in wanted if name in ROWS), *self.plan.written}
         spark = next(iter(self._frames.values())).sparkSession
         said = partitions or int(spark.conf.get("spark.sql.shuffle.partitions", None) or _PARTITIONS)
         self._partitions = said

@@ -53,7 +53,8 @@ impl BucketRun {
         let concluding =
             Concluding { config, tables: &Tables::new(), known, rates: None, stored: None };
         let mut unsaid = Summary::new(config.as_of);
-        let mut lines = concluding.period(now, config.period, &mut unsaid)?.lines;
+        let none = Unlearnt::default();
+        let mut lines = concluding.period(now, config.period, none, &mut unsaid)?.lines;
         known.merging().apply(&mut lines, config.models.len());
         let more = too_small(config, &lines);
         let found = !more.is_empty();
@@ -81,12 +82,12 @@ impl BucketRun {
         let mut summary = Summary::new(config.as_of);
         let mut writers = Writers::begin(config)?;
         progress.stage("reporting");
-        let gathered = match &self.inputs {
-            Some(_) => None,
-            None => Some(Inputs::gather(config, progress)?),
-        };
-        let Some(inputs) = self.inputs.as_ref().or(gathered.as_ref()) else {
-            return Err(Error::Broken("nobody knows what a run reads".to_owned()));
+        let gathered;
+        let inputs = if let Some(inputs) = &self.inputs {
+            inputs
+        } else {
+            gathered = Inputs::gather(config, progress)?;
+            &gathered
         };
         let small: Vec<Table> =
             Table::ALL.into_iter().filter(|table| !DIVIDED.contains(table)).collect();
@@ -109,8 +110,7 @@ impl BucketRun {
             (0..periods.len()).map(|round| concluding.unlearnt(round, &mut summary)).collect();
         let rounds = periods.into_iter().zip(&self.rounds).zip(unlearnt);
         let rounds = rounds.map(|((sums, round), unlearnt)| {
-            let concludable = concluding.period(sums, round.period, &mut summary)?;
-            Ok(Concludable { unlearnt, ..concludable })
+            concluding.period(sums, round.period, unlearnt, &mut summary)
         });
         let rounds: Vec<Concludable> = rounds.collect::<Result<_>>()?;
         let gaps = {
@@ -373,6 +373,7 @@ impl Concluding<'_> {
         &self,
         sums: PeriodSums,
         period: (i64, i64),
+        unlearnt: Unlearnt,
         summary: &mut Summary,
     ) -> Result<Concludable> {
         let Self { config, tables, .. } = self;
@@ -387,7 +388,7 @@ impl Concluding<'_> {
         let cells = (numbered.names(), &numbered.cells);
         let lines = lines_beside(config, tables, self.dated(period), cells, beside, summary)?;
         let orders = if wants_orders(config) { orders } else { OrderSums::default() };
-        Ok(Concludable { numbered, lines, orders, unlearnt: Unlearnt::default() })
+        Ok(Concludable { numbered, lines, orders, unlearnt })
     }
 
     /// In which resamples models learnt nothing of a round, once that is told.
@@ -427,10 +428,11 @@ impl Concluding<'_> {
         };
         let (bounding, mut bounds) =
             (Bounding::new(&self.config.models, &effects)?, effects.bounds(&bootstrap)?);
+        let channels = self.channels();
         let resamples = self.known.relearnt(0).iter().zip(&numbered.by_channel_anew).enumerate();
         for (resample, (relearnt, by_channel)) in resamples {
             let credited = (by_channel, &numbered.currencies[..]);
-            let table = bounding.effects(relearnt, &self.channels(), credited)?;
+            let table = bounding.effects(relearnt, &channels, credited)?;
             bounding.take(resample, relearnt, &table, &mut bounds)?;
         }
         effects.with_bounds(&bounds, &bootstrap)
