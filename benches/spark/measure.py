@@ -164,6 +164,8 @@ def main() -> None:
         world = Path(folder) / "world"
         said = ["simulate", "--quiet", "--sessions", str(asked.sessions), "--output", str(world)]
         subprocess.run([asked.apportion, *said], check=True)
+        # The first run finds files that were only just written.
+        alone(asked, world, asked.model)
         seconds, cpu = alone(asked, world, asked.model)
         spark = started(asked.cores, Path(folder))
         # The first run also starts the processes of Python.

@@ -116,8 +116,8 @@ def _is_hashed(kind: DataType) -> bool:
     return not isinstance(kind, MapType | NullType) and kind.typeName() != "variant"
 
 
-#: How many rows go to Python together: a batch is cheap, and so many parcels are no more than 64 MB.
-_TOGETHER = 4096
+#: How many rows go to Python together: a batch is cheap, and so many parcels are no more than 32 MB.
+_TOGETHER = 2048
 #: How Spark has to be set so that it does not measure a batch anew with each of its rows, which costs more
 #: than the row does.
 _BATCHES = {

@@ -17,6 +17,7 @@ import pyarrow.ipc
 
 from .. import _native
 from .._errors import ApportionError
+from ._memory import use_memory_again
 from ._types import fitted
 
 if TYPE_CHECKING:
@@ -154,6 +155,7 @@ class ParcelPairs:
 def _parcelled(
     parcels: _native.Parcels | _native.Pairs, batches: Iterator[pyarrow.RecordBatch]
 ) -> Iterator[pyarrow.RecordBatch]:
+    use_memory_again()
     for batch in batches:
         yield from parcels.take(batch)
     yield from parcels.end()
@@ -183,6 +185,7 @@ class Work:
 
     def __call__(self, batches: Iterator[pyarrow.RecordBatch]) -> Iterator[pyarrow.RecordBatch]:
         began, cpu = time.perf_counter(), time.process_time()
+        use_memory_again()
         watched = _Watched(iter(batches))
         partial = failed = None
         edges: list[pyarrow.RecordBatch] = []
@@ -254,6 +257,7 @@ class Rows:
     schema: pyarrow.Schema
 
     def __call__(self, batches: Iterator[pyarrow.RecordBatch]) -> Iterator[pyarrow.RecordBatch]:
+        use_memory_again()
         small = small_tables(self.small)
         rows = _native.bucket_rows(self.plan, self.what, self.known, small, batches, self.memory)
         for batch in pyarrow.RecordBatchReader.from_stream(rows):

@@ -10,7 +10,6 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use arrow::row::{RowConverter, Rows, SortField};
-use hashbrown::HashMap;
 use twox_hash::XxHash64;
 
 use super::columns::{Columns, Place};
@@ -58,18 +57,74 @@ fn of_kind(seed: u64, id: &str) -> i64 {
 /// assert_eq!([7, 3, 8].map(|node| members.component(node)), [3, 3, 8]);
 /// ```
 #[derive(Debug, Default)]
-pub struct Members(HashMap<i64, i64>);
+pub struct Members {
+    /// Nodes and their components, each at the place that its number says or the next free one after: numbers
+    /// are hashes, and a look-up waits for memory once. A third of the places is free.
+    places: Vec<(i64, i64)>,
+}
+
+/// What stands in a place that is free: a node that is its own component needs none.
+const FREE: (i64, i64) = (i64::MIN, i64::MIN);
 
 impl Members {
     /// The component of a node: itself where nothing joins it.
     pub fn component(&self, node: i64) -> i64 {
-        self.0.get(&node).copied().unwrap_or(node)
+        self.component_from(self.place(node), node)
+    }
+
+    /// Replaces nodes by their components.
+    ///
+    /// Places are looked up before they are looked at, so that many waits for memory are one.
+    pub fn replace(&self, nodes: &mut [i64]) {
+        if self.places.is_empty() {
+            return;
+        }
+        let mut first = [(FREE, 0); TOGETHER];
+        for nodes in nodes.chunks_mut(TOGETHER) {
+            for (first, node) in first.iter_mut().zip(&*nodes) {
+                let place = self.place(*node);
+                *first = (self.places[place], place);
+            }
+            for ((found, place), node) in first.iter().zip(nodes) {
+                *node = match *found {
+                    (known, component) if known == *node => component,
+                    FREE => *node,
+                    _ => self.component_from(place + 1, *node),
+                };
+            }
+        }
+    }
+
+    /// Where a node is looked for first.
+    fn place(&self, node: i64) -> usize {
+        // Fibonacci hashing (Knuth, The Art of Computer Programming, 6.4): numbers may lie close together.
+        let mixed = node.cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let place = (u128::from(mixed) * self.places.len() as u128) >> 64;
+        usize::try_from(place).expect("less than the number of places")
+    }
+
+    fn component_from(&self, place: usize, node: i64) -> i64 {
+        let (before, after) = self.places.split_at(place);
+        let found = after.iter().chain(before).take_while(|place| **place != FREE);
+        found.copied().find(|(known, _)| *known == node).map_or(node, |(_, component)| component)
     }
 }
 
+/// So many look-ups wait for memory together.
+const TOGETHER: usize = 64;
+
 impl FromIterator<(i64, i64)> for Members {
     fn from_iter<T: IntoIterator<Item = (i64, i64)>>(pairs: T) -> Self {
-        Self(pairs.into_iter().collect())
+        let pairs: Vec<(i64, i64)> = pairs.into_iter().filter(|pair| *pair != FREE).collect();
+        let mut members = Self { places: vec![FREE; pairs.len() + pairs.len() / 2 + 1] };
+        for pair in pairs {
+            let mut place = members.place(pair.0);
+            while members.places[place] != FREE && members.places[place].0 != pair.0 {
+                place = (place + 1) % members.places.len();
+            }
+            members.places[place] = pair;
+        }
+        members
     }
 }
 
@@ -112,18 +167,25 @@ impl Keys {
         if self.has_things() {
             keyed.things.reserve(rows.num_rows());
         }
-        let mut contents = Contents(None);
+        let mut of_nobody = Vec::new();
         for row in 0..rows.num_rows() {
             let id = id.at(row).filter(|id| !id.trim().is_empty());
             let id = id.map(|id| of_kind(self.seeds.0, id));
             let user = user.at(row).filter(|user| !user.trim().is_empty() && !is_placeholder(user));
-            let user = user.map(|user| members.component(of_kind(self.seeds.1, user)));
-            // Rows of nobody are rejected wherever they are: they go anywhere, but not all to one bucket.
-            let key = user.or(id);
-            keyed.keys.push(key.map_or_else(|| contents.number(rows, row), Ok)?);
+            let user = user.map(|user| of_kind(self.seeds.1, user));
+            if user.is_none() {
+                of_nobody.push((row, id));
+            }
+            keyed.keys.push(user.unwrap_or_default());
             if self.has_things() {
                 keyed.things.push(user.and(id));
             }
+        }
+        members.replace(&mut keyed.keys);
+        // Rows of nobody are rejected wherever they are: they go anywhere, but not all to one bucket.
+        let mut contents = Contents(None);
+        for (row, id) in of_nobody {
+            keyed.keys[row] = id.map_or_else(|| contents.number(rows, row), Ok)?;
         }
         Ok(keyed)
     }
@@ -198,6 +260,8 @@ impl Texts {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use arrow::array::{Int64Array, StringArray, StructArray, TimestampMicrosecondArray};
     use arrow::buffer::NullBuffer;
     use arrow::datatypes::{Field, Fields};
@@ -223,6 +287,30 @@ mod tests {
         ] {
             assert_eq!(node("user", id), number, "{id}");
         }
+    }
+
+    #[test]
+    fn components_are_those_that_were_told() {
+        for count in [0, 1, 2, 3, 100, 5_000] {
+            // Numbers beside each other, of which many are looked for in one place, and hashes.
+            for number in [|at: i64| at, |at: i64| node(USER, &at.to_string())] {
+                let pairs = (0..count).map(|at| (number(at), number(at / 3)));
+                let members: Members = pairs.clone().collect();
+                let asked = 2 * count + 3;
+                let known: BTreeMap<i64, i64> = pairs.collect();
+                let expected: Vec<i64> = (0..asked)
+                    .map(|at| known.get(&number(at)).copied().unwrap_or_else(|| number(at)))
+                    .collect();
+                let mut nodes: Vec<i64> = (0..asked).map(number).collect();
+                assert!(nodes.iter().map(|node| members.component(*node)).eq(expected.clone()));
+                members.replace(&mut nodes);
+                assert_eq!(nodes, expected);
+            }
+        }
+        let [told, free]: [Members; 2] =
+            [(FREE.0, 7), FREE].map(|pair| [pair, (1, 1)].into_iter().collect());
+        assert_eq!([told.component(FREE.0), free.component(FREE.0)], [7, FREE.0]);
+        assert_eq!(Members::default().component(7), 7);
     }
 
     #[test]

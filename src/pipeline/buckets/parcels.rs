@@ -7,10 +7,10 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryBuilder, Int32Array, Int64Array, LargeBinaryArray, RecordBatch,
+    Array, ArrayRef, AsArray, BinaryArray, Int32Array, Int64Array, LargeBinaryArray, RecordBatch,
     StringArray, new_empty_array,
 };
-use arrow::buffer::Buffer;
+use arrow::buffer::{Buffer, OffsetBuffer};
 use arrow::compute::{cast, concat, interleave_record_batch};
 use arrow::datatypes::{ArrowNativeType, DataType, Int64Type, SchemaRef};
 use arrow::ipc::MetadataVersion;
@@ -38,6 +38,9 @@ const TOGETHER: usize = 8 << 20;
 
 /// So many full parcels of each bucket are put in order together at least.
 const OF_A_BUCKET: usize = 4;
+
+/// More bytes of rows do not wait, however many buckets there are: 32 bits say where a parcel ends.
+const MOST: usize = 1 << 30;
 
 /// Makes parcels of the rows of a table.
 ///
@@ -98,7 +101,7 @@ impl Parcels {
             table: table.to_owned(),
             schema: Arc::clone(schema),
             buckets,
-            most: most.min(enough),
+            most: most.min(enough).min(MOST),
             held: Vec::new(),
             held_bytes: 0,
             keys: Vec::new(),
@@ -175,25 +178,27 @@ impl Parcels {
         // Rows of one table are of about one size.
         let most = (PARCEL * count / bytes.max(1)).max(1);
         let (mut buckets, mut counts) = (Vec::new(), Vec::new());
-        let mut contents = BinaryBuilder::with_capacity(count / most + starts.len(), bytes);
+        let mut ends = vec![0];
+        self.writer.get_mut().reserve(bytes + bytes / 8);
         for (bucket, bounds) in (0..).zip(starts.windows(2)) {
             let mut at = bounds[0];
             while at < bounds[1] {
                 let length = most.min(bounds[1] - at);
                 self.writer.write(&rows.slice(at, length))?;
-                contents.append_value(&self.writer.get_ref()[..]);
-                self.writer.get_mut().clear();
+                ends.push(i32::try_from(self.writer.get_ref().len()).map_err(|_| too_large())?);
                 buckets.push(bucket);
                 counts.push(i64::try_from(length).unwrap_or(i64::MAX));
                 at += length;
             }
         }
+        let contents = Buffer::from_vec(std::mem::take(self.writer.get_mut()));
+        let contents = BinaryArray::try_new(OffsetBuffer::new(ends.into()), contents, None)?;
         let tables = StringArray::from_iter_values(buckets.iter().map(|_| &self.table));
         let columns: [(&str, ArrayRef); 4] = [
             (BUCKET, Arc::new(Int32Array::from(buckets))),
             (TABLE, Arc::new(tables)),
             (COUNT, Arc::new(Int64Array::from(counts))),
-            (ROWS, Arc::new(contents.finish())),
+            (ROWS, Arc::new(contents)),
         ];
         Ok(Some(RecordBatch::try_from_iter(columns)?))
     }
@@ -234,6 +239,10 @@ impl Parcels {
         let bucket = (u128::from(mixed) * u128::from(self.buckets)) >> 64;
         usize::try_from(bucket).expect("less than the number of buckets")
     }
+}
+
+fn too_large() -> Error {
+    Error::Broken("rows that wait to be sent take more than two gigabytes".to_owned())
 }
 
 /// A writer of rows, beginning with a schema.
