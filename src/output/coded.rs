@@ -6,8 +6,6 @@
 //! Parquet format 2.11, "Dictionary Encoding" and "Run Length Encoding / Bit-Packing Hybrid"). Not for texts that
 //! are mostly distinct, which are left to the general encoder.
 
-use std::mem;
-
 use arrow::array::{Array, StringViewArray};
 use bytes::Bytes;
 use hashbrown::HashMap;
@@ -21,6 +19,7 @@ use parquet::file::metadata::{
 use parquet::file::statistics::{Statistics, ValueStatistics};
 use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
 use parquet::schema::types::ColumnDescPtr;
+use zstd::bulk::Compressor;
 
 /// Rows of a page at most.
 const PAGE_ROWS: usize = 20_000;
@@ -52,35 +51,30 @@ pub(super) fn encode(
         return Ok(None);
     }
     let mut dictionary = Dictionary::default();
-    let (mut pages, mut page) = (Vec::new(), CodedPage::default());
-    let mut rows = 0;
+    let mut codes = Vec::with_capacity(parts.iter().map(|part| part.len()).sum());
     for part in parts {
-        // Where a text lies says something within its array alone.
-        dictionary.met.clear();
-        let mut last = None;
-        for (row, view) in part.views().iter().enumerate() {
-            let code = match last {
-                _ if part.is_null(row) => None,
-                Some((before, code)) if before == *view => Some(code),
-                _ => {
-                    let code = dictionary.code(*view, part.value(row));
-                    last = Some((*view, code));
-                    Some(code)
-                }
-            };
-            if page.rows == PAGE_ROWS {
-                pages.push(mem::take(&mut page));
-            }
-            page.push(code);
-        }
-        rows += part.len();
+        dictionary.encode(part, &mut codes);
         let distinct = dictionary.texts.len();
-        if dictionary.bytes > DICTIONARY || (rows >= TRIED && distinct > rows / 2) {
+        if dictionary.bytes > DICTIONARY || (codes.len() >= TRIED && distinct > codes.len() / 2) {
             return Ok(None);
         }
     }
-    pages.push(page);
-    Writing::new(&dictionary, column).write(&pages, rows).map(Some)
+    Writing::new(&dictionary, column)?.write(&codes).map(Some)
+}
+
+/// The code of a row that has no text.
+const NONE: u32 = u32::MAX;
+
+/// So many texts that were met lately are looked for before all that were met: what rows say repeats soon, as the
+/// touches of an order do under each model.
+const RECENT: usize = 1 << 10;
+
+/// Where among those a text is looked for, by where it lies.
+fn recent_of(view: u128) -> usize {
+    let [low, high] = [view, view >> 64].map(|half| (half & u128::from(u64::MAX)) as u64);
+    // Fibonacci hashing (Knuth, The Art of Computer Programming, 6.4).
+    let mixed = (low ^ high.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed >> (u64::BITS - RECENT.ilog2())) as usize
 }
 
 /// The distinct texts of a column, in the order in which they are met.
@@ -95,14 +89,36 @@ struct Dictionary<'t> {
 }
 
 impl<'t> Dictionary<'t> {
-    fn code(&mut self, view: u128, text: &'t str) -> u32 {
-        let Self { texts, codes, met, bytes } = self;
-        *met.entry(view).or_insert_with(|| {
-            *codes.entry(text).or_insert_with(|| {
-                *bytes += size_of::<u32>() + text.len();
-                texts.push(text);
-                code_of(texts.len() - 1)
-            })
+    /// The codes of the texts of an array.
+    fn encode(&mut self, part: &'t StringViewArray, codes: &mut Vec<u32>) {
+        // Where a text lies says something within its array alone.
+        self.met.clear();
+        let mut recent = [(0, NONE); RECENT];
+        let nulls = part.nulls();
+        for (row, view) in part.views().iter().enumerate() {
+            if nulls.is_some_and(|nulls| nulls.is_null(row)) {
+                codes.push(NONE);
+                continue;
+            }
+            let known = &mut recent[recent_of(*view)];
+            if known.0 != *view || known.1 == NONE {
+                let code = match self.met.get(view) {
+                    Some(code) => *code,
+                    None => self.code(part.value(row)),
+                };
+                self.met.insert(*view, code);
+                *known = (*view, code);
+            }
+            codes.push(known.1);
+        }
+    }
+
+    fn code(&mut self, text: &'t str) -> u32 {
+        let Self { texts, codes, bytes, .. } = self;
+        *codes.entry(text).or_insert_with(|| {
+            *bytes += size_of::<u32>() + text.len();
+            texts.push(text);
+            code_of(texts.len() - 1)
         })
     }
 
@@ -134,51 +150,45 @@ fn code_of(number: usize) -> u32 {
     u32::try_from(number).expect("a row group has fewer rows, and a text fewer bytes")
 }
 
-/// The rows of a page, as runs of what is alike.
-#[derive(Default)]
-struct CodedPage {
-    rows: usize,
-    nulls: usize,
-    /// Whether rows have a text, and how many of them.
-    present: Vec<(u32, usize)>,
-    codes: Vec<(u32, usize)>,
-}
-
-impl CodedPage {
-    fn push(&mut self, code: Option<u32>) {
-        self.rows += 1;
-        self.nulls += usize::from(code.is_none());
-        lengthened(&mut self.present, u32::from(code.is_some()));
-        if let Some(code) = code {
-            lengthened(&mut self.codes, code);
+/// What follows one another and is alike: what it is, and how often.
+fn runs(values: impl Iterator<Item = u32>) -> impl Iterator<Item = (u32, usize)> {
+    let mut values = values.peekable();
+    std::iter::from_fn(move || {
+        let value = values.next()?;
+        let mut length = 1;
+        while values.next_if_eq(&value).is_some() {
+            length += 1;
         }
-    }
+        Some((value, length))
+    })
 }
 
-fn lengthened(runs: &mut Vec<(u32, usize)>, value: u32) {
-    match runs.last_mut() {
-        Some((last, length)) if *last == value => *length += 1,
-        _ => runs.push((value, 1)),
-    }
+/// The codes of rows that have a text.
+fn present(page: &[u32]) -> impl Iterator<Item = u32> {
+    page.iter().copied().filter(|code| *code != NONE)
 }
 
 /// A column of a row group while it is written.
 struct Writing<'d> {
     dictionary: &'d Dictionary<'d>,
     column: &'d ColumnDescPtr,
-    level: ZstdLevel,
+    compressor: Compressor<'static>,
     uncompressed: usize,
     /// The page in which each text was seen last.
     seen: Vec<usize>,
 }
 
 impl<'d> Writing<'d> {
-    fn new(dictionary: &'d Dictionary<'d>, column: &'d ColumnDescPtr) -> Self {
+    fn new(
+        dictionary: &'d Dictionary<'d>,
+        column: &'d ColumnDescPtr,
+    ) -> Result<Self, ParquetError> {
         let seen = vec![usize::MAX; dictionary.texts.len()];
-        Self { dictionary, column, level: ZstdLevel::default(), uncompressed: 0, seen }
+        let compressor = Compressor::new(ZstdLevel::default().compression_level())?;
+        Ok(Self { dictionary, column, compressor, uncompressed: 0, seen })
     }
 
-    fn write(mut self, pages: &[CodedPage], rows: usize) -> Result<Chunk, ParquetError> {
+    fn write(mut self, codes: &[u32]) -> Result<Chunk, ParquetError> {
         let mut sink = TrackedWrite::new(Vec::new());
         let mut offsets = OffsetIndexBuilder::new();
         let mut index = ColumnIndexBuilder::new(Type::BYTE_ARRAY);
@@ -192,26 +202,28 @@ impl<'d> Writing<'d> {
         let mut writer = SerializedPageWriter::new(&mut sink);
         let of_dictionary = self.put(&mut writer, page)?;
         let mut first = None;
-        for (at, page) in pages.iter().enumerate() {
-            let written = self.put(&mut writer, self.data_page(page))?;
+        let pages = codes.chunks(PAGE_ROWS);
+        let pages_written = i32::try_from(pages.len()).map_err(too_large)?;
+        for (at, page) in pages.enumerate() {
+            let data = self.data_page(page);
+            let written = self.put(&mut writer, data)?;
             first.get_or_insert(written.offset);
             let size = i32::try_from(written.compressed_size).map_err(too_large)?;
-            offsets.append_row_count(number(page.rows)?);
+            offsets.append_row_count(number(page.len())?);
             offsets.append_offset_and_size(i64::try_from(written.offset).map_err(too_large)?, size);
             self.told(at, page, &mut index)?;
         }
         writer.close()?;
         let bytes = Bytes::from(sink.into_inner()?);
-        let nulls: usize = pages.iter().map(|page| page.nulls).sum();
+        let nulls = codes.len() - present(codes).count();
         let bounds = self.dictionary.bounds(0..texts);
         let (least, greatest) =
             bounds.map(|(least, greatest)| (least.into(), greatest.into())).unzip();
         let statistics =
             ValueStatistics::new(least, greatest, None, u64::try_from(nulls).ok(), false);
         let stats = |page_type, encoding, count| PageEncodingStats { page_type, encoding, count };
-        let pages_written = i32::try_from(pages.len()).map_err(too_large)?;
         let metadata = ColumnChunkMetaData::builder(ColumnDescPtr::clone(self.column))
-            .set_compression(Compression::ZSTD(self.level))
+            .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .set_encodings(vec![Encoding::PLAIN, Encoding::RLE, Encoding::RLE_DICTIONARY])
             .set_page_encoding_stats(vec![
                 stats(PageType::DICTIONARY_PAGE, Encoding::PLAIN, 1),
@@ -219,7 +231,7 @@ impl<'d> Writing<'d> {
             ])
             .set_total_compressed_size(number(bytes.len())?)
             .set_total_uncompressed_size(number(self.uncompressed)?)
-            .set_num_values(number(rows)?)
+            .set_num_values(number(codes.len())?)
             .set_dictionary_page_offset(Some(
                 i64::try_from(of_dictionary.offset).map_err(too_large)?,
             ))
@@ -228,7 +240,7 @@ impl<'d> Writing<'d> {
             .build()?;
         let close = ColumnCloseResult {
             bytes_written: bytes.len() as u64,
-            rows_written: rows as u64,
+            rows_written: codes.len() as u64,
             metadata,
             bloom_filter: None,
             column_index: index.valid().then(|| index.build()).transpose()?,
@@ -244,7 +256,7 @@ impl<'d> Writing<'d> {
         page: Page,
     ) -> Result<PageWriteSpec, ParquetError> {
         let size = page.buffer().len();
-        let compressed = zstd::bulk::compress(page.buffer(), self.level.compression_level())?;
+        let compressed = self.compressor.compress(page.buffer())?;
         let page = match page {
             Page::DataPage {
                 num_values,
@@ -271,19 +283,20 @@ impl<'d> Writing<'d> {
         Ok(written)
     }
 
-    fn data_page(&self, page: &CodedPage) -> Page {
+    fn data_page(&self, page: &[u32]) -> Page {
         let mut buf = Vec::new();
         if self.column.max_def_level() > 0 {
-            let levels = Hybrid::of(&page.present, 1);
+            let levels = page.iter().map(|code| u32::from(*code != NONE));
+            let levels = Hybrid::of(levels, 1);
             buf.extend(code_of(levels.len()).to_le_bytes());
             buf.extend(levels);
         }
         let width = self.dictionary.width();
         buf.push(u8::try_from(width).expect("at most 32 bits"));
-        buf.extend(Hybrid::of(&page.codes, width));
+        buf.extend(Hybrid::of(present(page), width));
         Page::DataPage {
             buf: buf.into(),
-            num_values: code_of(page.rows),
+            num_values: code_of(page.len()),
             encoding: Encoding::RLE_DICTIONARY,
             def_level_encoding: Encoding::RLE,
             rep_level_encoding: Encoding::RLE,
@@ -295,18 +308,18 @@ impl<'d> Writing<'d> {
     fn told(
         &mut self,
         at: usize,
-        page: &CodedPage,
+        page: &[u32],
         index: &mut ColumnIndexBuilder,
     ) -> Result<(), ParquetError> {
         let mut distinct = Vec::new();
-        for (code, _) in &page.codes {
-            let seen = &mut self.seen[*code as usize];
+        for code in present(page) {
+            let seen = &mut self.seen[code as usize];
             if *seen != at {
                 *seen = at;
-                distinct.push(*code);
+                distinct.push(code);
             }
         }
-        let nulls = number(page.nulls)?;
+        let nulls = number(page.len() - present(page).count())?;
         match self.dictionary.bounds(distinct.iter().copied()) {
             Some((least, greatest)) => {
                 index.append(false, least.into(), greatest.into(), nulls, None);
@@ -335,11 +348,11 @@ struct Hybrid {
 }
 
 impl Hybrid {
-    /// A sequence of numbers that each occur so often one after another.
-    fn of(runs: &[(u32, usize)], width: u32) -> Vec<u8> {
+    /// A sequence of numbers.
+    fn of(numbers: impl Iterator<Item = u32>, width: u32) -> Vec<u8> {
         let mut hybrid = Self { width, bytes: Vec::new(), grouped: Vec::new() };
-        for (value, length) in runs {
-            hybrid.put(*value, *length);
+        for (value, length) in runs(numbers) {
+            hybrid.put(value, length);
         }
         hybrid.end_groups();
         hybrid.bytes
@@ -427,6 +440,12 @@ mod tests {
             rows.clone().for_each(|row| texts.append_option(text(row)));
             Arc::new(texts.finish())
         };
+        // Touches of orders under three models each; one has no text, and one an empty one.
+        let touch = |row: usize| match 4 * (row / 60) + row % 20 {
+            touch if touch % 7 == 0 => None,
+            touch if touch % 7 == 1 => Some(String::new()),
+            touch => Some(format!("a touch with a long name: {touch}")),
+        };
         let columns = [
             ("one", column(&|_| Some("the only text there is, and not a short one".to_owned()))),
             ("runs", column(&|row| Some(format!("r{}", row / 700)))),
@@ -435,6 +454,7 @@ mod tests {
                 column(&|row| (row % 11 != 0).then(|| format!("text number {}", row * row % 37))),
             ),
             ("blocks", column(&|row| Some(format!("{:?}", row % 4000 / (1 + row / 9000))))),
+            ("stretches", column(&touch)),
             ("rare", column(&|row| (row % 25_000 == 3).then(|| "x".repeat(row / 1000)))),
             ("none", column(&|_| None)),
             ("distinct", column(&|row| Some(format!("a row's own text: {row}")))),
@@ -502,7 +522,7 @@ mod tests {
             }
         }
         let is_coded = |at: usize| group.column(at).dictionary_page_offset().is_some();
-        assert!((0..4).all(is_coded));
+        assert!((0..5).all(is_coded));
         // A reader that wants some rows of the third page reads that page.
         let wanted = RowSelection::from_consecutive_ranges(std::iter::once(45_000..45_007), rows);
         let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, loaded.clone());
@@ -513,12 +533,12 @@ mod tests {
     #[test]
     fn numbers_are_packed_as_the_format_says() {
         // The example of the format's description: 0 to 7 in three bits each.
-        let each: Vec<(u32, usize)> = (0..8).map(|number| (number, 1)).collect();
-        assert_eq!(Hybrid::of(&each, 3), [3, 0b1000_1000, 0b1100_0110, 0b1111_1010]);
+        assert_eq!(Hybrid::of(0..8, 3), [3, 0b1000_1000, 0b1100_0110, 0b1111_1010]);
         // Eight alike and more are a run: twice its length, and the number.
-        assert_eq!(Hybrid::of(&[(4, 200)], 3), [0b1001_0000, 0b11, 4]);
+        assert_eq!(Hybrid::of([4; 200].into_iter(), 3), [0b1001_0000, 0b11, 4]);
         // A group that was begun is filled up from the run after it.
-        assert_eq!(Hybrid::of(&[(1, 3), (0, 13)], 1), [3, 0b0000_0111, 16, 0]);
-        assert_eq!(Hybrid::of(&[(1, 3), (0, 12)], 1), [5, 0b0000_0111, 0]);
+        let ones_and = |zeros| [1; 3].into_iter().chain(std::iter::repeat_n(0, zeros));
+        assert_eq!(Hybrid::of(ones_and(13), 1), [3, 0b0000_0111, 16, 0]);
+        assert_eq!(Hybrid::of(ones_and(12), 1), [5, 0b0000_0111, 0]);
     }
 }

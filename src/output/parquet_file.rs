@@ -4,7 +4,7 @@
 use std::mem;
 use std::sync::Arc;
 
-use arrow::array::{AsArray, RecordBatch, StringViewArray};
+use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::{
@@ -73,7 +73,10 @@ impl SmallGroups {
         if self.columns.is_empty() {
             self.columns = self.encoder.columns()?;
         }
-        let leaves = self.encoder.leaves(std::slice::from_ref(rows))?;
+        let mut leaves = Vec::new();
+        for at in 0..self.encoder.schema.fields().len() {
+            leaves.extend(leaves_of(&self.encoder.schema, at, std::slice::from_ref(rows))?);
+        }
         let written = self.columns.par_iter_mut().zip(leaves);
         written.try_for_each(|(writer, column)| {
             column.iter().try_for_each(|leaf| writer.write(leaf))
@@ -129,42 +132,6 @@ impl Encoder {
         self.factory.create_column_writers(self.groups)
     }
 
-    /// Rows column by column: of each the parts that batches have.
-    fn leaves(&self, batches: &[RecordBatch]) -> Result<Vec<Vec<ArrowLeafColumn>>, ParquetError> {
-        let mut columns: Vec<Vec<ArrowLeafColumn>> = Vec::new();
-        for (field, at) in self.schema.fields().iter().zip(0..) {
-            let mut leaves: Vec<Vec<ArrowLeafColumn>> = Vec::new();
-            for batch in batches {
-                for (leaf, column) in
-                    compute_leaves(field, batch.column(at))?.into_iter().enumerate()
-                {
-                    if leaf == leaves.len() {
-                        leaves.push(Vec::with_capacity(batches.len()));
-                    }
-                    leaves[leaf].push(column);
-                }
-            }
-            columns.extend(leaves);
-        }
-        Ok(columns)
-    }
-
-    /// Of each column the texts that batches have, where it holds texts.
-    fn texts<'b>(&self, batches: &'b [RecordBatch]) -> Vec<Option<Vec<&'b StringViewArray>>> {
-        let columns = self.file.schema_descr().columns().iter();
-        columns
-            .map(|column| {
-                // What lies within others is left to the general encoder.
-                let [name] = column.path().parts() else { return None };
-                let (at, field) = self.schema.column_with_name(name)?;
-                let is_text = *field.data_type() == DataType::Utf8View;
-                is_text.then(|| {
-                    batches.iter().map(|batch| batch.column(at).as_string_view()).collect()
-                })
-            })
-            .collect()
-    }
-
     /// Writes a row group that was encoded.
     fn append(&mut self, chunks: Vec<Encoded>) -> Result<(), ParquetError> {
         let mut group = self.file.next_row_group()?;
@@ -193,27 +160,55 @@ fn begin(sink: Sink, schema: &SchemaRef) -> Result<Box<dyn TableWriter>> {
 impl Parquet {
     /// Writes the waiting rows as a row group.
     fn write_group(&mut self) -> Result<(), ParquetError> {
-        let rows = mem::take(&mut self.waiting);
-        let columns = self.encoder.leaves(&rows)?;
-        let texts = self.encoder.texts(&rows);
-        let descriptions = self.encoder.file.schema_descr().columns();
-        let writers = self.encoder.columns()?;
-        let chunks: Vec<Encoded> = writers
-            .into_par_iter()
-            .zip(columns)
-            .zip(texts.into_par_iter().zip(descriptions))
-            .map(|((mut writer, column), (texts, description))| {
-                if let Some(texts) = texts
-                    && let Some(chunk) = coded::encode(&texts, description)?
-                {
-                    return Ok(Encoded::Coded(chunk));
-                }
-                column.iter().try_for_each(|leaf| writer.write(leaf))?;
+        let batches = mem::take(&mut self.waiting);
+        let Encoder { file, schema, .. } = &self.encoder;
+        let descriptions = file.schema_descr();
+        let mut writers: Vec<Vec<ArrowColumnWriter>> = Vec::new();
+        writers.resize_with(schema.fields().len(), Vec::new);
+        for (leaf, writer) in self.encoder.columns()?.into_iter().enumerate() {
+            writers[descriptions.get_column_root_idx(leaf)].push(writer);
+        }
+        let first_leaf = |at: &usize| {
+            (0..descriptions.num_columns())
+                .position(|leaf| descriptions.get_column_root_idx(leaf) == *at)
+        };
+        let columns: Vec<_> = writers.into_iter().enumerate().collect();
+        let encoded = columns.into_par_iter().map(|(at, writers)| {
+            if *schema.field(at).data_type() == DataType::Utf8View
+                && let Some(leaf) = first_leaf(&at)
+                && let texts = batches.iter().map(|batch| batch.column(at).as_string_view())
+                && let Some(chunk) =
+                    coded::encode(&texts.collect::<Vec<_>>(), &descriptions.column(leaf))?
+            {
+                return Ok(vec![Encoded::Coded(chunk)]);
+            }
+            let leaves = writers.into_iter().zip(leaves_of(schema, at, &batches)?);
+            let general = leaves.map(|(mut writer, leaf)| {
+                leaf.iter().try_for_each(|part| writer.write(part))?;
                 Ok(Encoded::General(writer.close()?))
-            })
-            .collect::<Result<_, ParquetError>>()?;
-        self.encoder.append(chunks)
+            });
+            general.collect::<Result<Vec<_>, ParquetError>>()
+        });
+        let encoded = encoded.collect::<Result<Vec<_>, ParquetError>>()?;
+        self.encoder.append(encoded.into_iter().flatten().collect())
     }
+}
+
+/// A column, and what lies within it: of each the parts that batches have.
+fn leaves_of(
+    schema: &SchemaRef,
+    at: usize,
+    batches: &[RecordBatch],
+) -> Result<Vec<Vec<ArrowLeafColumn>>, ParquetError> {
+    let mut leaves: Vec<Vec<ArrowLeafColumn>> = Vec::new();
+    for batch in batches {
+        let of_batch = compute_leaves(schema.field(at), batch.column(at))?;
+        leaves.resize_with(of_batch.len(), || Vec::with_capacity(batches.len()));
+        for (leaf, part) in leaves.iter_mut().zip(of_batch) {
+            leaf.push(part);
+        }
+    }
+    Ok(leaves)
 }
 
 impl TableWriter for Parquet {

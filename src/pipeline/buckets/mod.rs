@@ -14,6 +14,7 @@ mod components;
 mod conclude;
 mod keys;
 mod known;
+mod packing;
 mod parcels;
 mod sending;
 mod shared;

@@ -1,8 +1,8 @@
 //! Rows on their way to buckets: parcels, each with some rows of one table for one bucket.
 //!
 //! Whoever moves rows between machines moves a few large values instead of many small ones, and never looks into
-//! them. A parcel is a message of Arrow without the schema, which both ends know. Not for who is in which
-//! bucket, nor for what rows mean.
+//! them. Not for who is in which bucket, nor for what rows mean, nor for what a parcel looks like inside
+//! (`packing`).
 
 use std::sync::Arc;
 
@@ -13,10 +13,8 @@ use arrow::array::{
 use arrow::buffer::{Buffer, OffsetBuffer};
 use arrow::compute::{cast, concat, interleave_record_batch};
 use arrow::datatypes::{ArrowNativeType, DataType, Int64Type, SchemaRef};
-use arrow::ipc::MetadataVersion;
-use arrow::ipc::reader::StreamDecoder;
-use arrow::ipc::writer::{IpcWriteOptions, StreamWriter};
 
+use super::packing::{Packer, Unpacker};
 use crate::error::{Error, Result};
 
 /// The column with the number of the bucket that a parcel goes to.
@@ -80,7 +78,9 @@ pub struct Parcels {
     held: Vec<RecordBatch>,
     held_bytes: usize,
     keys: Vec<ArrayRef>,
-    writer: StreamWriter<Vec<u8>>,
+    packer: Packer,
+    /// What a row took when it was packed, about.
+    row_bytes: usize,
 }
 
 impl Parcels {
@@ -91,9 +91,6 @@ impl Parcels {
     ///
     /// Columns that Arrow cannot send.
     pub fn new(table: &str, schema: &SchemaRef, buckets: u32, most: usize) -> Result<Self> {
-        let mut writer = writer(schema)?;
-        // Both ends know the schema.
-        writer.get_mut().clear();
         let buckets = u64::from(buckets.max(1));
         let of_all = usize::try_from(buckets).unwrap_or(usize::MAX);
         let enough = of_all.saturating_mul(OF_A_BUCKET * PARCEL).max(TOGETHER);
@@ -105,7 +102,8 @@ impl Parcels {
             held: Vec::new(),
             held_bytes: 0,
             keys: Vec::new(),
-            writer,
+            packer: Packer::new(schema)?,
+            row_bytes: 0,
         })
     }
 
@@ -175,24 +173,27 @@ impl Parcels {
         let (places, starts) = self.by_bucket(&held, keys);
         let held: Vec<&RecordBatch> = held.iter().collect();
         let rows = interleave_record_batch(&held, &places)?;
-        // Rows of one table are of about one size.
-        let most = (PARCEL * count / bytes.max(1)).max(1);
+        // Rows of one table are of about one size, and none takes more than it took in memory.
+        let row_bytes = if self.row_bytes > 0 { self.row_bytes } else { bytes / count };
+        let most = (PARCEL / row_bytes.max(1)).max(1);
+        self.packer.look_at(&rows);
         let (mut buckets, mut counts) = (Vec::new(), Vec::new());
         let mut ends = vec![0];
-        self.writer.get_mut().reserve(bytes + bytes / 8);
+        let mut contents = Vec::with_capacity(count * row_bytes);
         for (bucket, bounds) in (0..).zip(starts.windows(2)) {
             let mut at = bounds[0];
             while at < bounds[1] {
                 let length = most.min(bounds[1] - at);
-                self.writer.write(&rows.slice(at, length))?;
-                ends.push(i32::try_from(self.writer.get_ref().len()).map_err(|_| too_large())?);
+                self.packer.pack(&rows.slice(at, length), &mut contents)?;
+                ends.push(i32::try_from(contents.len()).map_err(|_| too_large())?);
                 buckets.push(bucket);
                 counts.push(i64::try_from(length).unwrap_or(i64::MAX));
                 at += length;
             }
         }
-        let contents = Buffer::from_vec(std::mem::take(self.writer.get_mut()));
-        let contents = BinaryArray::try_new(OffsetBuffer::new(ends.into()), contents, None)?;
+        self.row_bytes = contents.len().div_ceil(count);
+        let (ends, contents) = (OffsetBuffer::new(ends.into()), Buffer::from_vec(contents));
+        let contents = BinaryArray::try_new(ends, contents, None)?;
         let tables = StringArray::from_iter_values(buckets.iter().map(|_| &self.table));
         let columns: [(&str, ArrayRef); 4] = [
             (BUCKET, Arc::new(Int32Array::from(buckets))),
@@ -245,13 +246,6 @@ fn too_large() -> Error {
     Error::Broken("rows that wait to be sent take more than two gigabytes".to_owned())
 }
 
-/// A writer of rows, beginning with a schema.
-fn writer(schema: &SchemaRef) -> Result<StreamWriter<Vec<u8>>> {
-    // The least padding that Arrow allows: a parcel is small, and a column of it smaller.
-    let options = IpcWriteOptions::try_new(8, false, MetadataVersion::V5)?;
-    Ok(StreamWriter::try_new_with_options(Vec::new(), schema, options)?)
-}
-
 /// Parcels that have arrived.
 pub struct Arrived {
     tables: StringArray,
@@ -285,7 +279,7 @@ impl Arrived {
 }
 
 /// Opens parcels of a table.
-pub struct Opener(StreamDecoder);
+pub struct Opener(Unpacker);
 
 impl Opener {
     /// For rows of a table with these columns.
@@ -294,9 +288,7 @@ impl Opener {
     ///
     /// Columns that Arrow cannot send.
     pub fn new(schema: &SchemaRef) -> Result<Self> {
-        let mut decoder = StreamDecoder::new();
-        decoder.decode(&mut Buffer::from(&writer(schema)?.get_ref()[..]))?;
-        Ok(Self(decoder))
+        Ok(Self(Unpacker::new(schema)?))
     }
 
     /// The rows of a parcel.
@@ -304,9 +296,8 @@ impl Opener {
     /// # Errors
     ///
     /// What is no parcel.
-    pub fn open(&mut self, mut parcel: Buffer) -> Result<RecordBatch> {
-        let rows = self.0.decode(&mut parcel)?;
-        rows.ok_or_else(|| Error::Broken("a parcel of rows of a bucket has no rows".to_owned()))
+    pub fn open(&mut self, parcel: Buffer) -> Result<RecordBatch> {
+        self.0.unpack(parcel)
     }
 }
 
