@@ -71,10 +71,9 @@ const RECENT: usize = 1 << 10;
 
 /// Where among those a text is looked for, by where it lies.
 fn recent_of(view: u128) -> usize {
-    let [low, high] = [view, view >> 64].map(|half| (half & u128::from(u64::MAX)) as u64);
     // Fibonacci hashing (Knuth, The Art of Computer Programming, 6.4).
-    let mixed = (low ^ high.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (mixed >> (u64::BITS - RECENT.ilog2())) as usize
+    let mixed = (view ^ (view >> 96)).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+    usize::try_from(mixed >> (u128::BITS - RECENT.ilog2())).expect("less than their number")
 }
 
 /// The distinct texts of a column, in the order in which they are met.
@@ -93,7 +92,7 @@ impl<'t> Dictionary<'t> {
     fn encode(&mut self, part: &'t StringViewArray, codes: &mut Vec<u32>) {
         // Where a text lies says something within its array alone.
         self.met.clear();
-        let mut recent = [(0, NONE); RECENT];
+        let mut recent = vec![(0, NONE); RECENT];
         let nulls = part.nulls();
         for (row, view) in part.views().iter().enumerate() {
             if nulls.is_some_and(|nulls| nulls.is_null(row)) {

@@ -199,7 +199,9 @@ impl Packer {
         into.push(count);
         put_distances(&mut self.distances, into);
         self.put_lengths(distinct.iter().map(|text| text.len()), into);
-        distinct.iter().for_each(|text| into.extend(text.as_bytes()));
+        for text in distinct {
+            into.extend(text.as_bytes());
+        }
     }
 }
 
@@ -487,52 +489,32 @@ mod tests {
         texts: &[Option<String>],
         flags: &[Option<bool>],
     ) -> RecordBatch {
-        let times: TimestampMicrosecondArray = numbers
-            .iter()
-            .map(|number| number.map(|number| number.wrapping_mul(1_000_000)))
-            .collect();
-        let wholes: Int64Array = numbers.iter().copied().collect();
+        fn each<T>(numbers: &[Option<i64>], of: impl Fn(i64) -> T) -> Vec<Option<T>> {
+            numbers.iter().map(|number| number.map(&of)).collect()
+        }
+        let times = TimestampMicrosecondArray::from(each(numbers, |n| n.wrapping_mul(1_000_000)));
+        let kind = |number: i64| match number.rem_euclid(3) {
+            0 => "a",
+            1 => "b",
+            _ => "",
+        };
+        let short = |number: i64| i32::try_from(number % 100_000).unwrap();
+        let lists = each(numbers, |number| vec![Some(number), None]);
+        let lists = ListArray::from_iter_primitive::<Int64Type, _, _>(lists);
         let texts: StringArray = texts.iter().collect();
         let inner: ArrayRef = Arc::new(texts.clone());
-        let lists = numbers.iter().map(|number| number.map(|number| vec![Some(number), None]));
+        let within = vec![(Arc::new(Field::new("text", DataType::Utf8, true)), inner)];
         table(vec![
-            ("number", Arc::new(wholes.clone())),
+            ("number", Arc::new(Int64Array::from(numbers.to_vec()))),
             ("time", Arc::new(times.with_timezone("UTC"))),
-            (
-                "natural",
-                Arc::new(
-                    numbers.iter().map(|n| n.map(i64::cast_unsigned)).collect::<UInt64Array>(),
-                ),
-            ),
-            (
-                "share",
-                Arc::new(
-                    numbers.iter().map(|n| n.map(|n| n as f64 / 3.0)).collect::<Float64Array>(),
-                ),
-            ),
-            ("list", Arc::new(ListArray::from_iter_primitive::<Int64Type, _, _>(lists))),
-            ("text", Arc::new(texts.clone())),
-            (
-                "kind",
-                Arc::new(
-                    numbers
-                        .iter()
-                        .map(|n| n.map(|n| ["a", "b", ""][n.rem_euclid(3) as usize]))
-                        .collect::<StringArray>(),
-                ),
-            ),
-            ("flag", Arc::new(flags.iter().copied().collect::<BooleanArray>())),
-            (
-                "short",
-                Arc::new(numbers.iter().map(|n| n.map(|n| n as i32)).collect::<Int32Array>()),
-            ),
-            (
-                "within",
-                Arc::new(StructArray::from(vec![(
-                    Arc::new(Field::new("text", DataType::Utf8, true)),
-                    inner,
-                )])),
-            ),
+            ("natural", Arc::new(UInt64Array::from(each(numbers, i64::cast_unsigned)))),
+            ("share", Arc::new(Float64Array::from(each(numbers, |n| n as f64 / 3.0)))),
+            ("list", Arc::new(lists)),
+            ("text", Arc::new(texts)),
+            ("kind", Arc::new(StringArray::from(each(numbers, kind)))),
+            ("flag", Arc::new(BooleanArray::from(flags.to_vec()))),
+            ("short", Arc::new(Int32Array::from(each(numbers, short)))),
+            ("within", Arc::new(StructArray::from(within))),
         ])
     }
 
