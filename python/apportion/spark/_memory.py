@@ -5,8 +5,8 @@ from __future__ import annotations
 import ctypes
 from functools import lru_cache
 
-#: What `mallopt` calls how much may lie free at the end of the heap, and from what size on a piece of memory is
-#: asked of the system by itself (mallopt(3)).
+#: What `mallopt` calls how much may lie free at the end of the heap, and from what size on a piece of memory
+#: is asked of the system by itself (mallopt(3)).
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 #: More than any batch takes; an older system takes no more than the second.
 _PIECES = (1 << 30, 32 << 20)

@@ -45,7 +45,7 @@ CLOCK = {"currency": "EUR", "as_of": "2026-01-01"}
 #: The tables of rows.
 ROWS = ["credits", "journeys", "persons", "identity"]
 
-#: Of what runs for seconds, Java's second compiler takes more than it saves, and its threads most of two cores.
+#: Of what runs for seconds Java's second compiler takes more than it saves, and most of two cores.
 JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
 #: Nobody but this machine is spoken to, and few partitions are enough for few rows.
