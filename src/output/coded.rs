@@ -1,8 +1,8 @@
 //! Columns of texts that repeat, as Parquet's dictionary codes: a row group's column at a time.
 //!
 //! The general encoder looks every text up by its letters, and compares it with the least and the greatest. Here a
-//! text that lies where the one before lies is the same one, a text that was met is known by where it lies, and
-//! what is counted and compared are the distinct ones. What is written is what any encoder may write (Apache
+//! text that was met is known by where it lies, one that was met lately without any search, and what is counted and
+//! compared are the distinct ones. What is written is what any encoder may write (Apache
 //! Parquet format 2.11, "Dictionary Encoding" and "Run Length Encoding / Bit-Packing Hybrid"). Not for texts that
 //! are mostly distinct, which are left to the general encoder.
 
@@ -90,8 +90,16 @@ struct Dictionary<'t> {
 impl<'t> Dictionary<'t> {
     /// The codes of the texts of an array.
     fn encode(&mut self, part: &'t StringViewArray, codes: &mut Vec<u32>) {
+        let Self { texts, codes: known, met, bytes } = self;
+        let mut code_of_text = |text: &'t str| {
+            *known.entry(text).or_insert_with(|| {
+                *bytes += size_of::<u32>() + text.len();
+                texts.push(text);
+                code_of(texts.len() - 1)
+            })
+        };
         // Where a text lies says something within its array alone.
-        self.met.clear();
+        met.clear();
         let mut recent = vec![(0, NONE); RECENT];
         let nulls = part.nulls();
         for (row, view) in part.views().iter().enumerate() {
@@ -99,26 +107,13 @@ impl<'t> Dictionary<'t> {
                 codes.push(NONE);
                 continue;
             }
-            let known = &mut recent[recent_of(*view)];
-            if known.0 != *view || known.1 == NONE {
-                let code = match self.met.get(view) {
-                    Some(code) => *code,
-                    None => self.code(part.value(row)),
-                };
-                self.met.insert(*view, code);
-                *known = (*view, code);
+            let recent = &mut recent[recent_of(*view)];
+            if recent.0 != *view || recent.1 == NONE {
+                let code = met.entry(*view).or_insert_with(|| code_of_text(part.value(row)));
+                *recent = (*view, *code);
             }
-            codes.push(known.1);
+            codes.push(recent.1);
         }
-    }
-
-    fn code(&mut self, text: &'t str) -> u32 {
-        let Self { texts, codes, bytes, .. } = self;
-        *codes.entry(text).or_insert_with(|| {
-            *bytes += size_of::<u32>() + text.len();
-            texts.push(text);
-            code_of(texts.len() - 1)
-        })
     }
 
     /// Its page, uncompressed: each text with its length before it.

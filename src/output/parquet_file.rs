@@ -15,6 +15,7 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
 use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::types::ColumnDescPtr;
 use rayon::prelude::*;
 
 use crate::error::Result;
@@ -163,33 +164,29 @@ impl Parquet {
         let batches = mem::take(&mut self.waiting);
         let Encoder { file, schema, .. } = &self.encoder;
         let descriptions = file.schema_descr();
-        let mut writers: Vec<Vec<ArrowColumnWriter>> = Vec::new();
-        writers.resize_with(schema.fields().len(), Vec::new);
+        // Of each column what lies within it.
+        let mut columns: Vec<Vec<(ArrowColumnWriter, ColumnDescPtr)>> = Vec::new();
+        columns.resize_with(schema.fields().len(), Vec::new);
         for (leaf, writer) in self.encoder.columns()?.into_iter().enumerate() {
-            writers[descriptions.get_column_root_idx(leaf)].push(writer);
+            let column = &mut columns[descriptions.get_column_root_idx(leaf)];
+            column.push((writer, descriptions.column(leaf)));
         }
-        let first_leaf = |at: &usize| {
-            (0..descriptions.num_columns())
-                .position(|leaf| descriptions.get_column_root_idx(leaf) == *at)
-        };
-        let columns: Vec<_> = writers.into_iter().enumerate().collect();
-        let encoded = columns.into_par_iter().map(|(at, writers)| {
-            if *schema.field(at).data_type() == DataType::Utf8View
-                && let Some(leaf) = first_leaf(&at)
+        let encoded = columns.into_par_iter().enumerate().map(|(at, leaves)| {
+            if let [(_, description)] = &leaves[..]
+                && *schema.field(at).data_type() == DataType::Utf8View
                 && let texts = batches.iter().map(|batch| batch.column(at).as_string_view())
-                && let Some(chunk) =
-                    coded::encode(&texts.collect::<Vec<_>>(), &descriptions.column(leaf))?
+                && let Some(chunk) = coded::encode(&texts.collect::<Vec<_>>(), description)?
             {
                 return Ok(vec![Encoded::Coded(chunk)]);
             }
-            let leaves = writers.into_iter().zip(leaves_of(schema, at, &batches)?);
-            let general = leaves.map(|(mut writer, leaf)| {
-                leaf.iter().try_for_each(|part| writer.write(part))?;
+            let leaves = leaves.into_iter().zip(leaves_of(schema, at, &batches)?);
+            let general = leaves.map(|((mut writer, _), parts)| {
+                parts.iter().try_for_each(|part| writer.write(part))?;
                 Ok(Encoded::General(writer.close()?))
             });
-            general.collect::<Result<Vec<_>, ParquetError>>()
+            general.collect()
         });
-        let encoded = encoded.collect::<Result<Vec<_>, ParquetError>>()?;
+        let encoded = encoded.collect::<Result<Vec<Vec<_>>, ParquetError>>()?;
         self.encoder.append(encoded.into_iter().flatten().collect())
     }
 }
