@@ -102,7 +102,7 @@ const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// The mixing function of `SplitMix64` (Steele, Lea and Flood 2014): its output is a function of a
 /// key and a counter, so that any value of a sequence can be had without those before it.
-const fn mixed(state: u64) -> u64 {
+pub(crate) const fn mixed(state: u64) -> u64 {
     let state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let state = (state ^ (state >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     state ^ (state >> 31)

@@ -10,6 +10,7 @@ mod draws;
 mod journeys;
 mod sums;
 
+pub(crate) use draws::mixed;
 pub use draws::{Draws, MOST_DRAWN, key_of};
 pub use journeys::Journeys;
 pub use sums::{PersonRows, Resampled};

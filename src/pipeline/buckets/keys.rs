@@ -13,6 +13,7 @@ use arrow::row::{RowConverter, Rows, SortField};
 use twox_hash::XxHash64;
 
 use super::columns::{Columns, Place};
+use crate::bootstrap::mixed;
 use crate::error::{Error, Result};
 use crate::schema::Table;
 use crate::validate::is_placeholder;
@@ -46,6 +47,13 @@ fn of_kind(seed: u64, id: &str) -> i64 {
     XxHash64::oneshot(seed, id.as_bytes()).cast_signed()
 }
 
+/// The place of a number among so many, all of which get about as many: numbers may lie close together, or all
+/// be small.
+pub(super) fn place_among(number: i64, places: usize) -> usize {
+    let place = (u128::from(mixed(number.cast_unsigned())) * places as u128) >> 64;
+    usize::try_from(place).expect("less than the number of places")
+}
+
 /// The component of every user that is joined with others.
 ///
 /// # Example
@@ -54,7 +62,9 @@ fn of_kind(seed: u64, id: &str) -> i64 {
 /// use apportion::pipeline::buckets::Members;
 ///
 /// let members: Members = [(7, 3), (3, 3)].into_iter().collect();
-/// assert_eq!([7, 3, 8].map(|node| members.component(node)), [3, 3, 8]);
+/// let mut nodes = [7, 3, 8];
+/// members.replace(&mut nodes);
+/// assert_eq!(nodes, [3, 3, 8]);
 /// ```
 #[derive(Debug, Default)]
 pub struct Members {
@@ -67,12 +77,7 @@ pub struct Members {
 const FREE: (i64, i64) = (i64::MIN, i64::MIN);
 
 impl Members {
-    /// The component of a node: itself where nothing joins it.
-    pub fn component(&self, node: i64) -> i64 {
-        self.component_from(self.place(node), node)
-    }
-
-    /// Replaces nodes by their components.
+    /// Replaces nodes by their components; what nothing joins stays itself.
     ///
     /// Places are looked up before they are looked at, so that many waits for memory are one.
     pub fn replace(&self, nodes: &mut [i64]) {
@@ -97,12 +102,10 @@ impl Members {
 
     /// Where a node is looked for first.
     fn place(&self, node: i64) -> usize {
-        // Fibonacci hashing (Knuth, The Art of Computer Programming, 6.4): numbers may lie close together.
-        let mixed = node.cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let place = (u128::from(mixed) * self.places.len() as u128) >> 64;
-        usize::try_from(place).expect("less than the number of places")
+        place_among(node, self.places.len())
     }
 
+    /// The component of a node that stands at a place or after it; itself where it does not.
     fn component_from(&self, place: usize, node: i64) -> i64 {
         let (before, after) = self.places.split_at(place);
         let found = after.iter().chain(before).take_while(|place| **place != FREE);
@@ -289,6 +292,12 @@ mod tests {
         }
     }
 
+    fn component(members: &Members, node: i64) -> i64 {
+        let mut nodes = [node];
+        members.replace(&mut nodes);
+        nodes[0]
+    }
+
     #[test]
     fn components_are_those_that_were_told() {
         for count in [0, 1, 2, 3, 100, 5_000] {
@@ -302,15 +311,15 @@ mod tests {
                     .map(|at| known.get(&number(at)).copied().unwrap_or_else(|| number(at)))
                     .collect();
                 let mut nodes: Vec<i64> = (0..asked).map(number).collect();
-                assert!(nodes.iter().map(|node| members.component(*node)).eq(expected.clone()));
+                assert!(nodes.iter().map(|node| component(&members, *node)).eq(expected.clone()));
                 members.replace(&mut nodes);
                 assert_eq!(nodes, expected);
             }
         }
         let [told, free]: [Members; 2] =
             [(FREE.0, 7), FREE].map(|pair| [pair, (1, 1)].into_iter().collect());
-        assert_eq!([told.component(FREE.0), free.component(FREE.0)], [7, FREE.0]);
-        assert_eq!(Members::default().component(7), 7);
+        assert_eq!([component(&told, FREE.0), component(&free, FREE.0)], [7, FREE.0]);
+        assert_eq!(component(&Members::default(), 7), 7);
     }
 
     #[test]

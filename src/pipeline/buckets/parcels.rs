@@ -14,6 +14,7 @@ use arrow::buffer::{Buffer, OffsetBuffer};
 use arrow::compute::{cast, concat, interleave_record_batch};
 use arrow::datatypes::{ArrowNativeType, DataType, Int64Type, SchemaRef};
 
+use super::keys::place_among;
 use super::packing::{Packer, Unpacker};
 use crate::error::{Error, Result};
 
@@ -73,7 +74,7 @@ const MOST: usize = 1 << 30;
 pub struct Parcels {
     table: String,
     schema: SchemaRef,
-    buckets: u64,
+    buckets: usize,
     most: usize,
     held: Vec<RecordBatch>,
     held_bytes: usize,
@@ -91,9 +92,8 @@ impl Parcels {
     ///
     /// Columns that Arrow cannot send.
     pub fn new(table: &str, schema: &SchemaRef, buckets: u32, most: usize) -> Result<Self> {
-        let buckets = u64::from(buckets.max(1));
-        let of_all = usize::try_from(buckets).unwrap_or(usize::MAX);
-        let enough = of_all.saturating_mul(OF_A_BUCKET * PARCEL).max(TOGETHER);
+        let buckets = usize::try_from(buckets.max(1)).unwrap_or(usize::MAX);
+        let enough = buckets.saturating_mul(OF_A_BUCKET * PARCEL).max(TOGETHER);
         Ok(Self {
             table: table.to_owned(),
             schema: Arc::clone(schema),
@@ -211,8 +211,7 @@ impl Parcels {
         keys: &Int64Array,
     ) -> (Vec<(usize, usize)>, Vec<usize>) {
         let buckets: Vec<usize> = keys.values().iter().map(|key| self.bucket(*key)).collect();
-        let count = usize::try_from(self.buckets).unwrap_or(usize::MAX);
-        let mut starts = vec![0; count + 1];
+        let mut starts = vec![0; self.buckets + 1];
         for bucket in &buckets {
             starts[bucket + 1] += 1;
         }
@@ -232,13 +231,7 @@ impl Parcels {
 
     /// The bucket of a key: keys may lie close together, or all be small.
     fn bucket(&self, key: i64) -> usize {
-        // The finalizer of SplitMix64 (Steele, Lea and Flood 2014).
-        let mut mixed = key.cast_unsigned();
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^= mixed >> 31;
-        let bucket = (u128::from(mixed) * u128::from(self.buckets)) >> 64;
-        usize::try_from(bucket).expect("less than the number of buckets")
+        place_among(key, self.buckets)
     }
 }
 
