@@ -72,9 +72,7 @@ impl Source {
         match (&self.object, &self.memory) {
             (Some(object), _) => Ok(object.bytes()),
             (None, Some(table)) => Ok(table.bytes()),
-            (None, None) => {
-                Ok(fs::metadata(&self.path).map_err(Error::io("read", &self.path))?.len())
-            }
+            (None, None) => self.seen.size(&self.path),
         }
     }
 

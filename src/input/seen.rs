@@ -80,12 +80,7 @@ impl Seen {
 
     fn open_as(&self, path: &Path, grows: bool) -> Result<File> {
         let was = self.known().files.get(path).copied();
-        let file = match (File::open(path), was) {
-            (Err(error), Some(_)) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(changed(path, GONE));
-            }
-            (opened, _) => opened.map_err(Error::io("read", path))?,
-        };
+        let file = File::open(path).map_err(|error| self.missing(path, error))?;
         let now = file.metadata().map_err(Error::io("read", path))?;
         match was {
             Some(was) => was.compare(path, &now)?,
@@ -98,6 +93,27 @@ impl Seen {
             None => {}
         }
         Ok(file)
+    }
+
+    /// The size of a file that was found.
+    ///
+    /// # Errors
+    ///
+    /// A file that is gone.
+    pub(super) fn size(&self, path: &Path) -> Result<u64> {
+        Ok(fs::metadata(path).map_err(|error| self.missing(path, error))?.len())
+    }
+
+    /// Why a file cannot be opened: one that was found and is not there has changed.
+    fn missing(&self, path: &Path, error: io::Error) -> Error {
+        let known = self.known();
+        let is_listed = || known.listed.iter().flatten().any(|listed| listed == path);
+        let was_there = known.files.contains_key(path) || is_listed();
+        if was_there && error.kind() == io::ErrorKind::NotFound {
+            changed(path, GONE)
+        } else {
+            Error::io("read", path)(error)
+        }
     }
 
     /// Takes note of what the system answered where a part of a file could not be read.
@@ -195,6 +211,17 @@ mod tests {
         assert_eq!(after(append, false), said("it had 4 bytes and has 6"));
         assert_eq!(after(rewrite, false), said("it was written again"));
         assert_eq!(after(|path| fs::remove_file(path).unwrap(), false), said("it is gone"));
+    }
+
+    #[test]
+    fn a_file_that_was_found_and_is_gone_has_changed() {
+        let (seen, gone) = (Seen::default(), Path::new("no/such/file"));
+        let refused = || [seen.open(gone).unwrap_err(), seen.size(gone).unwrap_err()];
+        let said =
+            |error: &Error| error.to_string().contains("changed while it was read: it is gone");
+        assert!(!refused().iter().any(said));
+        seen.list(&[gone.to_path_buf()]);
+        assert!(refused().iter().all(said));
     }
 
     #[test]
