@@ -3,6 +3,9 @@
 //! Everything here is integers: weights become whole numbers once, and an amount is divided by
 //! largest remainder among them. Not for deciding what touches are worth: that is a model.
 
+use std::cmp::Reverse;
+use std::iter::repeat_n;
+
 /// One whole conversion, as an integer: shares of an order sum to exactly this.
 pub const WHOLE: i64 = 1 << 62;
 
@@ -26,7 +29,9 @@ pub fn share(units: i128) -> f64 {
 pub struct Divider {
     shape: Shape,
     touches: usize,
-    /// The weights as whole numbers, where they are mixed.
+    /// Weights that follow one another and are the same, and how many: as many as it is worth counting.
+    steps: Vec<(f64, usize)>,
+    /// The weights as whole numbers, where they are mixed; those of steps, where there are steps.
     weights: Vec<u64>,
     total: u128,
     /// What each touch's part is above its floor, in units of one over the total.
@@ -35,7 +40,17 @@ pub struct Divider {
     long_remainders: Vec<u128>,
     ranked: Vec<u64>,
     long_ranked: Vec<u128>,
+    /// The part of each touch of a step before units are left over.
+    step_parts: Vec<i64>,
+    /// Steps from the largest remainder to the least.
+    ranked_steps: Vec<usize>,
 }
+
+/// So many steps are counted at most.
+const MOST_STEPS: usize = 8;
+
+/// The touches that a step has on average, for it to be worth while.
+const STEP_TOUCHES: usize = 4;
 
 /// How weights compare, where that makes division simple: most rules give all to one touch, or the
 /// same to each.
@@ -45,22 +60,25 @@ enum Shape {
     Alone(usize),
     /// All take the same.
     Even,
-    /// Neither.
+    /// A few stretches of touches take the same each, as first, middle and last ones do.
+    Steps,
+    /// None of these.
     #[default]
     Mixed,
 }
 
 impl Shape {
-    /// How weights compare, and the greatest of them.
-    fn of(weights: &[f64]) -> (Self, f64) {
+    /// How weights compare, so many touches of each, and the greatest of them.
+    fn of(weights: impl Iterator<Item = (f64, usize)> + Clone) -> (Self, f64) {
         let (mut least, mut greatest, mut earning) = (f64::INFINITY, 0.0_f64, 0_usize);
-        for weight in weights {
-            least = if *weight < least { *weight } else { least };
-            greatest = if *weight > greatest { *weight } else { greatest };
-            earning += usize::from(*weight > 0.0);
+        for (weight, touches) in weights.clone() {
+            least = if weight < least { weight } else { least };
+            greatest = if weight > greatest { weight } else { greatest };
+            earning += if weight > 0.0 { touches } else { 0 };
         }
         let shape = if earning == 1 {
-            weights.iter().position(|weight| *weight > 0.0).map_or(Self::Even, Self::Alone)
+            let before = weights.take_while(|(weight, _)| *weight <= 0.0);
+            Self::Alone(before.map(|(_, touches)| touches).sum())
         } else if earning == 0 || least >= greatest {
             Self::Even
         } else {
@@ -76,45 +94,58 @@ impl Divider {
     /// Whole numbers are taken as they are; others become whole in proportion to the greatest.
     /// Equal weights stay equal, and everything after is exact.
     pub fn weigh(&mut self, weights: &[f64]) {
-        let (shape, greatest) = Shape::of(weights);
-        (self.shape, self.touches) = (shape, weights.len());
-        if shape == Shape::Mixed {
-            self.take_as_whole(weights, greatest);
+        self.touches = weights.len();
+        if self.count_steps(weights) {
+            let (shape, greatest) = Shape::of(self.steps.iter().copied());
+            self.shape = shape;
+            if shape != Shape::Mixed {
+                return;
+            }
+            self.shape = Shape::Steps;
+            take_as_whole(self.steps.iter().map(|step| step.0), greatest, &mut self.weights);
+            let steps = self.steps.iter().zip(&self.weights);
+            self.total =
+                steps.map(|((_, touches), weight)| *touches as u128 * u128::from(*weight)).sum();
+            if self.total >> 63 == 0 {
+                return;
+            }
         }
+        let (shape, greatest) = Shape::of(weights.iter().map(|weight| (*weight, 1)));
+        self.shape = shape;
+        if shape == Shape::Mixed {
+            self.mix(weights, greatest);
+        }
+    }
+
+    /// Counts how often weights follow themselves; says whether that is often.
+    fn count_steps(&mut self, weights: &[f64]) -> bool {
+        self.steps.clear();
+        let most = MOST_STEPS.min(weights.len() / STEP_TOUCHES);
+        #[expect(clippy::float_cmp, reason = "what is the same weighs the same")]
+        let steps = weights.chunk_by(|left, right| left == right);
+        for step in steps {
+            if self.steps.len() == most {
+                return false;
+            }
+            self.steps.push((step[0], step.len()));
+        }
+        most > 0
+    }
+
+    /// Takes weights that are mixed, of which the greatest is given.
+    fn mix(&mut self, weights: &[f64], greatest: f64) {
+        take_as_whole(weights.iter().copied(), greatest, &mut self.weights);
+        // A thousand of at most 2^52 do not go beyond 64 bits.
+        let thousands = self.weights.chunks(1_024).map(|some| some.iter().sum::<u64>());
+        self.total = thousands.map(u128::from).sum();
     }
 
     /// The position of the touch that takes everything, where one does.
     pub fn alone(&self) -> Option<usize> {
         match self.shape {
             Shape::Alone(position) => Some(position),
-            Shape::Even | Shape::Mixed => None,
+            Shape::Even | Shape::Steps | Shape::Mixed => None,
         }
-    }
-
-    fn take_as_whole(&mut self, weights: &[f64], greatest: f64) {
-        self.weights.clear();
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::float_cmp,
-            reason = "a float is whole if it is the same after it was whole; casting saturates"
-        )]
-        let is_whole = |weight: &f64| (*weight as i64) as f64 == *weight;
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "not negative, and at most 2^52 by what is checked or by being over the greatest"
-        )]
-        if greatest <= GREATEST && weights.iter().all(is_whole) {
-            self.weights.extend(weights.iter().map(|weight| *weight as i64 as u64));
-        } else {
-            // Scaled down first: a weight near the largest float must not overflow.
-            self.weights.extend(
-                weights.iter().map(|weight| (weight / greatest * GREATEST + 0.5) as i64 as u64),
-            );
-        }
-        // A thousand of at most 2^52 do not go beyond 64 bits.
-        let thousands = self.weights.chunks(1_024).map(|some| some.iter().sum::<u64>());
-        self.total = thousands.map(u128::from).sum();
     }
 
     /// One amount a touch; the amounts sum to `amount` exactly.
@@ -147,6 +178,7 @@ impl Divider {
                 parts[position] = amount;
             }
             Shape::Even => evenly(amount, parts),
+            Shape::Steps => self.by_steps(amount, parts),
             Shape::Mixed => self.by_remainder(amount, parts),
         }
     }
@@ -164,17 +196,59 @@ impl Divider {
     /// ```
     pub fn floors(&self, amount: i64) -> Vec<i64> {
         let size = amount.unsigned_abs();
-        let floor = |touch: usize| match self.shape {
-            Shape::Alone(position) if touch == position => size,
-            Shape::Alone(_) => 0,
-            Shape::Even => size / self.touches as u64,
-            Shape::Mixed => divide_exactly(size, self.weights[touch], self.total).0,
-        };
         let signed = |size: u64| {
             let part = 0_i64.wrapping_add_unsigned(size);
             if amount < 0 { part.wrapping_neg() } else { part }
         };
-        (0..self.touches).map(|touch| signed(floor(touch))).collect()
+        let of_weight = |weight: &u64| signed(divide_exactly(size, *weight, self.total).0);
+        match self.shape {
+            Shape::Alone(position) => {
+                (0..self.touches).map(|touch| if touch == position { amount } else { 0 }).collect()
+            }
+            Shape::Even => vec![signed(size / (self.touches as u64).max(1)); self.touches],
+            Shape::Steps => {
+                let steps = self.steps.iter().zip(&self.weights);
+                steps
+                    .flat_map(|((_, touches), weight)| repeat_n(of_weight(weight), *touches))
+                    .collect()
+            }
+            Shape::Mixed => self.weights.iter().map(of_weight).collect(),
+        }
+    }
+
+    /// As [`by_remainder`](Self::by_remainder), for steps: all touches of one have the same remainder.
+    fn by_steps(&mut self, amount: i64, parts: &mut [i64]) {
+        let Self { steps, weights, total, step_parts, remainders, ranked_steps, .. } = self;
+        let size = amount.unsigned_abs();
+        if size == 0 {
+            parts.fill(0);
+            return;
+        }
+        let total = u64::try_from(*total).expect("steps weigh less than 2^63");
+        step_parts.clear();
+        step_parts.resize(steps.len(), 0);
+        floors(size, weights, total, step_parts, remainders);
+        let floors = step_parts.iter().zip(steps.iter());
+        let mut left = floors
+            .fold(size, |left, (part, (_, touches))| left - part.unsigned_abs() * *touches as u64);
+        ranked_steps.clear();
+        ranked_steps.extend(0..steps.len());
+        // Of equal remainders the earliest comes first, which a stable sort leaves as it is.
+        ranked_steps.sort_by_key(|step| Reverse(remainders[*step]));
+        let mut more = [0; MOST_STEPS];
+        for step in ranked_steps {
+            more[*step] = left.min(steps[*step].1 as u64);
+            left -= more[*step];
+        }
+        let signed = |part: i64| if amount < 0 { part.wrapping_neg() } else { part };
+        let mut rest = parts;
+        for (step, (_, touches)) in steps.iter().enumerate() {
+            let of_step = rest.split_off_mut(..*touches).expect("as many parts as touches");
+            #[expect(clippy::cast_possible_truncation, reason = "no more than there are touches")]
+            let (first, last) = of_step.split_at_mut(more[step] as usize);
+            first.fill(signed(step_parts[step].wrapping_add(1)));
+            last.fill(signed(step_parts[step]));
+        }
     }
 
     fn by_remainder(&mut self, amount: i64, parts: &mut [i64]) {
@@ -203,6 +277,28 @@ impl Divider {
                 *part = part.wrapping_neg();
             }
         }
+    }
+}
+
+/// Weights as whole numbers, the greatest of them given.
+fn take_as_whole(weights: impl Iterator<Item = f64> + Clone, greatest: f64, whole: &mut Vec<u64>) {
+    whole.clear();
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::float_cmp,
+        reason = "a float is whole if it is the same after it was whole; casting saturates"
+    )]
+    let is_whole = |weight: f64| (weight as i64) as f64 == weight;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "not negative, and at most 2^52 by what is checked or by being over the greatest"
+    )]
+    if greatest <= GREATEST && weights.clone().all(is_whole) {
+        whole.extend(weights.map(|weight| weight as i64 as u64));
+    } else {
+        // Scaled down first: a weight near the largest float must not overflow.
+        whole.extend(weights.map(|weight| (weight / greatest * GREATEST + 0.5) as i64 as u64));
     }
 }
 
@@ -339,7 +435,7 @@ mod tests {
         let remainders: Vec<u128> = parts.map(|part| part % total).collect();
         let left = usize::try_from(size - floors.iter().sum::<u128>()).unwrap();
         let mut ranked: Vec<usize> = (0..weights.len()).collect();
-        ranked.sort_by_key(|touch| std::cmp::Reverse(remainders[*touch]));
+        ranked.sort_by_key(|touch| Reverse(remainders[*touch]));
         ranked[..left].iter().for_each(|touch| floors[*touch] += 1);
         let signed = |size: u128| {
             i64::try_from(i128::try_from(size).unwrap() * i128::from(amount.signum())).unwrap()
@@ -388,6 +484,18 @@ mod tests {
         assert_eq!((alone(&[1.0, 1.0]), alone(&[1.0, 2.0, 0.0])), (None, None));
     }
 
+    /// A half of 11 to the first touch, a quarter to the last, and what is left to seven between: 5.5, 2.75 and
+    /// 0.39 each. The floors leave four units: one to the last, one to the first, two to the second and third.
+    #[test]
+    fn stretches_of_touches_that_weigh_the_same_are_divided_together() {
+        let mut divider = Divider::default();
+        divider.weigh(&[&[0.5][..], &[1.0 / 28.0; 7], &[0.0; 7], &[0.25]].concat());
+        assert_eq!(divider.shape, Shape::Steps);
+        let mut parts = [0; 16];
+        divider.divide(-11, &mut parts);
+        assert_eq!(parts, [-6, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, -3]);
+    }
+
     #[test]
     fn units_of_a_whole_are_a_share() {
         let units = [0, i128::from(WHOLE / 4), -i128::from(WHOLE), 3 * i128::from(WHOLE)];
@@ -426,11 +534,34 @@ mod tests {
             let mut divider = Divider::default();
             divider.weigh(&weights);
             prop_assert_ne!(divider.shape, Shape::Mixed);
-            divider.take_as_whole(&weights, Shape::of(&weights).1);
+            divider.mix(&weights, weights.iter().copied().fold(0.0, f64::max));
             let (mut quick, mut slow) = (vec![0; weights.len()], vec![0; weights.len()]);
             divider.divide(amount, &mut quick);
             divider.by_remainder(amount, &mut slow);
             prop_assert_eq!(quick, slow);
+        }
+
+        #[test]
+        fn steps_divide_like_any_other(
+            amount in any::<i64>(),
+            steps in prop::collection::vec(
+                (prop_oneof![Just(0.0), 0.0..2.0, (0_u8..5).prop_map(f64::from)], 1_usize..40),
+                2..=MOST_STEPS,
+            ),
+        ) {
+            let weights: Vec<f64> =
+                steps.iter().flat_map(|(weight, touches)| repeat_n(*weight, *touches)).collect();
+            let mut divider = Divider::default();
+            divider.weigh(&weights);
+            let (mut quick, mut slow) = (vec![0; weights.len()], vec![0; weights.len()]);
+            divider.divide(amount, &mut quick);
+            let quick_floors = divider.floors(amount);
+            prop_assume!(matches!(divider.shape, Shape::Steps));
+            divider.shape = Shape::Mixed;
+            divider.mix(&weights, weights.iter().copied().fold(0.0, f64::max));
+            divider.by_remainder(amount, &mut slow);
+            prop_assert_eq!(quick, slow);
+            prop_assert_eq!(quick_floors, divider.floors(amount));
         }
 
         #[test]

@@ -500,12 +500,20 @@ fn attribute_order(
         let journey = work.journey(number, selected, order_at, codes);
         weigh(&asked.name, work.rule(number), journey, weights)?;
         divider.weigh(weights);
-        divider.divide(WHOLE, shares);
-        divider.divide(amount, amounts);
-        if sum(shares) != i128::from(WHOLE) || sum(amounts) != i128::from(amount) {
-            partial.tally.broken += 1;
-        }
         let by_channel = &mut partial.by_channel.0[number];
+        if let Some(position) = divider.alone()
+            && !work.credits
+            && by_channel.is_empty()
+        {
+            // Nobody looks at the others, which get nothing.
+            (shares[position], amounts[position]) = (WHOLE, amount);
+        } else {
+            divider.divide(WHOLE, shares);
+            divider.divide(amount, amounts);
+            if sum(shares) != i128::from(WHOLE) || sum(amounts) != i128::from(amount) {
+                partial.tally.broken += 1;
+            }
+        }
         let channels = if by_channel.is_empty() { &[] } else { journey.channels };
         let currency = work.orders.currency[order] as usize;
         for (position, channel) in channels.iter().enumerate() {
@@ -558,8 +566,11 @@ fn tally_order(work: &Work<'_>, order: usize, tally: &mut Tally) {
     tally.conversions[currency] += 1;
 }
 
+/// The exact sum, by halves that 64 bits hold however many touches there are.
 fn sum(parts: &[i64]) -> i128 {
-    parts.iter().map(|part| i128::from(*part)).sum()
+    let high: i64 = parts.iter().map(|part| part >> 32).sum();
+    let low: i64 = parts.iter().map(|part| part & i64::from(u32::MAX)).sum();
+    (i128::from(high) << 32) + i128::from(low)
 }
 
 impl CreditRows {
