@@ -305,10 +305,10 @@ fn make_ready(config: &Config, progress: &dyn Progress, summary: &mut Summary) -
     let inputs = Inputs::gather(config, progress)?;
     check(config, &inputs)?;
     space::check(config, &inputs)?;
-    let Prepared { tables, people, mut merged, gathered } =
+    let Prepared { tables, people, merged, gathered } =
         prepare(config, &inputs, progress, summary)?;
     progress.stage("ordering touches");
-    let touches = order_touches(config, &inputs, &tables, &people, &mut merged, gathered)?;
+    let touches = order_touches(config, &inputs, &tables, &people, &merged, gathered)?;
     let mut ordered = order(config, &inputs, &tables, &merged, &people, touches, summary)?;
     want(config, &tables, &people, &merged, &mut ordered)?;
     Ok(Ready { inputs, tables, people, merged, ordered })

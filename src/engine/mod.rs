@@ -104,7 +104,7 @@ pub fn run<T: Send>(
     tasks: &[Task<'_>],
     wave: usize,
     also: impl Fn(&Partial) -> Result<T> + Sync,
-    mut take: impl FnMut(Partial, T) -> Result<()>,
+    mut take: impl FnMut(Partial, T) -> Result<()> + Send,
 ) -> Result<()> {
     // Where the person of the last partition was counted, in case the next one goes on with it.
     let mut counted = BTreeSet::new();
@@ -128,22 +128,31 @@ pub fn run<T: Send>(
 /// Works on partitions in parallel and hands over what comes of each in their order, so that what is
 /// written from it is in order.
 ///
-/// `wave` results are held in memory at a time.
+/// While the results of some are handed over the next are worked on; `wave` results, or one more, are held in
+/// memory at a time.
 pub fn in_waves<P: Copy + Sync, T: Send>(
     partitions: &[P],
     wave: usize,
     work: impl Fn(P) -> Result<T> + Sync,
-    mut take: impl FnMut(&P, T) -> Result<()>,
+    mut take: impl FnMut(&P, T) -> Result<()> + Send,
 ) -> Result<()> {
-    for some in partitions.chunks(wave.max(1)) {
-        let one = |partition: &P| {
-            stop::check()?;
-            work(*partition)
-        };
-        let partials: Vec<Result<T>> = some.par_iter().map(one).collect();
-        for (partition, partial) in some.iter().zip(partials) {
-            take(partition, partial?)?;
-        }
+    let one = |partition: &P| {
+        stop::check()?;
+        work(*partition)
+    };
+    let mut take_all = |partitions: &[P], partials: Vec<Result<T>>| {
+        let mut both = partitions.iter().zip(partials);
+        both.try_for_each(|(partition, partial)| take(partition, partial?))
+    };
+    let (mut before, mut done) = (&partitions[..0], Vec::new());
+    for some in partitions.chunks(wave.div_ceil(2).max(1)) {
+        let (taken, next) = rayon::join(
+            || take_all(before, done),
+            // One by one: none waits behind another while a thread has nothing to do.
+            || some.par_iter().with_max_len(1).map(one).collect::<Vec<Result<T>>>(),
+        );
+        taken?;
+        (before, done) = (some, next);
     }
-    Ok(())
+    take_all(before, done)
 }

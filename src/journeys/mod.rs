@@ -8,6 +8,7 @@
 mod build;
 mod items;
 mod labels;
+mod names;
 mod order;
 mod path;
 mod window;
@@ -16,6 +17,7 @@ pub use build::{Amounts, MissingRate, OrderSettings, Rates, orders, touches};
 pub(crate) use build::{date, direct_touches};
 pub use items::Items;
 pub use labels::{Combined, Dimension, Labels, NOT_SET, UNATTRIBUTED, combine};
+pub use names::TouchNames;
 pub use order::{Part, Touch};
 pub use path::{Path, path_hash};
 pub use window::{

@@ -14,6 +14,7 @@ mod markdown;
 mod parquet_file;
 mod partitions;
 mod placed;
+mod plain;
 mod staged;
 mod staged_folder;
 pub(crate) mod table;
@@ -31,6 +32,7 @@ pub(crate) use compact::compact;
 pub(crate) use markdown::markdown_table;
 pub(crate) use parquet_file::SmallGroups;
 pub use partitions::{Dated, Partitioning};
+pub(crate) use plain::{plain, plain_schema};
 pub use staged::Staged;
 pub use staged_folder::StagedFolder;
 pub(crate) use unfinished::{UNFINISHED, clear_left};
@@ -39,9 +41,15 @@ use crate::error::{Error, Result};
 use crate::objects::public;
 
 /// A table that is being written, batch by batch.
-pub trait TableWriter {
+pub trait TableWriter: Send {
     /// Writes some more rows.
     fn write(&mut self, rows: &RecordBatch) -> Result<()>;
+    /// Writes some more rows, of whose columns some have their values listed once (dictionary arrays).
+    ///
+    /// What is written is the same as with a value in each row.
+    fn write_listed(&mut self, rows: &RecordBatch) -> Result<()> {
+        self.write(&plain(rows)?)
+    }
     /// Writes what belongs at the end.
     fn finish(self: Box<Self>) -> Result<()>;
 }

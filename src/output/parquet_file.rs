@@ -1,11 +1,11 @@
-//! Parquet, compressed with Zstandard; the columns of a row group are encoded in parallel, texts that repeat by
+//! Parquet, compressed with Zstandard; the columns of a row group are encoded in parallel, values that repeat by
 //! their codes (`coded`).
 
 use std::mem;
 use std::sync::Arc;
 
-use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::SchemaRef;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::{
     ArrowColumnChunk, ArrowColumnWriter, ArrowLeafColumn, ArrowRowGroupWriterFactory,
@@ -20,6 +20,7 @@ use rayon::prelude::*;
 
 use crate::error::Result;
 use crate::output::coded::{self, Chunk};
+use crate::output::plain::plain_column;
 use crate::output::{Format, Sink, TableWriter, failed};
 
 pub(super) const FORMAT: Format = Format {
@@ -171,11 +172,12 @@ impl Parquet {
             let column = &mut columns[descriptions.get_column_root_idx(leaf)];
             column.push((writer, descriptions.column(leaf)));
         }
-        let encoded = columns.into_par_iter().enumerate().map(|(at, leaves)| {
+        // One by one: they take very different times.
+        let columns = columns.into_par_iter().with_max_len(1).enumerate();
+        let encoded = columns.map(|(at, leaves)| {
+            let parts: Vec<&ArrayRef> = batches.iter().map(|batch| batch.column(at)).collect();
             if let [(_, description)] = &leaves[..]
-                && *schema.field(at).data_type() == DataType::Utf8View
-                && let texts = batches.iter().map(|batch| batch.column(at).as_string_view())
-                && let Some(chunk) = coded::encode(&texts.collect::<Vec<_>>(), description)?
+                && let Some(chunk) = coded::encode(&parts, description)?
             {
                 return Ok(vec![Encoded::Coded(chunk)]);
             }
@@ -199,7 +201,7 @@ fn leaves_of(
 ) -> Result<Vec<Vec<ArrowLeafColumn>>, ParquetError> {
     let mut leaves: Vec<Vec<ArrowLeafColumn>> = Vec::new();
     for batch in batches {
-        let of_batch = compute_leaves(schema.field(at), batch.column(at))?;
+        let of_batch = compute_leaves(schema.field(at), &plain_column(batch.column(at))?)?;
         leaves.resize_with(of_batch.len(), || Vec::with_capacity(batches.len()));
         for (leaf, part) in leaves.iter_mut().zip(of_batch) {
             leaf.push(part);
@@ -210,6 +212,10 @@ fn leaves_of(
 
 impl TableWriter for Parquet {
     fn write(&mut self, rows: &RecordBatch) -> Result<()> {
+        self.write_listed(rows)
+    }
+
+    fn write_listed(&mut self, rows: &RecordBatch) -> Result<()> {
         if rows.num_rows() > 0 {
             self.waiting.push(rows.clone());
         }

@@ -21,7 +21,10 @@ use crate::error::Result;
 use crate::journeys::Touches;
 use crate::kept::Frame;
 use crate::models::Fitted;
-use crate::report::{CreditTable, EffectsReport, MeasureSet, OrderSums, credit_rows, journey_rows};
+use crate::output::plain;
+use crate::report::{
+    CreditTable, EffectsReport, MeasureSet, OrderSums, TextOf, credit_rows, journey_rows,
+};
 use crate::{engine, kept, report};
 
 /// The sums of all partitions.
@@ -199,6 +202,7 @@ pub(super) fn attribute_by(
     if work.credits || work.journeys {
         identity.users.sort(&mut persons);
     }
+    let name_of: TextOf<'_> = &|user| identity.users.name(user);
     let person_of = |order: u32| {
         let row = orders.row[order as usize] as usize;
         identity.users.name(merged.orders.person[row])
@@ -212,6 +216,7 @@ pub(super) fn attribute_by(
     let table = CreditTable {
         touches: &ordered.touches,
         touch_rows: &merged.touches,
+        names: ordered.names.as_ref().map(|names| (names, name_of)),
         orders,
         order_rows: &merged.orders.rows,
         persons: &person_of,
@@ -229,7 +234,7 @@ pub(super) fn attribute_by(
         learnt: Learnt::default(),
         by_channel: ByChannel::new(&work),
     };
-    let wave = 4 * rayon::current_num_threads();
+    let wave = 8 * rayon::current_num_threads();
     let kinds = &ordered.amounts.kinds;
     let wanted = WantedRows { table: &table, config, named, kinds, of: RowsOf::new(writers) };
     let rows = |partial: &Partial| wanted.rows(partial);
@@ -243,7 +248,7 @@ pub(super) fn attribute_by(
         }
         sums.by_channel.merge(&partial.by_channel);
         if let (Some(writer), Some(rows)) = (&mut writers.credits, credits) {
-            writer.write(&rows)?;
+            writer.write_listed(&rows)?;
         }
         if let (Some(places), Some(steps)) = (&named.places, &named.steps) {
             sums.orders.add(places, (&ordered.touches, orders), steps, &partial.journeys);
@@ -320,7 +325,7 @@ impl WantedRows<'_> {
         let zone = config.zone;
         let credits = of.credits.then(|| credit_rows(table, &partial.credits)).transpose()?;
         let kept_credits = credits.as_ref().filter(|_| of.kept.contains(&Frame::Credits));
-        let kept_credits = kept_credits.map(|rows| kept::credits(rows, zone));
+        let kept_credits = kept_credits.map(|rows| kept::credits(&plain(rows)?, zone));
         let steps = named.steps.as_ref().filter(|_| of.journeys);
         let journeys = steps.map(|steps| journey_rows(table, &partial.journeys, steps, kinds));
         let journeys = journeys.transpose()?;

@@ -109,7 +109,7 @@ impl Explainer {
             merged = keep_touches(merged, &holds)?;
         }
         progress.stage("ordering touches");
-        let touches = order_touches(&config, &inputs, &tables, &people, &mut merged, None)?;
+        let touches = order_touches(&config, &inputs, &tables, &people, &merged, None)?;
         let mut ordered =
             order(&config, &inputs, &tables, &merged, &people, touches, &mut summary)?;
         summary.reject(&count_by_rule(&ordered.rejects));

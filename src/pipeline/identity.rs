@@ -189,7 +189,7 @@ fn arrange(
     wanted: Option<Vec<bool>>,
     summary: &mut Summary,
 ) -> Result<Arranged> {
-    let touches = order_touches(config, inputs, tables, people, &mut merged, None)?;
+    let touches = order_touches(config, inputs, tables, people, &merged, None)?;
     let mut ordered = order(config, inputs, tables, &merged, people, touches, summary)?;
     match wanted {
         // The orders of persons that are asked for stay the same orders when persons are not.
@@ -363,6 +363,7 @@ fn journeys(
     let table = CreditTable {
         touches: &side.ordered.touches,
         touch_rows: &side.merged.touches,
+        names: None,
         orders,
         order_rows: &side.merged.orders.rows,
         persons: &person_of,

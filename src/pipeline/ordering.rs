@@ -10,7 +10,7 @@ use super::{DEFAULT_AMOUNT, MergedTables, People, Tables, memory, wants_channels
 use crate::config::{Cancelled, Config};
 use crate::error::Result;
 use crate::identity::persons_table;
-use crate::journeys::{Amounts, Labels, OrderSettings, Orders, Rates, Touches, Window};
+use crate::journeys::{Amounts, Labels, OrderSettings, Orders, Rates, TouchNames, Touches, Window};
 use crate::merge::external_ids;
 use crate::schema::Table;
 use crate::summary::Summary;
@@ -23,6 +23,8 @@ pub(super) struct Ordered {
     /// The touches, unless they wait.
     pub(super) touches: Touches,
     pub(super) waiting: Option<Waiting>,
+    /// What touches are called, where their rows do not say so.
+    pub(super) names: Option<TouchNames>,
     pub(super) orders: Orders,
     pub(super) amounts: Amounts,
     pub(super) rates: Option<Rates>,
@@ -48,24 +50,45 @@ impl Ordered {
 }
 
 /// Touches in their order, or waiting in their parts where each can be put in order by itself.
+#[derive(Default)]
+pub(super) struct OrderedTouches {
+    /// The touches, unless they wait.
+    pub(super) touches: Touches,
+    pub(super) waiting: Option<Waiting>,
+    /// What touches are called, where their rows do not say so.
+    pub(super) names: Option<TouchNames>,
+}
+
+impl From<Touches> for OrderedTouches {
+    /// Touches whose rows are their own.
+    fn from(touches: Touches) -> Self {
+        Self { touches, ..Self::default() }
+    }
+}
+
+/// Puts touches in their order, or lets them wait.
 pub(super) fn order_touches(
     config: &Config,
     inputs: &Inputs,
     tables: &Tables,
     people: &People,
-    merged: &mut MergedTables,
+    merged: &MergedTables,
     gathered: Option<Gathered>,
-) -> Result<(Touches, Option<Waiting>)> {
-    let ordering = Ordering { config, inputs, people, tables };
+) -> Result<OrderedTouches> {
+    let ordering = Ordering { config, inputs, tables };
     match gathered {
         Some(gathered) if memory::can_wait(config) => {
-            Ok((Touches::default(), Some(ordering.later(gathered, &merged.touches)?)))
+            let waiting = Some(ordering.later(gathered, &merged.touches)?);
+            Ok(OrderedTouches { waiting, ..OrderedTouches::default() })
         }
-        Some(gathered) => Ok((ordering.all(gathered, merged)?, None)),
+        Some(gathered) => {
+            let (touches, names) = ordering.all(gathered, &merged.touches)?;
+            Ok(OrderedTouches { names, ..touches.into() })
+        }
         None => {
             let (rows, person) = (&merged.touches, &merged.touch_persons);
             let persons = people.identity.person.len();
-            Ok((journeys::touches(rows, person, persons, merged.sessions), None))
+            Ok(journeys::touches(rows, person, persons, merged.sessions).into())
         }
     }
 }
@@ -76,7 +99,7 @@ pub(super) fn order(
     tables: &Tables,
     merged: &MergedTables,
     people: &People,
-    (touches, waiting): (Touches, Option<Waiting>),
+    OrderedTouches { touches, waiting, names }: OrderedTouches,
     summary: &mut Summary,
 ) -> Result<Ordered> {
     let persons = people.identity.person.len();
@@ -102,6 +125,7 @@ pub(super) fn order(
     Ok(Ordered {
         touches,
         waiting,
+        names,
         orders,
         amounts,
         rates,
@@ -190,6 +214,10 @@ pub(super) fn reattribute(
         &ordered.orders,
         &merged.orders.rows,
     )?;
+    if let Some(names) = &mut ordered.names {
+        let replaced = ordered.replacements.iter();
+        names.stand_in(replaced.map(|replacement| (replacement.to, replacement.from)));
+    }
     // After codes have said what they know, because channels follow from it.
     if wants_channels(config) {
         merged.touches = channels::with_channels(&merged.touches, &config.channels)?;

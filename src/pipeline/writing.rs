@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::identity::audit_table;
 use crate::kept::{Frame, Writing};
 use crate::money::Currency;
-use crate::output::{Staged, TableWriter};
+use crate::output::{Staged, TableWriter, plain_schema};
 use crate::page::Page;
 use crate::paths::{Paths, SEPARATOR, is_direct};
 use crate::report::{EffectsReport, Overview, Report};
@@ -346,6 +346,11 @@ impl TableWriter for Both {
         self.1.write(rows)
     }
 
+    fn write_listed(&mut self, rows: &RecordBatch) -> Result<()> {
+        self.0.write_listed(rows)?;
+        self.1.write_listed(rows)
+    }
+
     fn finish(self: Box<Self>) -> Result<()> {
         self.0.finish()?;
         self.1.finish()
@@ -363,14 +368,23 @@ impl Late {
     fn begin(sink: output::Sink, format: &'static output::Format) -> Box<dyn TableWriter> {
         Box::new(Self { sink: Some(sink), format, writer: None })
     }
+
+    /// The writer, begun with the first rows; none where it could not begin.
+    fn begun(&mut self, rows: &RecordBatch) -> Result<Option<&mut Box<dyn TableWriter>>> {
+        if let Some(sink) = self.sink.take() {
+            self.writer = Some((self.format.begin)(sink, &plain_schema(&rows.schema()))?);
+        }
+        Ok(self.writer.as_mut())
+    }
 }
 
 impl TableWriter for Late {
     fn write(&mut self, rows: &RecordBatch) -> Result<()> {
-        if let Some(sink) = self.sink.take() {
-            self.writer = Some((self.format.begin)(sink, &rows.schema())?);
-        }
-        self.writer.as_mut().map_or(Ok(()), |writer| writer.write(rows))
+        self.begun(rows)?.map_or(Ok(()), |writer| writer.write(rows))
+    }
+
+    fn write_listed(&mut self, rows: &RecordBatch) -> Result<()> {
+        self.begun(rows)?.map_or(Ok(()), |writer| writer.write_listed(rows))
     }
 
     fn finish(self: Box<Self>) -> Result<()> {

@@ -58,7 +58,7 @@ pub use overview::{
 pub use persons::with_orders;
 pub use ranks::{Pairs, Ranks};
 pub(crate) use rows::channel_paths;
-pub use rows::{CREDIT_COLUMNS, CreditTable, Steps, credit_rows, journey_rows};
+pub use rows::{CREDIT_COLUMNS, CreditTable, Steps, TextOf, credit_rows, journey_rows};
 pub use side::{
     SESSION_NUMBERS, Session, SessionCounts, Sessions, Spending, Spent, Told, cost_of,
     session_counts, session_rows, spending,
@@ -520,14 +520,23 @@ pub(crate) fn decimals(
         let (minor, currency) = amount?;
         let factor = match known {
             Some((same, factor)) if same == currency => factor,
-            _ => 10_i128.pow(scale.saturating_sub(currency.exponent())),
+            _ => unit(currency, scale),
         };
         known = Some((currency, factor));
         Some(minor * factor)
     });
-    let decimals = scaled.collect::<Decimal128Array>();
+    decimal_column(scaled.collect(), scale)
+}
+
+/// What a currency's minor unit is in decimals of a scale.
+pub(crate) fn unit(currency: Currency, scale: u32) -> i128 {
+    10_i128.pow(scale.saturating_sub(currency.exponent()))
+}
+
+/// Unscaled decimals as a column of amounts.
+pub(crate) fn decimal_column(unscaled: Decimal128Array, scale: u32) -> Result<ArrayRef> {
     let scale = i8::try_from(scale).unwrap_or(i8::MAX);
-    Ok(Arc::new(decimals.with_precision_and_scale(PRECISION, scale)?))
+    Ok(Arc::new(unscaled.with_precision_and_scale(PRECISION, scale)?))
 }
 
 fn sessions<'a>(lines: impl Iterator<Item = &'a Line>) -> ArrayRef {

@@ -3,19 +3,21 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch, StringViewArray,
-    TimestampMicrosecondArray, UInt32Array, UInt64Array, new_null_array,
+    Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, DictionaryArray, Float64Array,
+    Int64Array, RecordBatch, StringViewArray, TimestampMicrosecondArray, UInt32Array, UInt64Array,
+    new_null_array,
 };
 use arrow::compute::take;
 use arrow::datatypes::DataType;
+use hashbrown::HashMap;
 
 use crate::credits::share;
 use crate::engine::{CreditRows, JourneyRows};
 use crate::error::Result;
-use crate::journeys::{Combined, Labels, NOT_SET, Orders, Path, Role, Touches};
+use crate::journeys::{Combined, Labels, NOT_SET, Orders, Path, Role, TouchNames, Touches};
 use crate::merge::external_ids;
 use crate::money::Currency;
-use crate::report::{decimals, texts};
+use crate::report::{decimal_column, decimals, texts, unit};
 use crate::schema::UTM;
 
 /// The columns that every table of credits has; touch dimensions of other names are added.
@@ -49,6 +51,9 @@ pub const CREDIT_COLUMNS: [&str; 27] = [
     "device_type",
 ];
 
+/// What something is called, by its number.
+pub type TextOf<'a> = &'a (dyn Fn(u32) -> &'a str + Sync);
+
 /// Everything that the rows of credits and journeys refer to.
 #[derive(Clone, Copy)]
 pub struct CreditTable<'a> {
@@ -56,12 +61,14 @@ pub struct CreditTable<'a> {
     pub touches: &'a Touches,
     /// The merged rows of touches.
     pub touch_rows: &'a RecordBatch,
+    /// What touches are called, where their rows do not say so, and what users are, by their number.
+    pub names: Option<(&'a TouchNames, TextOf<'a>)>,
     /// Orders in order.
     pub orders: &'a Orders,
     /// The merged rows of orders.
     pub order_rows: &'a RecordBatch,
     /// The person of each order, as text, by its position.
-    pub persons: &'a (dyn Fn(u32) -> &'a str + Sync),
+    pub persons: TextOf<'a>,
     /// The models' names.
     pub models: &'a [String],
     /// The currencies of the orders.
@@ -110,128 +117,146 @@ impl CreditTable<'_> {
 /// `role`, `share`, `amount`, `currency`, `touch_at`, `order_at`, `time_to_conversion` (seconds),
 /// `is_first_conversion`, the utm fields, `domain_id`, `device_type` and the touch dimensions of
 /// the report.
+///
+/// What repeats is listed once, in dictionary arrays: an order's values for all of its rows, a touch's for
+/// every order and model.
 pub fn credit_rows(table: &CreditTable<'_>, rows: &CreditRows) -> Result<RecordBatch> {
     let models = table.models.len();
-    let Layout { from, orders, of_order, of_model } = Layout::new(rows, models);
-    // What an order has is looked up once, and not for each of its rows.
-    let by_order = |column: &ArrayRef| take(column, &of_order, None);
-    let touched: Vec<Option<u32>> = from.iter().map(|(row, _)| rows.touch[*row]).collect();
+    let Layout { of_row, of_order, of_model, touch_of_row, orders, touches } =
+        Layout::new(rows, models);
+    let each_row = |numbers: &UInt32Array| -> Result<UInt32Array> {
+        Ok(take(numbers, &of_row, None)?.as_primitive().clone())
+    };
+    let of_touch = each_row(&touch_of_row)?;
+    let of_row_and_model = || of_row.values().iter().zip(of_model.values());
+    let cell = |(row, model): (&u32, &u32)| *row as usize * models + *model as usize;
     let touch_rows: UInt32Array =
-        touched.iter().map(|touch| touch.map(|touch| table.touches.row[touch as usize])).collect();
-    let of_touch = |name: &str| -> Result<ArrayRef> {
-        Ok(match table.touch_rows.column_by_name(name) {
-            Some(column) => take(column, &touch_rows, None)?,
-            None => new_null_array(&DataType::Utf8View, from.len()),
+        touches.iter().map(|touch| Some(table.touches.row[(*touch)? as usize])).collect();
+    let about_touches = |name: &str| -> Result<ArrayRef> {
+        Ok(match (name, table.names, table.touch_rows.column_by_name(name)) {
+            ("external_id", Some((names, _)), _) => {
+                let id = touches.iter().map(|touch| Some(names.id[(*touch)? as usize]));
+                take(&names.ids, &id.collect::<UInt32Array>(), None)?
+            }
+            ("user_external_id", Some((names, user)), _) => {
+                let user = touches.iter().map(|touch| Some(user(names.user[(*touch)? as usize])));
+                Arc::new(user.collect::<StringViewArray>())
+            }
+            (_, _, Some(column)) => take(column, &touch_rows, None)?,
+            (_, _, None) => new_null_array(&DataType::Utf8View, touches.len()),
         })
     };
-    let numbers = |number: &dyn Fn(usize) -> Option<u64>| -> ArrayRef {
-        Arc::new(from.iter().map(|(row, _)| number(*row)).collect::<UInt64Array>())
-    };
-    let touched_at = |touch: Option<u32>| touch.map(|touch| table.touches.at[touch as usize]);
-    let of_kind = touched
-        .iter()
-        .map(|touch| touch.map(|touch| u32::from(table.touches.view[touch as usize])));
-    let of_role = from.iter().map(|(row, _)| match rows.touch[*row] {
-        Some(_) => Role::of(rows.position[*row] as usize, rows.touches[*row] as usize) as u32,
+    let kinds = touches.iter().map(|touch| Some(table.touches.view[(*touch)? as usize].into()));
+    let kinds =
+        take(&texts(["session", "postview"].into_iter()), &kinds.collect::<UInt32Array>(), None)?;
+    let touch_times = touches.iter().map(|touch| Some(table.touches.at[(*touch)? as usize]));
+    let touch_times: TimestampMicrosecondArray = touch_times.collect();
+    let seconds = rows.order.iter().zip(&rows.touch).map(|(order, touch)| {
+        let touched_at = table.touches.at[(*touch)? as usize];
+        Some((table.orders.at[*order as usize] - touched_at).div_euclid(1_000_000))
+    });
+    let seconds: ArrayRef = Arc::new(seconds.collect::<Int64Array>());
+    // The first is none, of a row without a touch.
+    let place = |(touch, position): (&Option<u32>, &u32)| touch.map_or(0, |_| position + 1);
+    let places = UInt32Array::from_iter_values(rows.touch.iter().zip(&rows.position).map(place));
+    let last = places.values().iter().max().copied().unwrap_or_default();
+    let positions = (0..=last).map(|place| (place > 0).then_some(u64::from(place)));
+    let counts = orders.iter().map(|(_, row)| u64::from(rows.touches[*row]));
+    let roles = rows.touch.iter().enumerate().map(|(row, touch)| match touch {
+        Some(_) => Role::of(rows.position[row] as usize, rows.touches[row] as usize) as u32,
         None => small(Role::ALL.len()),
     });
-    let seconds = of_order.values().iter().zip(&touched).map(|(order, touch)| {
-        let order = table.orders.at[orders[*order as usize] as usize];
-        touched_at(*touch).map(|at| (order - at).div_euclid(1_000_000))
-    });
-    let cell = |(row, model): &(usize, usize)| row * models + model;
-    let amounts = from.iter().zip(of_order.values()).map(|(at, order)| {
-        let currency = table.currency(orders[*order as usize]);
-        Some((i128::from(rows.amounts[cell(at)]), currency))
-    });
-    let touch_times = touched.iter().map(|touch| touched_at(*touch));
-    let roles = Role::ALL.map(Role::name).into_iter().chain(["unattributed"]);
-    let mut columns: Vec<(String, ArrayRef)> = vec![
-        ("order_external_id".into(), by_order(&table.order_ids(&orders)?)?),
-        ("touch_external_id".into(), of_touch("external_id")?),
-        (
-            "touch_kind".into(),
-            take(
-                &texts(["session", "postview"].into_iter()),
-                &of_kind.collect::<UInt32Array>(),
-                None,
-            )?,
-        ),
-        ("person".into(), by_order(&table.persons_of(&orders))?),
-        (
-            "user_external_id".into(),
-            users(&of_touch("user_external_id")?, || Ok(by_order(&order_users(table, &orders)?)?))?,
-        ),
-        (
-            "model".into(),
-            take(
-                &texts(table.models.iter().map(String::as_str)),
-                &UInt32Array::from(of_model),
-                None,
-            )?,
-        ),
-        (
-            "position".into(),
-            numbers(&|row| rows.touch[row].map(|_| u64::from(rows.position[row]) + 1)),
-        ),
-        ("touches".into(), numbers(&|row| Some(u64::from(rows.touches[row])))),
-        ("role".into(), take(&texts(roles), &UInt32Array::from_iter_values(of_role), None)?),
-        (
-            "share".into(),
-            Arc::new(Float64Array::from_iter_values(
-                from.iter().map(|at| share(i128::from(rows.shares[cell(at)]))),
-            )),
-        ),
-        ("amount".into(), decimals(amounts, table.scale())?),
-        ("currency".into(), by_order(&table.currencies_of(&orders))?),
-        (
-            "touch_at".into(),
-            Arc::new(touch_times.collect::<TimestampMicrosecondArray>().with_timezone("UTC")),
-        ),
-        ("order_at".into(), by_order(&table.order_times(&orders))?),
-        ("time_to_conversion".into(), Arc::new(seconds.collect::<Int64Array>())),
-        (
-            "is_first_conversion".into(),
-            Arc::new(from.iter().map(|(row, _)| Some(rows.first[*row])).collect::<BooleanArray>()),
-        ),
+    let shares = of_row_and_model().map(|at| share(i128::from(rows.shares[cell(at)])));
+    let scale = table.scale();
+    let units = orders.iter().map(|(order, _)| unit(table.currency(*order), scale));
+    let units: Vec<i128> = units.collect();
+    let amounts = of_row_and_model()
+        .zip(of_order.values())
+        .map(|(at, order)| i128::from(rows.amounts[cell(at)]) * units[*order as usize]);
+    let first = of_row.values().iter().map(|row| Some(rows.first[*row as usize]));
+    let ordered: Vec<u32> = orders.iter().map(|(order, _)| *order).collect();
+    let (users, of_users) = match about_touches("user_external_id")? {
+        // One is that there is no touch, which mostly no row has.
+        users if users.null_count() == 1 && !rows.touch.contains(&None) => (users, &of_touch),
+        users => (users_of_rows(table, rows, &users, &touch_of_row)?, &of_row),
+    };
+    let names = Role::ALL.map(Role::name).into_iter().chain(["unattributed"]);
+    let mut columns: Vec<(&str, ArrayRef)> = vec![
+        ("order_external_id", listed(&of_order, table.order_ids(&ordered)?)?),
+        ("touch_external_id", listed(&of_touch, about_touches("external_id")?)?),
+        ("touch_kind", listed(&of_touch, kinds)?),
+        ("person", listed(&of_order, table.persons_of(&ordered))?),
+        ("user_external_id", listed(of_users, users)?),
+        ("model", listed(&of_model, texts(table.models.iter().map(String::as_str)))?),
+        ("position", listed(&each_row(&places)?, Arc::new(positions.collect::<UInt64Array>()))?),
+        ("touches", listed(&of_order, Arc::new(UInt64Array::from_iter_values(counts)))?),
+        ("role", listed(&each_row(&UInt32Array::from_iter_values(roles))?, texts(names))?),
+        ("share", Arc::new(Float64Array::from_iter_values(shares))),
+        ("amount", decimal_column(Decimal128Array::from_iter_values(amounts), scale)?),
+        ("currency", listed(&of_order, table.currencies_of(&ordered))?),
+        ("touch_at", listed(&of_touch, Arc::new(touch_times.with_timezone("UTC")))?),
+        ("order_at", listed(&of_order, table.order_times(&ordered))?),
+        ("time_to_conversion", listed(&of_row, seconds)?),
+        ("is_first_conversion", Arc::new(first.collect::<BooleanArray>())),
     ];
     let usual = UTM.iter().copied().chain(["channel", "channel_group", "domain_id", "device_type"]);
     for name in usual.chain(table.extra.iter().map(String::as_str)) {
-        columns.push((name.to_owned(), of_touch(name)?));
+        columns.push((name, listed(&of_touch, about_touches(name)?)?));
     }
     Ok(RecordBatch::try_from_iter_with_nullable(
         columns.into_iter().map(|(name, column)| (name, column, true)),
     )?)
 }
 
+/// A column whose values are listed once, with which of them each row has.
+fn listed(numbers: &UInt32Array, values: ArrayRef) -> Result<ArrayRef> {
+    Ok(Arc::new(DictionaryArray::try_new(numbers.clone(), values)?))
+}
+
 /// The rows of a table of credits: model by model within an order, where a partition has touch by touch.
 struct Layout {
-    /// The row of the partition and the model of each.
-    from: Vec<(usize, usize)>,
-    /// The orders, each once for as long as it goes on.
-    orders: Vec<u32>,
-    /// Which of these each row is of.
+    /// The row of the partition that each is of.
+    of_row: UInt32Array,
+    /// Which of the orders.
     of_order: UInt32Array,
     of_model: UInt32Array,
+    /// Which of the touches each row of the partition has.
+    touch_of_row: UInt32Array,
+    /// The orders, each once for as long as it goes on, with the first row of each.
+    orders: Vec<(u32, usize)>,
+    /// The touches, each once, and after them that there is none.
+    touches: Vec<Option<u32>>,
 }
 
 impl Layout {
     fn new(rows: &CreditRows, models: usize) -> Self {
         let count = rows.order.len() * models;
-        let (mut from, mut orders) = (Vec::with_capacity(count), Vec::new());
-        let (mut of_order, mut of_model) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        let space = || Vec::with_capacity(count);
+        let (mut of_row, mut of_order, mut of_model) = (space(), space(), space());
+        let (mut orders, mut touches, mut places) = (Vec::new(), Vec::new(), HashMap::new());
         let mut start = 0;
         for of_one in rows.order.chunk_by(|left, right| left == right) {
             let end = start + of_one.len();
             for model in 0..models {
-                from.extend((start..end).map(|row| (row, model)));
-                of_model.resize(from.len(), small(model));
+                of_row.extend(small(start)..small(end));
+                of_model.resize(of_row.len(), small(model));
             }
-            of_order.resize(from.len(), small(orders.len()));
-            orders.push(of_one[0]);
+            of_order.resize(of_row.len(), small(orders.len()));
+            orders.push((of_one[0], start));
             start = end;
         }
-        Self { from, orders, of_order: of_order.into(), of_model: of_model.into() }
+        for touch in rows.touch.iter().flatten() {
+            places.entry(*touch).or_insert_with(|| {
+                touches.push(Some(*touch));
+                small(touches.len() - 1)
+            });
+        }
+        let none = small(touches.len());
+        touches.push(None);
+        let place = |touch: &Option<u32>| touch.map_or(none, |touch| places[&touch]);
+        let touch_of_row = UInt32Array::from_iter_values(rows.touch.iter().map(place));
+        let (of_row, of_order, of_model) = (of_row.into(), of_order.into(), of_model.into());
+        Self { of_row, of_order, of_model, touch_of_row, orders, touches }
     }
 }
 
@@ -240,14 +265,16 @@ fn small(position: usize) -> u32 {
     u32::try_from(position).expect("a batch of credits has fewer rows")
 }
 
-/// The original user of each touch; of the order where there is no touch.
-fn users(of_touches: &ArrayRef, of_orders: impl FnOnce() -> Result<ArrayRef>) -> Result<ArrayRef> {
-    let of_touches = of_touches.as_string_view();
-    if of_touches.null_count() == 0 {
-        return Ok(Arc::new(of_touches.clone()));
-    }
-    let of_orders = of_orders()?;
-    let either = of_touches.iter().zip(of_orders.as_string_view());
+/// The original user of each row of a partition: of the touch, or of the order where that has none.
+fn users_of_rows(
+    table: &CreditTable<'_>,
+    rows: &CreditRows,
+    of_touches: &ArrayRef,
+    touch_of_row: &UInt32Array,
+) -> Result<ArrayRef> {
+    let of_touches = take(of_touches, touch_of_row, None)?;
+    let of_orders = order_users(table, &rows.order)?;
+    let either = of_touches.as_string_view().iter().zip(of_orders.as_string_view());
     Ok(Arc::new(either.map(|(touch, order)| touch.or(order)).collect::<StringViewArray>()))
 }
 

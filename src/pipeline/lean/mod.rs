@@ -16,8 +16,7 @@ mod strangers;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, StringViewArray, UInt32Array};
-use arrow::compute::{concat, take};
+use arrow::array::{RecordBatch, StringViewArray};
 use chrono_tz::Tz;
 use rayon::prelude::*;
 
@@ -25,19 +24,18 @@ use self::counts::Counted;
 use self::parts::Parts;
 use self::strangers::Spilled;
 use super::{
-    Inputs, MergedTables, People, Progress, Tables, derived, looked_at, needs, reading,
-    wants_channels,
+    Inputs, MergedTables, Progress, Tables, derived, looked_at, needs, reading, wants_channels,
 };
 use crate::channels;
 use crate::config::{Bounce, Config};
 use crate::error::{Error, Result};
 use crate::identity::Merged;
 use crate::input::{self, Keeper, Loaded, Needs, Scanned};
-use crate::journeys::{Dimension, Labels, Part, Touches, combine, direct_touches};
+use crate::journeys::{Dimension, Labels, Part, TouchNames, Touches, combine, direct_touches};
 use crate::report::{self, Session, SessionCounts, session_counts};
 use crate::schema::{Kind, Table};
 use crate::stop;
-use crate::touchpoints::{LOCAL_COLUMNS, with_column};
+use crate::touchpoints::LOCAL_COLUMNS;
 
 /// Columns of sessions that are counted or averaged, and so never tell touches apart.
 const NUMBERS: [&str; 3] = ["duration", "interactions_count", "pageviews_count"];
@@ -325,14 +323,17 @@ impl KeptSessions {
 pub(super) struct Ordering<'a> {
     pub(super) config: &'a Config,
     pub(super) inputs: &'a Inputs,
-    pub(super) people: &'a People,
     pub(super) tables: &'a Tables,
 }
 
 impl Ordering<'_> {
-    /// All touches in their order; the row of each is that of its look, or, where credits are
-    /// written, its own in `merged.touches`, which has those touches only.
-    pub(super) fn all(&self, gathered: Gathered, merged: &mut MergedTables) -> Result<Touches> {
+    /// All touches in their order; the row of each is that of its look, and where credits are written
+    /// there is what each is called.
+    pub(super) fn all(
+        &self,
+        gathered: Gathered,
+        looks: &RecordBatch,
+    ) -> Result<(Touches, Option<TouchNames>)> {
         let credits = self.config.wants_credits();
         // A part that is put in order need not lie there twice.
         let take = |part: u32| {
@@ -343,9 +344,8 @@ impl Ordering<'_> {
         let parts = (0..gathered.count()).into_par_iter();
         let mut sorted: Vec<(Part, Vec<Range<usize>>)> = parts.map(take).collect::<Result<_>>()?;
         let numbers = gathered.numbers;
-        let looks = merged.touches.clone();
-        let named = if credits {
-            Some(self.named(&mut sorted, &numbers, &looks)?)
+        let names = if credits {
+            Some(self.named(&mut sorted, &numbers)?)
         } else {
             let unsettled: Vec<u32> =
                 sorted.iter().flat_map(|(part, ties)| unsettled(part, ties)).collect();
@@ -353,16 +353,12 @@ impl Ordering<'_> {
             sorted.par_iter_mut().for_each(|(part, ties)| ids.settle(part, ties));
             None
         };
-        let direct = direct_touches(&looks);
+        let direct = direct_touches(looks);
         let mut touches = Touches { starts: vec![0], ..Touches::default() };
         for (part, _) in sorted {
             part.append_to(&mut touches, &direct);
         }
-        if let Some(named) = named {
-            touches.row = (0..).take(touches.at.len()).collect();
-            merged.touches = named;
-        }
-        Ok(touches)
+        Ok((touches, names))
     }
 
     /// Touches that are put in order when their part is worked on; `looks` are theirs.
@@ -387,14 +383,12 @@ impl Ordering<'_> {
         Ok(Waiting { gathered, ids, direct: direct_touches(looks), last })
     }
 
-    /// Puts touches in their final order; returns a table with a row each that names it: its look, id
-    /// and user.
+    /// Puts touches in their final order; returns what they are called.
     fn named(
         &self,
         sorted: &mut [(Part, Vec<Range<usize>>)],
         numbers: &Numbers,
-        looks: &RecordBatch,
-    ) -> Result<RecordBatch> {
+    ) -> Result<TouchNames> {
         // The place of each touch's id among those that are read, in the order of the files.
         let mut place = vec![u32::MAX; numbers.end as usize];
         for touch in sorted.iter().flat_map(|(part, _)| &part.touches) {
@@ -405,28 +399,15 @@ impl Ordering<'_> {
             *place = u32::try_from(named.len()).unwrap_or(u32::MAX);
             named.push(number);
         }
-        let ids = Ids::read(self, named, numbers)?.texts;
+        let ids = self.ids(&named, numbers)?;
         let place = |number: u32| place[number as usize];
-        for (part, ties) in sorted.iter_mut() {
+        sorted.par_iter_mut().for_each(|(part, ties)| {
             part.settle(ties, |number| ids.value(place(number) as usize));
-        }
-        let touches = || sorted.iter().flat_map(|(part, _)| &part.touches);
-        let of_looks: UInt32Array = touches().map(|touch| Some(touch.look)).collect();
-        let schema = looks.schema();
-        let columns = schema.fields().iter().zip(looks.columns());
-        let columns = columns
-            .map(|(field, column)| Ok((field.name().clone(), take(column, &of_looks, None)?, true)))
-            .collect::<Result<Vec<(String, ArrayRef, bool)>>>()?;
-        let table = RecordBatch::try_from_iter_with_nullable(columns)?;
-        let places: UInt32Array = touches().map(|touch| Some(place(touch.number))).collect();
-        let table = with_column(&table, "external_id", take(&ids, &places, None)?)?;
-        let users = &self.people.identity.users;
-        let of_parts = sorted.par_iter().map(|(part, _)| {
-            part.touches.iter().map(|touch| Some(users.name(touch.user))).collect()
         });
-        let of_parts: Vec<StringViewArray> = of_parts.collect();
-        let of_parts: Vec<&dyn Array> = of_parts.iter().map(|users| users as &dyn Array).collect();
-        with_column(&table, "user_external_id", concat(&of_parts)?)
+        let touches = || sorted.iter().flat_map(|(part, _)| &part.touches);
+        let id = touches().map(|touch| place(touch.number)).collect();
+        let user = touches().map(|touch| touch.user).collect();
+        Ok(TouchNames { ids, id, user })
     }
 
     /// The ids of some touches, which ascend.

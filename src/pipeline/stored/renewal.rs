@@ -334,9 +334,8 @@ impl Again {
         let count = people.identity.person.len();
         let touches =
             journeys::touches(&merged.touches, &merged.touch_persons, count, merged.sessions);
-        let touches = (touches, None);
         let mut ordered =
-            order(&config, &inputs, &tables, &merged, &people, touches, &mut summary)?;
+            order(&config, &inputs, &tables, &merged, &people, touches.into(), &mut summary)?;
         want(&config, &tables, &people, &merged, &mut ordered)?;
         leave_out_earlier(&mut ordered, &merged, &people, affected);
         reattribute(&config, &mut merged, &mut ordered)?;
