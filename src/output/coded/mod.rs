@@ -427,6 +427,11 @@ mod tests {
         };
         let each = || (0..most).map(|value| (value % 7 != 3).then_some(value / 2));
         let long = |value| format!("the text of number {value}, which lies elsewhere");
+        let amounts = |digits| -> ArrayRef {
+            let amounts = each().map(|value| Some(1000 - 77 * i128::from(value?)));
+            let amounts: Decimal128Array = amounts.collect();
+            Arc::new(amounts.with_precision_and_scale(digits, 2).unwrap())
+        };
         let (few, none) = (keys(usize::MAX), keys(5));
         let values: Vec<(&str, &UInt32Array, ArrayRef)> = vec![
             (
@@ -456,28 +461,8 @@ mod tests {
                         .with_timezone("UTC"),
                 ),
             ),
-            (
-                "amounts",
-                &few,
-                Arc::new(
-                    each()
-                        .map(|value| Some(1000 - 77 * i128::from(value?)))
-                        .collect::<Decimal128Array>()
-                        .with_precision_and_scale(38, 2)
-                        .unwrap(),
-                ),
-            ),
-            (
-                "few digits",
-                &few,
-                Arc::new(
-                    each()
-                        .map(|value| Some(1000 - 77 * i128::from(value?)))
-                        .collect::<Decimal128Array>()
-                        .with_precision_and_scale(12, 2)
-                        .unwrap(),
-                ),
-            ),
+            ("amounts", &few, amounts(38)),
+            ("few digits", &few, amounts(12)),
             (
                 "shares",
                 &none,
