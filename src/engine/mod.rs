@@ -128,8 +128,8 @@ pub fn run<T: Send>(
 /// Works on partitions in parallel and hands over what comes of each in their order, so that what is
 /// written from it is in order.
 ///
-/// While the results of some are handed over the next are worked on; `wave` results, or one more, are held in
-/// memory at a time.
+/// `wave` results are held in memory at a time, and no more. While half of them are handed over the next are worked
+/// on, where half keeps every thread busy.
 pub fn in_waves<P: Copy + Sync, T: Send>(
     partitions: &[P],
     wave: usize,
@@ -144,8 +144,10 @@ pub fn in_waves<P: Copy + Sync, T: Send>(
         let mut both = partitions.iter().zip(partials);
         both.try_for_each(|(partition, partial)| take(partition, partial?))
     };
+    let by_halves = wave >= 2 * rayon::current_num_threads();
+    let together = if by_halves { wave / 2 } else { wave.max(1) };
     let (mut before, mut done) = (&partitions[..0], Vec::new());
-    for some in partitions.chunks(wave.div_ceil(2).max(1)) {
+    for some in partitions.chunks(together) {
         let (taken, next) = rayon::join(
             || take_all(before, done),
             // One by one: none waits behind another while a thread has nothing to do.
@@ -153,6 +155,46 @@ pub fn in_waves<P: Copy + Sync, T: Send>(
         );
         taken?;
         (before, done) = (some, next);
+        if !by_halves {
+            take_all(before, std::mem::take(&mut done))?;
+        }
     }
     take_all(before, done)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// A result that is counted for as long as it is held.
+    struct Held<'a>(usize, &'a AtomicUsize);
+
+    impl Drop for Held<'_> {
+        fn drop(&mut self) {
+            self.1.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn no_more_results_are_held_than_are_asked_for_and_they_come_in_order() {
+        let partitions: Vec<usize> = (0..50).collect();
+        for wave in 0..20 {
+            let (held, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+            let work = |partition| {
+                most.fetch_max(held.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                Ok(Held(partition, &held))
+            };
+            let mut taken = Vec::new();
+            in_waves(&partitions, wave, work, |partition, result| {
+                assert_eq!(*partition, result.0);
+                taken.push(result.0);
+                Ok(())
+            })
+            .unwrap();
+            assert_eq!(taken, partitions);
+            assert!(most.into_inner() <= wave.max(1), "a wave of {wave}");
+        }
+    }
 }
