@@ -101,7 +101,11 @@ impl Seen {
     ///
     /// A file that is gone.
     pub(super) fn size(&self, path: &Path) -> Result<u64> {
-        Ok(fs::metadata(path).map_err(|error| self.missing(path, error))?.len())
+        Ok(self.metadata(path)?.len())
+    }
+
+    fn metadata(&self, path: &Path) -> Result<Metadata> {
+        fs::metadata(path).map_err(|error| self.missing(path, error))
     }
 
     /// Why a file cannot be opened: one that was found and is not there has changed.
@@ -128,13 +132,13 @@ impl Seen {
             return Err(Error::io("read", path)(io::Error::from_raw_os_error(code)));
         }
         let was = self.known().files.get(path).copied();
-        was.map_or(Ok(()), |was| was.check(path))
+        was.map_or(Ok(()), |was| was.compare(path, &self.metadata(path)?))
     }
 
     /// An error if any file is not what it was when it was first opened.
     pub(super) fn check(&self) -> Result<()> {
         let files = self.known().files.clone();
-        files.into_iter().try_for_each(|(path, was)| was.check(&path))
+        files.into_iter().try_for_each(|(path, was)| was.compare(&path, &self.metadata(&path)?))
     }
 }
 
@@ -142,14 +146,6 @@ impl Seen {
 const GONE: &str = "it is gone";
 
 impl State {
-    fn check(self, path: &Path) -> Result<()> {
-        match fs::metadata(path) {
-            Ok(now) => self.compare(path, &now),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(changed(path, GONE)),
-            Err(error) => Err(Error::io("read", path)(error)),
-        }
-    }
-
     fn compare(self, path: &Path, now: &Metadata) -> Result<()> {
         let Self { bytes, modified, grows } = self;
         if grows && now.len() > bytes {
