@@ -28,17 +28,28 @@ const RECENT: usize = 1 << 10;
 
 /// What Parquet can write once and name by a code.
 pub(super) trait Value: Copy + Eq + Hash + Ord {
+    /// It as bytes.
+    fn bytes(&self) -> impl AsRef<[u8]>;
+
     /// Adds it to a dictionary's page.
-    fn write(self, page: &mut Vec<u8>);
+    fn write(self, page: &mut Vec<u8>) {
+        page.extend(self.bytes().as_ref());
+    }
 
     /// What a page of rows is said to begin or end with; none where that would be too long.
-    fn bound(self) -> Option<Vec<u8>>;
+    fn bound(self) -> Option<Vec<u8>> {
+        Some(self.bytes().as_ref().into())
+    }
 
     /// What is said of a column between two values, and of how many of its rows have none.
     fn statistics(bounds: Option<(Self, Self)>, nulls: u64) -> Statistics;
 }
 
 impl Value for &str {
+    fn bytes(&self) -> impl AsRef<[u8]> {
+        self.as_bytes()
+    }
+
     fn write(self, page: &mut Vec<u8>) {
         page.extend(code_of(self.len()).to_le_bytes());
         page.extend(self.as_bytes());
@@ -56,12 +67,8 @@ impl Value for &str {
 }
 
 impl Value for i64 {
-    fn write(self, page: &mut Vec<u8>) {
-        page.extend(self.to_le_bytes());
-    }
-
-    fn bound(self) -> Option<Vec<u8>> {
-        Some(self.to_le_bytes().into())
+    fn bytes(&self) -> impl AsRef<[u8]> {
+        self.to_le_bytes()
     }
 
     fn statistics(bounds: Option<(Self, Self)>, nulls: u64) -> Statistics {
@@ -70,30 +77,23 @@ impl Value for i64 {
     }
 }
 
+/// As the same 64 bits with a sign, which is how Parquet stores it.
 impl Value for u64 {
-    fn write(self, page: &mut Vec<u8>) {
-        page.extend(self.to_le_bytes());
-    }
-
-    fn bound(self) -> Option<Vec<u8>> {
-        Some(self.to_le_bytes().into())
+    fn bytes(&self) -> impl AsRef<[u8]> {
+        self.to_le_bytes()
     }
 
     fn statistics(bounds: Option<(Self, Self)>, nulls: u64) -> Statistics {
-        let signed = bounds.map(|(least, greatest)| (least.cast_signed(), greatest.cast_signed()));
-        let (least, greatest) = signed.unzip();
-        Statistics::new::<i64>(least, greatest, None, Some(nulls), false)
+        let signed =
+            |(least, greatest): (Self, Self)| (least.cast_signed(), greatest.cast_signed());
+        i64::statistics(bounds.map(signed), nulls)
     }
 }
 
 /// Unscaled decimals, in sixteen bytes of which the first says most.
 impl Value for i128 {
-    fn write(self, page: &mut Vec<u8>) {
-        page.extend(self.to_be_bytes());
-    }
-
-    fn bound(self) -> Option<Vec<u8>> {
-        Some(self.to_be_bytes().into())
+    fn bytes(&self) -> impl AsRef<[u8]> {
+        self.to_be_bytes()
     }
 
     fn statistics(bounds: Option<(Self, Self)>, nulls: u64) -> Statistics {
