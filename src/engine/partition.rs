@@ -569,7 +569,7 @@ fn tally_order(work: &Work<'_>, order: usize, tally: &mut Tally) {
 /// The exact sum, by halves that 64 bits hold however many touches there are.
 fn sum(parts: &[i64]) -> i128 {
     let high: i64 = parts.iter().map(|part| part >> 32).sum();
-    let low: i64 = parts.iter().map(|part| part & i64::from(u32::MAX)).sum();
+    let low: u64 = parts.iter().map(|part| part.cast_unsigned() & u64::from(u32::MAX)).sum();
     (i128::from(high) << 32) + i128::from(low)
 }
 

@@ -224,7 +224,7 @@ struct Layout {
     touch_of_row: UInt32Array,
     /// The orders, each once for as long as it goes on, with the first row of each.
     orders: Vec<(u32, usize)>,
-    /// The touches, each once, and after them that there is none.
+    /// That there is no touch, and the touches, each once.
     touches: Vec<Option<u32>>,
 }
 
@@ -233,7 +233,7 @@ impl Layout {
         let count = rows.order.len() * models;
         let space = || Vec::with_capacity(count);
         let (mut of_row, mut of_order, mut of_model) = (space(), space(), space());
-        let (mut orders, mut touches, mut places) = (Vec::new(), Vec::new(), HashMap::new());
+        let (mut orders, mut touches, mut places) = (Vec::new(), vec![None], HashMap::new());
         let mut start = 0;
         for of_one in rows.order.chunk_by(|left, right| left == right) {
             let end = start + of_one.len();
@@ -245,15 +245,14 @@ impl Layout {
             orders.push((of_one[0], start));
             start = end;
         }
-        for touch in rows.touch.iter().flatten() {
-            places.entry(*touch).or_insert_with(|| {
-                touches.push(Some(*touch));
-                small(touches.len() - 1)
-            });
-        }
-        let none = small(touches.len());
-        touches.push(None);
-        let place = |touch: &Option<u32>| touch.map_or(none, |touch| places[&touch]);
+        let place = |touch: &Option<u32>| {
+            touch.map_or(0, |touch| {
+                *places.entry(touch).or_insert_with(|| {
+                    touches.push(Some(touch));
+                    small(touches.len() - 1)
+                })
+            })
+        };
         let touch_of_row = UInt32Array::from_iter_values(rows.touch.iter().map(place));
         let (of_row, of_order, of_model) = (of_row.into(), of_order.into(), of_model.into());
         Self { of_row, of_order, of_model, touch_of_row, orders, touches }
